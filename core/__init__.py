@@ -1,0 +1,1 @@
+"""calmtune's engine room: CALM assistants, their tests, the training recipe. Knows no terminal."""

@@ -1,0 +1,1 @@
+"""Reading CALM assistants: flows, domain, settings, and every complaint about them."""

@@ -1,0 +1,100 @@
+"""The domain as values: slots, responses, actions, and what types and mappings mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.assistant.conditions import Predicate
+from core.assistant.flows import Lines, Rejection
+
+SlotType = Literal["text", "bool", "categorical", "float", "any", "list"]
+MappingType = Literal["from_llm", "controlled", "custom", "from_entity", "from_intent", "from_text", "from_trigger_intent"]
+
+
+@dataclass(frozen=True)
+class SlotMapping:
+    """How a slot may be filled."""
+
+    type: MappingType
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The other keys as written: `allow_nlu_correction`, `entity`, `intent`, `value`, `action`, `conditions`, …"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One slot of the domain."""
+
+    name: str
+    type: SlotType
+    lines: Lines
+    initial_value: Any = None
+    values: tuple[Any, ...] = ()
+    """Allowed values of a categorical slot, as defined."""
+    mappings: tuple[SlotMapping, ...] = (SlotMapping("from_llm"),)
+    rejections: tuple[Rejection, ...] = ()
+    """`validation.rejections`: checked whenever the slot is set."""
+    refill_utter: str = ""
+    """`validation.refill_utter`: what asks again after such a rejection."""
+    min_value: float | None = None
+    max_value: float | None = None
+
+    @property
+    def from_llm(self) -> bool:
+        """True when commands may set the slot."""
+        return any(mapping.type == "from_llm" for mapping in self.mappings)
+
+    @property
+    def allowed_values(self) -> tuple[str, ...]:
+        """What a prompt lists: True/False for bool, the values for categorical (without the escape "other"), else nothing."""
+        if self.type == "bool":
+            return ("True", "False")
+        return tuple(str(value) for value in self.values) if self.type == "categorical" else ()
+
+
+@dataclass(frozen=True)
+class Button:
+    title: str
+    payload: str
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One way to say a response."""
+
+    text: str | None = None
+    buttons: tuple[Button, ...] = ()
+    condition: Predicate | None = None
+    channel: str | None = None
+    id: str | None = None
+    image: str | None = None
+    custom: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_jinja(self) -> bool:
+        """True when the text is a Jinja template (`metadata.template: jinja`)."""
+        return self.metadata.get("template") == "jinja"
+
+
+@dataclass(frozen=True)
+class Response:
+    name: str
+    variations: tuple[Variation, ...]
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class Domain:
+    """All parts of the domain merged, by name, in document order."""
+
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    responses: Mapping[str, Response] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    session_expiration_minutes: float = 60.0
+    carry_over_slots: bool = True
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The merged domain as plain data, for action servers that ask for it."""

@@ -1,0 +1,1 @@
+"""From passing tests to training rows."""

@@ -1,0 +1,1 @@
+"""The shipped sample assistant, its tests and its paraphrases."""

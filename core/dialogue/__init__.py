@@ -1,0 +1,1 @@
+"""Running CALM assistants: commands in, events out."""

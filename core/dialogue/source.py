@@ -1,0 +1,41 @@
+"""Command sources: anything that turns a user's message into commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from core.dialogue.commands import Command
+from core.dialogue.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class UserMessage:
+    """What the user sent."""
+
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Commands for one message, with what a language model was shown and answered."""
+
+    commands: tuple[Command, ...]
+    prompt: str | None = None
+    """Rendered prompt; None when no prompt was needed (payloads, recordings)."""
+    completion: str | None = None
+    """Raw answer of the model."""
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached: bool = False
+
+
+class CommandSource(Protocol):
+    """Predicts commands. Payload messages (`/SetSlots(...)`, `/intent`) never reach a source; the runner handles them."""
+
+    async def predict(self, tracker: Tracker, message: UserMessage) -> Prediction:
+        """Commands for `message`, raw (before clean-up), given the conversation so far. Raises ProviderError."""
+        ...

@@ -1,0 +1,35 @@
+"""Frames of the dialogue stack. A stack is a tuple of frames, bottom first; frames are values, so forking costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FrameKind = Literal["regular", "interrupt", "call", "link", "pattern"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A flow in progress and where it stands."""
+
+    flow: str
+    step: str
+    """Id of the step to run next (or waiting for input), or END."""
+    kind: FrameKind = "regular"
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """Properties of a pattern frame (`context.…` in conditions and templates); empty for business flows."""
+    id: int = 0
+    """Unique within a conversation."""
+
+    @property
+    def is_pattern(self) -> bool:
+        return self.kind == "pattern"
+
+
+Stack = tuple[Frame, ...]
+
+
+def top_user_frame(stack: Stack) -> Frame | None:
+    """The topmost frame of a business flow (a called one included), or None."""
+    return next((frame for frame in reversed(stack) if not frame.is_pattern), None)

@@ -1,0 +1,1 @@
+"""End-to-end tests: reading, running, judging, coverage."""

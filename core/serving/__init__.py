@@ -1,0 +1,1 @@
+"""Serving a tuned model and connecting an assistant to it."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: the plan, the program, the artifact."""

@@ -1,0 +1,1 @@
+"""Sessions, steps and the questions they ask."""

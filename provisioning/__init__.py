@@ -1,0 +1,1 @@
+"""Where jobs run: this machine, a machine over SSH, a cloud. Knows nothing of CALM."""

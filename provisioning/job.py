@@ -1,0 +1,54 @@
+"""A job as a value: everything needed to run a command somewhere, and what is known about it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job needs."""
+
+    gpus: int = 0
+    gpu_types: tuple[str, ...] = ()
+    """Acceptable types, SkyPilot names: A100, A100-80GB, H100, L40S; () for any."""
+    cpus: int = 1
+    memory_gb: float = 4
+    disk_gb: float = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command with its files and limits."""
+
+    name: str
+    """Deterministic, from session and key; the same name is never launched twice."""
+    command: tuple[str, ...]
+    """Program and arguments; run in the job's folder. No secrets here."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Path inside the job's folder → file or folder here."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables that never reach disk, logs or argv."""
+    resources: Resources = Resources()
+    limit_seconds: float = 24 * 3600
+    """Wall-clock limit, enforced on the machine itself."""
+    ports: tuple[int, ...] = ()
+
+
+JobState = Literal["running", "succeeded", "failed", "timed_out", "stopped", "interrupted"]
+"""interrupted: no exit.json and no process; the outcome is unknown."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of a job."""
+
+    id: str
+    state: JobState
+    exit_code: int | None = None
+    detail: str = ""
+    """A sentence for the person, e.g. the last line of the log of a failed job."""

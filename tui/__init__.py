@@ -1,0 +1,1 @@
+"""The terminal: command line, plain prompts, headless runs and the Textual app."""
