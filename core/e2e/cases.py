@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from core.dialogue.actions import ActionAnswer
+
 Expectation = Literal[
     "bot", "utter", "slot_was_set", "slot_was_not_set",
     "flow_started", "flow_completed", "flow_cancelled", "pattern_clarification_contains",
@@ -49,14 +51,6 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class StubResponse:
-    """What a stubbed action answers: the action server's own shape."""
-
-    events: tuple[Mapping[str, Any], ...] = ()
-    responses: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
 class TestCase:
     """One test, with fixtures and stubs resolved."""
 
@@ -70,7 +64,7 @@ class TestCase:
     opening: tuple[Check, ...] = ()
     """Checks written before the first user step: what session start must show."""
     fixture_slots: Mapping[str, Any] = field(default_factory=dict)
-    stubs: Mapping[str, StubResponse] = field(default_factory=dict)
+    stubs: Mapping[str, ActionAnswer] = field(default_factory=dict)
     """Stubbed actions for this test; {} when the file stubs nothing."""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The test as written (plain data), for passed.yml, train.yaml and the like."""

@@ -1,0 +1,33 @@
+"""Answers that belong to the session as a whole, asked before the first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SharedAnswers(BaseModel):
+    """Which assistant, which tests, how its commands are found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    assistant: Path = Field(title="Assistant", description="Folder of the assistant (config.yml, domain, data).")
+    tests: str | None = Field(
+        default=None,
+        title="Tests",
+        description="File, folder or file.yml::name with the end-to-end tests; found in the assistant's folder when empty.",
+    )
+    commands: str = Field(
+        default="auto",
+        title="Command source",
+        description="infer (no language model), llm (the one the assistant is configured with) or a recording (file); "
+        "auto takes llm where one can be reached, else infer.",
+    )
+    dialect: Literal["auto", "v1", "v2", "v3"] = Field(
+        default="auto",
+        title="Command language",
+        description="Form of the commands the model writes; auto follows the command generator in config.yml.",
+    )
+    seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")
