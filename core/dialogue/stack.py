@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ class Frame:
     """Properties of a pattern frame (`context.…` in conditions and templates); empty for business flows."""
     id: int = 0
     """Unique within a conversation."""
+    begun: bool = False
+    """False while the flow waits for its first step, e.g. the second of two flows started by one message."""
 
     @property
     def is_pattern(self) -> bool:
@@ -30,6 +32,18 @@ class Frame:
 Stack = tuple[Frame, ...]
 
 
-def top_user_frame(stack: Stack) -> Frame | None:
+def top_user_frame(stack: Sequence[Frame]) -> Frame | None:
     """The topmost frame of a business flow (a called one included), or None."""
     return next((frame for frame in reversed(stack) if not frame.is_pattern), None)
+
+
+def active_frames(stack: Sequence[Frame]) -> list[Frame]:
+    """The topmost business flow with the flows that called it, child first; [] when none is active."""
+    chain: list[Frame] = []
+    for frame in reversed(stack):
+        if frame.is_pattern:
+            continue
+        chain.append(frame)
+        if frame.kind != "call":
+            break
+    return chain

@@ -1,0 +1,186 @@
+"""What commands do to a conversation before the flows run: slots they set, frames they put on the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.assistant.flows import CollectStep
+from core.dialogue.commands import (
+    CancelFlow,
+    CannotHandle,
+    ChitChat,
+    Clarify,
+    Command,
+    HumanHandoff,
+    InternalError,
+    RepeatMessage,
+    Restart,
+    SearchAndReply,
+    SessionStart,
+    SetSlot,
+    SkipQuestion,
+    StartFlow,
+    TriggerIntent,
+)
+from core.dialogue.events import FlowsOffered
+from core.dialogue.stack import Frame, active_frames, top_user_frame
+from core.dialogue.turn import Turn
+from core.dialogue.values import coerce
+
+_ANSWERS: dict[type, str] = {
+    ChitChat: "pattern_chitchat",
+    SearchAndReply: "pattern_search",
+    SkipQuestion: "pattern_skip_question",
+    HumanHandoff: "pattern_human_handoff",
+    RepeatMessage: "pattern_repeat_bot_messages",
+    SessionStart: "pattern_session_start",
+    Restart: "pattern_restart",
+}
+
+
+def apply(commands: Sequence[Command], turn: Turn) -> None:
+    """Carry out cleaned commands.
+
+    From the bottom of the stack up: flows to start (the first named on top), slot checks, a correction, a cancellation, and the
+    patterns that answer at once (the first named on top).
+    """
+    active = active_frames(turn.stack)
+    starts = [command.flow for command in commands if isinstance(command, StartFlow)]
+    starting = {slot for flow in starts for slot in turn.index.collected[flow]}
+    corrections: dict[str, Any] = {}
+    checked: list[str] = []
+    for command in commands:
+        if isinstance(command, SetSlot):
+            if command.name not in starting and _corrects(command, turn):
+                corrections[command.name] = command.value
+            else:
+                turn.set_slot(command.name, command.value)
+                checked.append(command.name)
+    _start_flows(starts, turn, interrupting=bool(active))
+    for name in checked:
+        _push_slot_validation(name, turn)
+    if corrections:
+        turn.push_pattern("pattern_correction", _correction(corrections, active, turn))
+    if any(isinstance(command, CancelFlow) for command in commands):
+        turn.push_pattern("pattern_cancel_flow", _cancellation(active, turn))
+    for command in reversed(commands):
+        _push_answer(command, turn)
+
+
+def _corrects(command: SetSlot, turn: Turn) -> bool:
+    """A value for a slot that is filled and has been asked for before; one given ahead of its question may just change."""
+    filled = turn.tracker.slots.get(command.name) is not None
+    return filled and command.value is not None and command.name in turn.index.asked_slots(turn.tracker)
+
+
+def _start_flows(flows: Sequence[str], turn: Turn, interrupting: bool) -> None:
+    if not flows:
+        return
+    _drop_closing_questions(turn)
+    for flow in reversed(flows):
+        if not _resume(flow, turn):
+            turn.push(flow, "interrupt" if interrupting else "regular")
+
+
+def _drop_closing_questions(turn: Turn) -> None:
+    """A new flow makes the patterns that ask what to do next (go on? anything else?) pointless."""
+    for position, frame in enumerate(turn.stack):
+        closing = frame.flow in ("pattern_completed", "pattern_customer_satisfaction", "pattern_continue_interrupted")
+        if closing and top_user_frame(turn.stack[position:]) is None:
+            del turn.stack[position:]
+            return
+
+
+def _resume(flow: str, turn: Turn) -> bool:
+    """Bring a flow that waits lower on the stack to the top, with the frames that belong to it."""
+    first = next((at for at, frame in enumerate(turn.stack) if frame.flow == flow and not frame.is_pattern), None)
+    if first is None:
+        return False
+    end = first + 1
+    while end < len(turn.stack) and (turn.stack[end].is_pattern or turn.stack[end].kind == "call"):
+        end += 1
+    group = turn.stack[first:end]
+    del turn.stack[first:end]
+    turn.stack.extend(group)
+    return True
+
+
+def _push_slot_validation(name: str, turn: Turn) -> None:
+    slot = turn.index.slots[name]
+    if slot.rejections:
+        context = {
+            "validate": name,
+            "refill_utter": slot.refill_utter or f"utter_ask_{name}",
+            "refill_action": f"action_ask_{name}",
+            "rejections": slot.rejections,
+        }
+        turn.push_pattern("pattern_validate_slot", context)
+
+
+def _correction(new: Mapping[str, Any], active: list[Frame], turn: Turn) -> dict[str, Any]:
+    """Context of pattern_correction: the flow goes back to the earliest collect of a corrected slot, in flow order."""
+    collects = [
+        (frame.flow, step)
+        for frame in active
+        for step in turn.index.flows[frame.flow].steps
+        if isinstance(step, CollectStep) and step.slot in new
+    ]
+    # A slot of a called flow that has ended: go back to the call itself, in the flow that made it.
+    called = [
+        (frame.flow, step)
+        for frame in active
+        for step in turn.index.flows[frame.flow].calls()
+        if turn.index.collected[step.flow] & new.keys()
+    ]
+    first = next((name for name in turn.index.asked_slots(turn.tracker) if name in new), None)
+    places = [(flow, step.id) for flow, step in collects if step.slot == first]
+    places += [(flow, step.id) for flow, step in called if first in turn.index.collected[step.flow]]
+    again = [step.ask_before_filling for _, step in collects]
+    return {
+        "corrected_slots": dict(new),
+        "new_slot_values": list(new.values()),
+        "reset_flow_id": places[0][0] if places else None,
+        "reset_step_id": places[0][1] if places else None,
+        "is_reset_only": bool(again) and len(again) >= len(new) and all(again),
+    }
+
+
+def _cancellation(active: list[Frame], turn: Turn) -> dict[str, Any]:
+    base = active[-1]
+    return {"canceled_name": turn.flow(base).name, "canceled_frames": [frame.id for frame in active]}
+
+
+def _push_answer(command: Command, turn: Turn) -> None:
+    if type(command) in _ANSWERS:
+        turn.push_pattern(_ANSWERS[type(command)])
+    elif isinstance(command, CannotHandle):
+        turn.push_pattern("pattern_cannot_handle", {"reason": command.reason})
+    elif isinstance(command, InternalError):
+        turn.push_pattern("pattern_internal_error", {"error_type": command.error_type, "info": dict(command.info)})
+    elif isinstance(command, Clarify):
+        limit = int(turn.tracker.slots.get("max_clarification_options") or 3)
+        flows = command.flows[:limit]
+        turn.emit(FlowsOffered(flows))
+        turn.push_pattern("pattern_clarification", {"names": [turn.index.flows[flow].name for flow in flows]})
+    elif isinstance(command, TriggerIntent):
+        _trigger(command, turn)
+
+
+def _trigger(command: TriggerIntent, turn: Turn) -> None:
+    """An intent payload: fills slots mapped to it, then starts the flow or pattern that names the intent."""
+    entities = dict(command.entities)
+    fillable = turn.index.fillable(turn.stack)
+    for slot in turn.index.slots.values():
+        for mapping in slot.mappings:
+            if mapping.type == "from_entity" and mapping.options.get("entity", slot.name) in entities:
+                turn.set_slot(slot.name, coerce(slot, entities[mapping.options.get("entity", slot.name)]))
+            elif mapping.type == "from_intent" and mapping.options.get("intent") == command.intent and slot.name in fillable:
+                turn.set_slot(slot.name, coerce(slot, mapping.options.get("value")))
+    flow = turn.index.by_intent.get(command.intent)
+    if flow is None:
+        return
+    if turn.index.flows[flow].is_pattern:
+        turn.push_pattern(flow)
+    elif not any(frame.flow == flow for frame in turn.stack):
+        _start_flows([flow], turn, interrupting=top_user_frame(turn.stack) is not None)
