@@ -42,8 +42,8 @@ def run_slot_rejections(turn: Turn, say: Say) -> None:
 
 
 def _reject(slot: Slot, value: Any, utter: str, turn: Turn, say: Say) -> None:
+    say(utter, value=value, slot=slot.name)  # before clearing: the text may name the refused value
     turn.set_slot(slot.name, None)
-    say(utter, value=value, slot=slot.name)
 
 
 def correct_flow_slot(turn: Turn, say: Say) -> None:

@@ -170,6 +170,7 @@ class Engine:
         if step.ask_before_filling and value is not None:
             turn.emit(SlotSet(step.slot, None, reset=True))
         context = {
+            **frame.context,  # a pattern's question may speak of what the pattern is about
             "collect": step.slot,
             "utter": step.utter,
             "collect_action": step.ask_action,

@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.assistant.project import Assistant, load_assistant
+
+SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants"
+"""Real assistants beside the checkout, where there are any; tests over them are skipped elsewhere."""
+
+
+@pytest.fixture
+def write_assistant(tmp_path: Path) -> Callable[..., Path]:
+    """write_assistant(flows=…, domain=…, config=…, endpoints=…) → folder of a small project."""
+
+    def write(flows: str, domain: str = "version: '3.1'", config: str | None = None, endpoints: str | None = None) -> Path:
+        folder = tmp_path / "assistant"
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        pipeline = "recipe: default.v1\nlanguage: en\npipeline:\n- name: CompactLLMCommandGenerator\npolicies:\n- name: FlowPolicy\n"
+        (folder / "config.yml").write_text(textwrap.dedent(config) if config else pipeline)
+        (folder / "data" / "flows.yml").write_text(textwrap.dedent(flows))
+        (folder / "domain.yml").write_text(textwrap.dedent(domain))
+        if endpoints is not None:
+            (folder / "endpoints.yml").write_text(textwrap.dedent(endpoints))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def make_assistant(write_assistant: Callable[..., Path]) -> Callable[..., Assistant]:
+    """make_assistant(flows=…, domain=…) → a loaded project."""
+    return lambda *args, **kwargs: load_assistant(write_assistant(*args, **kwargs))
