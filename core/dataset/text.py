@@ -1,0 +1,37 @@
+"""When two messages are the same, and whether a message still holds a value."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from core.dataset.candidates import numbers, words
+
+
+def normalised(text: str) -> str:
+    """The text with case, spacing and punctuation around words levelled; messages equal in this form count as the same."""
+    plain = unicodedata.normalize("NFKC", text)
+    return " ".join(words(plain)) or plain.strip().casefold()
+
+
+def holds(text: str, value: Any) -> bool:
+    """True when `text` holds a slot value as whole words in any case; a number may be written in digits or as a word."""
+    wanted = _levelled(str(value))
+    if re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", _levelled(text)):
+        return True
+    number = _number(value)
+    return number is not None and number in numbers(text)
+
+
+def _levelled(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
