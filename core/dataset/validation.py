@@ -51,3 +51,69 @@ class Understanding:
             and isinstance(command, SetSlot)
             and self.engine.index.slots[command.name].type in ("text", "any", "list")
         )
+
+
+async def validate(
+    conversation: AnnotatedConversation, candidates: Mapping[int, Sequence[str]], engine: Engine, understanding: Understanding | None
+) -> AnnotatedConversation:
+    """The conversation with its candidates sorted into passing and rejected.
+
+    `candidates` by position of the turn. Without `understanding` only the cheap reasons are looked for. Raises ProviderError.
+    """
+    before = [tracker.fork() for tracker in replay(engine.new_tracker(), conversation.result)]
+    turns = [
+        _sorted(turn, candidates.get(at, ()), before[at], understanding) if turn.annotated else _unchanged(turn)
+        for at, turn in enumerate(conversation.turns)
+    ]
+    return replace(conversation, turns=tuple(await asyncio.gather(*turns)))
+
+
+async def _unchanged(turn: AnnotatedTurn) -> AnnotatedTurn:
+    return turn
+
+
+async def _sorted(
+    turn: AnnotatedTurn, candidates: Sequence[str], tracker: Tracker, understanding: Understanding | None
+) -> AnnotatedTurn:
+    reasons = cheap_objections(turn, candidates)
+    if understanding is not None:
+        asked = [at for at, reason in enumerate(reasons) if reason is None]
+        answers = await asyncio.gather(
+            *(
+                understanding.objection(tracker, UserMessage(candidates[at], turn.record.turn.metadata), turn.commands)
+                for at in asked
+            )
+        )
+        for at, answer in zip(asked, answers, strict=True):
+            reasons[at] = answer
+    judged = list(zip(candidates, reasons, strict=True))
+    passing = tuple(text for text, reason in judged if reason is None)
+    rejected = tuple(Rejected(text, reason) for text, reason in judged if reason is not None)
+    return replace(turn, passing=passing, rejected=rejected)
+
+
+def cheap_objections(turn: AnnotatedTurn, candidates: Sequence[str]) -> list[str | None]:
+    """For each candidate a reason to drop it that costs nothing to find, or None."""
+    seen = {normalised(turn.user): "the original"}
+    reasons: list[str | None] = []
+    for candidate in candidates:
+        same = seen.get(normalised(candidate))
+        lost = lost_values(turn, candidate)
+        if not candidate.strip():
+            reasons.append("is empty")
+        elif candidate.lstrip().startswith("/"):
+            reasons.append("would be read as a button payload")
+        elif same is not None:
+            reasons.append(f"is the same as {same}")
+        elif lost:
+            reasons.append(f"loses the value {', '.join(lost)}")
+        else:
+            reasons.append(None)
+            seen[normalised(candidate)] = repr(candidate)
+    return reasons
+
+
+def lost_values(turn: AnnotatedTurn, candidate: str) -> list[str]:
+    """Slot values that the original message spells out and the candidate does not."""
+    values = (command.value for command in turn.commands if isinstance(command, SetSlot))
+    return [str(value) for value in values if holds(turn.user, value) and not holds(candidate, value)]

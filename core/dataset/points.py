@@ -1,0 +1,72 @@
+"""Data points: rephrased conversations and, for each annotated turn of them, what the model is shown and should write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.dataset.conversation import AnnotatedConversation, replay
+from core.dialogue.commands import Command
+from core.dialogue.engine import Engine
+from core.dialogue.prompt import PromptRenderer
+from core.dialogue.source import UserMessage
+
+
+@dataclass(frozen=True)
+class DataPoint:
+    """One row, with where it comes from."""
+
+    prompt: str
+    completion: str
+    """Commands, one a line."""
+    test: str
+    """Id of the test: `file::name`."""
+    turn: int
+    """Position of the user turn in the test, from 1."""
+    variant: int
+    """0 for the original conversation, k for the k-th rephrased one."""
+    original: str
+    """The user's message as the test has it."""
+    message: str
+    """The message as it stands in the prompt."""
+    commands: tuple[Command, ...]
+
+
+def recombine(conversation: AnnotatedConversation) -> list[tuple[str, ...]]:
+    """The user's messages of each conversation that can be made of one: the original, then the k-th with the k-th passing wording
+    of every turn. A turn with fewer starts over with its first; one with none keeps the original."""
+    count = max((len(turn.passing) for turn in conversation.turns), default=0)
+    original = tuple(turn.user for turn in conversation.turns)
+    rephrased = (
+        tuple(turn.passing[k % len(turn.passing)] if turn.passing else turn.user for turn in conversation.turns)
+        for k in range(count)
+    )
+    return [original, *rephrased]
+
+
+def data_points(conversation: AnnotatedConversation, engine: Engine, renderer: PromptRenderer) -> list[DataPoint]:
+    """The rows of one test. Prompts hold the rephrased history and the true state; a row that repeats another word for word
+    (a turn whose wordings started over behind the same history) is left out."""
+    points: dict[tuple[str, str], DataPoint] = {}
+    for variant, messages in enumerate(recombine(conversation)):
+        trackers = replay(engine.new_tracker(), conversation.result, messages)
+        for at, (turn, tracker) in enumerate(zip(conversation.turns, trackers, strict=True)):
+            if turn.annotated:
+                message = UserMessage(messages[at], turn.record.turn.metadata)
+                prompt, completion = renderer.render(tracker, message), "\n".join(turn.lines)
+                point = DataPoint(
+                    prompt, completion, conversation.case.id, at + 1, variant, turn.user, messages[at], turn.commands
+                )
+                points.setdefault((prompt, completion), point)
+    return list(points.values())
+
+
+def contradictions(points: Sequence[DataPoint]) -> list[tuple[DataPoint, DataPoint]]:
+    """Pairs of rows that show the same prompt and want different commands: no model can learn both."""
+    first: dict[str, DataPoint] = {}
+    pairs: dict[str, tuple[DataPoint, DataPoint]] = {}
+    for point in points:
+        earlier = first.setdefault(point.prompt, point)
+        if earlier.completion != point.completion:
+            pairs.setdefault(point.prompt, (earlier, point))
+    return list(pairs.values())
