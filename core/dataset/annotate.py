@@ -1,9 +1,10 @@
 """From passed tests to annotated conversations: what a model is shown at each turn, and what it should write.
 
-Prompts are rendered here for every source alike, since inference and recordings show none; where a language model gave the
-commands, the prompt comes out as the one it was shown. Commands are those that survived clean-up, since the rest had no part in
-the test's passing, in the spelling of the source, since clean-up coerces ("3" becomes 3.0). Where nothing survived because the
-source only repeated the present state, its own words stand: the user said something, and the model should write it down.
+Prompts are rendered here for every source alike, since inference and recordings show none; where a language model
+gave the commands, the prompt comes out as the one it was shown. Commands are those that survived clean-up, since the
+rest had no part in the test's passing, in the spelling of the source, since clean-up coerces ("3" becomes 3.0). Where
+nothing survived because the source only repeated the present state, its own words stand: the user said something, and
+the model should write it down.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def annotate(result: TestResult, engine: Engine, renderer: PromptRenderer, diale
     if not result.passed:
         raise ValueError(f"{result.case.id} did not pass")
     trackers = replay(engine.new_tracker(), result)
-    turns = [_annotated(record, tracker, renderer, dialect) for record, tracker in zip(result.turns, trackers, strict=True)]
+    turns = [
+        _annotated(record, tracker, renderer, dialect) for record, tracker in zip(result.turns, trackers, strict=True)
+    ]
     return AnnotatedConversation(result, tuple(turns))
 
 
@@ -54,5 +57,7 @@ def _annotated(record: TurnRecord, tracker: Tracker, renderer: PromptRenderer, d
 def taught(raw: Sequence[Command], cleaned: Sequence[Command]) -> tuple[Command, ...]:
     """The commands to learn, from those the source gave and those that survived clean-up."""
     spelled = {command.name: command for command in raw if isinstance(command, SetSlot)}
-    survivors = tuple(spelled.get(command.name, command) if isinstance(command, SetSlot) else command for command in cleaned)
+    survivors = tuple(
+        spelled.get(command.name, command) if isinstance(command, SetSlot) else command for command in cleaned
+    )
     return survivors or tuple(dict.fromkeys(raw))

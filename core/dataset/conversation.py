@@ -78,9 +78,9 @@ class AnnotatedConversation:
 def replay(fresh: Tracker, result: TestResult, messages: Sequence[str] | None = None) -> Iterator[Tracker]:
     """The conversation as it stood before each turn, optionally with other words in the user's mouth.
 
-    A tracker is the fold of its events, so the recorded ones suffice: no action runs again, and the state is the true one. That
-    the words may change and the events may not rests on the commands being the same. The tracker yielded is the one that moves
-    on; fork it to keep it. `messages` holds one text for each turn.
+    A tracker is the fold of its events, so the recorded ones suffice: no action runs again, and the state is the true
+    one. That the words may change and the events may not rests on the commands being the same. The tracker yielded is
+    the one that moves on; fork it to keep it. `messages` holds one text for each turn.
     """
     tracker = fresh
     tracker.apply_all(result.opening)

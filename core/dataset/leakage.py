@@ -14,8 +14,13 @@ def duplicate_key(conversation: AnnotatedConversation) -> tuple[str, ...]:
     return tuple(normalised(turn.user) for turn in conversation.turns)
 
 
-def without_leaks(train: Iterable[DataPoint], validation: Iterable[DataPoint]) -> tuple[list[DataPoint], list[DataPoint]]:
-    """(validation rows whose prompt train does not show, those left out): tests that begin alike share rows without being alike."""
+def without_leaks(
+    train: Iterable[DataPoint], validation: Iterable[DataPoint]
+) -> tuple[list[DataPoint], list[DataPoint]]:
+    """Validation rows with a prompt that train does not show, and the others, which are left out.
+
+    Tests that begin alike share rows without being near duplicates.
+    """
     shown = {point.prompt for point in train}
     kept: list[DataPoint] = []
     left_out: list[DataPoint] = []

@@ -1,4 +1,4 @@
-"""Data points: rephrased conversations and, for each annotated turn of them, what the model is shown and should write."""
+"""Rows: for each annotated turn of each rephrased conversation what the model is shown and what it should write."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ class DataPoint:
 
 
 def recombine(conversation: AnnotatedConversation) -> list[tuple[str, ...]]:
-    """The user's messages of each conversation that can be made of one: the original, then the k-th with the k-th passing wording
-    of every turn. A turn with fewer starts over with its first; one with none keeps the original."""
+    """The user's messages of each conversation that can be made of one, the original first.
+
+    The k-th rephrased conversation has the k-th passing wording of every turn. A turn with fewer starts over with its
+    first; one with none keeps the original.
+    """
     count = max((len(turn.passing) for turn in conversation.turns), default=0)
     original = tuple(turn.user for turn in conversation.turns)
     rephrased = (
@@ -45,8 +48,10 @@ def recombine(conversation: AnnotatedConversation) -> list[tuple[str, ...]]:
 
 
 def data_points(conversation: AnnotatedConversation, engine: Engine, renderer: PromptRenderer) -> list[DataPoint]:
-    """The rows of one test. Prompts hold the rephrased history and the true state; a row that repeats another word for word
-    (a turn whose wordings started over behind the same history) is left out."""
+    """The rows of one test, original conversation first. Prompts hold the rephrased history and the true state.
+
+    A row that repeats another word for word (a turn whose wordings started over behind the same history) is left out.
+    """
     points: dict[tuple[str, str], DataPoint] = {}
     for variant, messages in enumerate(recombine(conversation)):
         trackers = replay(engine.new_tracker(), conversation.result, messages)

@@ -1,7 +1,7 @@
 """Other wordings of the user's messages: the protocol of their sources, and a language model as one of them.
 
-One call for each conversation, so that wordings fit what is said around them. Whether a wording keeps the meaning is judged
-afterwards, in `validation.py`.
+One call for each conversation, so that wordings fit what is said around them. Whether a wording keeps the meaning is
+judged afterwards, in `validation.py`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class LlmRephraser:
         messages = [conversation.turns[at].user for at in positions]
         most_tokens = answer_tokens(messages, count)
         completion = await self.client.complete(
-            [{"role": "user", "content": self.prompt(conversation, count)}], temperature=TEMPERATURE, max_tokens=most_tokens
+            [{"role": "user", "content": self.prompt(conversation, count)}],
+            temperature=TEMPERATURE,
+            max_tokens=most_tokens,
         )
         sets = parse_reply(_whole_lines(completion, most_tokens), messages)
         return {at: found[:count] for at, found in zip(positions, sets, strict=True)}
@@ -82,7 +84,10 @@ def answer_tokens(messages: Sequence[str], count: int) -> int:
 def transcript(conversation: AnnotatedConversation) -> str:
     """`USER: …` and `AI: …` lines of a whole conversation, buttons included."""
     lines: list[str] = []
-    for event in (*conversation.result.opening, *(event for record in conversation.result.turns for event in record.events)):
+    for event in (
+        *conversation.result.opening,
+        *(event for record in conversation.result.turns for event in record.events),
+    ):
         if isinstance(event, UserSaid):
             lines.append(f"{USER_PREFIX}: {event.text}")
         elif isinstance(event, BotSaid) and event.text:
@@ -93,13 +98,16 @@ def transcript(conversation: AnnotatedConversation) -> str:
 def parse_reply(reply: str, messages: Sequence[str]) -> list[tuple[str, ...]]:
     """The wordings in a model's reply for each message, () where it has none.
 
-    A set is a `USER:` line and the numbered lines that follow; decoration (bold, bullets, quotes, fences) is forgiven. Sets are
-    matched to messages by their text; what is left is matched in order if as many sets as messages are left, else not at all.
+    A set is a `USER:` line and the numbered lines that follow; decoration (bold, bullets, quotes, fences) is
+    forgiven. Sets are matched to messages by their text; what is left is matched in order if as many sets as messages
+    are left, else not at all.
     """
     sets = _sets(reply)
     found: dict[int, list[str]] = {}
     for at, message in enumerate(messages):
-        same = next((which for which, (header, _) in enumerate(sets) if normalised(header) == normalised(message)), None)
+        same = next(
+            (which for which, (header, _) in enumerate(sets) if normalised(header) == normalised(message)), None
+        )
         if same is not None:
             found[at] = sets.pop(same)[1]
     left = [at for at in range(len(messages)) if at not in found]

@@ -1,9 +1,9 @@
 """Train and validation, by whole tests.
 
-Everything starts in train; tests move to validation while each thing they hold (a command, a flow, a slot) is still held by a test
-that stays. So validation never asks for what train has not shown, whatever the data. Which test moves next is chosen greedily so
-that the validation share of each thing comes close to the share wanted overall (after Sechidis et al. 2011, "On the stratification of
-multi-label data", with groups in the place of examples).
+Everything starts in train; tests move to validation while each thing they hold (a command, a flow, a slot) is still
+held by a test that stays. So validation never asks for what train has not shown, whatever the data. Which test moves
+next is chosen greedily so that the validation share of each thing comes close to the share wanted overall (after
+Sechidis et al. 2011, "On the stratification of multi-label data", with groups in the place of examples).
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ class Split:
 def split(items: Sequence[Item], train_fraction: float, seed: int) -> Split:
     """Divide tests so that about `train_fraction` (0 < f ≤ 1) of the data points are in train.
 
-    Pure: the outcome depends on the set of items, the fraction and the seed, not on the order. When few tests share what they hold,
-    more may have to stay in train than asked. Raises ValueError for a fraction outside the range or an id given twice.
+    Pure: the outcome depends on the set of items, the fraction and the seed, not on the order. When few tests share
+    what they hold, more may have to stay in train than asked. Raises ValueError for a fraction outside the range or
+    an id given twice.
     """
     if not 0 < train_fraction <= 1:
         raise ValueError(f"train fraction {train_fraction} is not above 0 and at most 1")
@@ -100,8 +101,10 @@ class _Chooser:
         return 0 < group.size < 2 * missing and all(self.holders[thing] > 1 for thing in group.points)
 
     def _harm(self, group: _Group) -> float:
-        """How much further from the wanted share the things of the group would be: the rise of the sum of squares for each data
-        point moved, so that long tests have no advantage. Negative is a gain."""
+        """How much further from the wanted share the things of the group would be; negative is a gain.
+
+        The rise of the sum of squares, for each data point moved so that long tests have no advantage.
+        """
         rises = (
             self._off(thing, self.moved[thing] + points) - self._off(thing, self.moved[thing])
             for thing, points in group.points.items()

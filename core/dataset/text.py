@@ -10,13 +10,13 @@ from core.dataset.candidates import numbers, words
 
 
 def normalised(text: str) -> str:
-    """The text with case, spacing and punctuation around words levelled; messages equal in this form count as the same."""
+    """The text with case, spacing and punctuation around words levelled; equal in this form is the same message."""
     plain = unicodedata.normalize("NFKC", text)
     return " ".join(words(plain)) or plain.strip().casefold()
 
 
 def holds(text: str, value: Any) -> bool:
-    """True when `text` holds a slot value as whole words in any case; a number may be written in digits or as a word."""
+    """True when `text` holds a slot value as whole words, in any case; a number in digits or as a word."""
     wanted = _levelled(str(value))
     if re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", _levelled(text)):
         return True

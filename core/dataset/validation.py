@@ -1,7 +1,7 @@
 """Which rephrasings are kept. Cheap reasons to drop one come first, then the command source is asked again.
 
-A wording stands if, in its place, it is understood as the same commands: the completion of its row is that of the original. Without
-a language model to ask only the cheap reasons apply; the run's record says so.
+A wording stands if, in its place, it is understood as the same commands: the completion of its row is that of the
+original. Without a language model to ask only the cheap reasons apply; the run's record says so.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from core.dialogue.source import CommandSource, UserMessage
 from core.dialogue.tracker import Tracker
 
 Equality = Literal["strict", "names"]
-"""strict: the same commands with the same values. names: values of free text (slot types text, any, list) may be cut differently;
-those of a closed type may not, since another value there is another meaning."""
+"""strict: the same commands with the same values. names: values of free text (slot types text, any, list) may be cut
+differently; those of a closed type may not, since another value there is another meaning."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class Understanding:
     equality: Equality = "names"
 
     async def objection(self, tracker: Tracker, message: UserMessage, commands: Sequence[Command]) -> str | None:
-        """Why `message` will not do in the place of one understood as `commands`; None when it will. Raises ProviderError."""
+        """Why `message` will not do in the place of one understood as `commands`; None when it will.
+
+        Raises ProviderError.
+        """
         prediction = await self.source.predict(tracker, message)
         wanted = clean_up(commands, tracker, self.engine.index)
         got = clean_up(prediction.commands, tracker, self.engine.index)
@@ -54,11 +57,15 @@ class Understanding:
 
 
 async def validate(
-    conversation: AnnotatedConversation, candidates: Mapping[int, Sequence[str]], engine: Engine, understanding: Understanding | None
+    conversation: AnnotatedConversation,
+    candidates: Mapping[int, Sequence[str]],
+    engine: Engine,
+    understanding: Understanding | None,
 ) -> AnnotatedConversation:
     """The conversation with its candidates sorted into passing and rejected.
 
-    `candidates` by position of the turn. Without `understanding` only the cheap reasons are looked for. Raises ProviderError.
+    `candidates` by position of the turn. Without `understanding` only the cheap reasons are looked for. Raises
+    ProviderError.
     """
     before = [tracker.fork() for tracker in replay(engine.new_tracker(), conversation.result)]
     turns = [

@@ -123,8 +123,9 @@ class Meter:
 
 
 def in_words(usage: Usage, price: Price | None, as_of: datetime.date) -> str:
-    """"680 calls, about 1.2 million tokens in and 0.1 million out: about $3.20 (prices of 2025-09-01)"."""
-    text = f"{usage.calls:,} calls, about {_count(usage.prompt_tokens)} tokens in and {_count(usage.completion_tokens)} out"
+    """ "680 calls, about 1.2 million tokens in and 0.1 million out: about $3.20 (prices of 2025-09-01)"."""
+    read, written = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    text = f"{usage.calls:,} calls, about {read} tokens in and {written} out"
     if price is None:
         return f"{text}; the price of this model is not known (set {PRICES_VARIABLE} to a file with it)"
     return f"{text}: about ${price.of(usage):,.2f} (prices of {as_of})"
