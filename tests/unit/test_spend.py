@@ -1,0 +1,79 @@
+"""Counting calls and money."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from core.errors import ProblemsError
+from core.llm.spend import PRICES_VARIABLE, Meter, Price, Usage, in_words, read_prices, tokens, total
+
+
+def test_usages_add_up_and_multiply():
+    once = Usage(1, 100, 10)
+    assert total([once * 3, once]) == Usage(4, 400, 40)
+    assert total([]) == Usage()
+
+
+def test_tokens_are_a_quarter_of_the_characters_rounded_up():
+    assert [tokens(""), tokens("a"), tokens("a" * 8), tokens("a" * 9)] == [0, 1, 2, 3]
+
+
+def test_shipped_prices_know_dated_names_and_provider_prefixes():
+    prices = read_prices()
+    assert prices.price("gpt-4o-mini-2024-07-18") == prices.models["gpt-4o-mini"]
+    assert prices.price("openai/gpt-4o") == prices.models["gpt-4o"]
+    assert prices.price("gpt-4o-mini-2024-07-18") != prices.models["gpt-4o"]
+    assert prices.price("my-own-model") is None
+
+
+def test_the_owners_file_wins(tmp_path, monkeypatch):
+    own = tmp_path / "prices.yml"
+    own.write_text(
+        "as_of: 2026-11-01\nmodels:\n  gpt-4o: {input: 1, output: 2}\n  house-model: {input: 0, output: 0}\n"
+    )
+    monkeypatch.setenv(PRICES_VARIABLE, str(own))
+    prices = read_prices()
+    assert prices.as_of == datetime.date(2026, 11, 1)
+    assert prices.price("gpt-4o") == Price(input=1, output=2)
+    assert prices.price("house-model") == Price(input=0, output=0)
+    assert prices.price("gpt-4o-mini") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("as_of: [", r"prices\.yml:\d: this is not YAML"),
+        ("models: {}\n", "as_of: Field required"),
+        ("as_of: 2026-01-01\nmodels: {m: {input: -1, output: 2}}\n", "models.m.input: .* greater than or equal to 0"),
+    ],
+)
+def test_a_broken_price_file_is_explained(tmp_path, text, message):
+    file = tmp_path / "prices.yml"
+    file.write_text(text)
+    with pytest.raises(ProblemsError, match=message):
+        read_prices(file)
+
+
+def test_a_missing_price_file_is_explained(tmp_path):
+    with pytest.raises(ProblemsError, match="cannot be read"):
+        read_prices(tmp_path / "none.yml")
+
+
+def test_a_meter_adds_up_money():
+    meter = Meter(Price(input=2.0, output=10.0))
+    meter.add(500_000, 100_000)
+    meter.add(500_000, 0)
+    assert meter.used == Usage(2, 1_000_000, 100_000)
+    assert meter.usd == pytest.approx(3.0)
+    assert Meter(None).usd is None
+
+
+def test_an_estimate_in_words():
+    day = datetime.date(2025, 9, 1)
+    usage = Usage(680, 1_200_000, 90_000)
+    assert in_words(usage, Price(input=2.5, output=10.0), day) == (
+        "680 calls, about 1.2 million tokens in and 90,000 out: about $3.90 (prices of 2025-09-01)"
+    )
+    assert "price of this model is not known" in in_words(usage, None, day)
