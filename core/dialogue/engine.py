@@ -15,7 +15,7 @@ from core.dialogue.commands import Command
 from core.dialogue.default_actions import DEFAULT_ACTIONS
 from core.dialogue.events import ActionRan, BotSaid, Event, SessionStarted, SlotSet, StepVisited, UserSaid, Warned
 from core.dialogue.flow_index import FlowIndex
-from core.dialogue.repair import PatternSet, with_default_patterns
+from core.assistant.repair import PatternSet, with_default_patterns
 from core.dialogue.source import UserMessage
 from core.dialogue.stack import Frame
 from core.dialogue.tracker import Tracker

@@ -1,0 +1,247 @@
+"""YAML with positions: plain dicts and lists that know their lines, so that every complaint names one.
+
+Safe loading only, with the scalars of YAML 1.2: only true and false are booleans (`yes`, `no`, `on`, `off` are text, as assistants
+mean them), dates and times stay text, 010 is ten. Keys may be given once only. Aliases and merge keys work, up to a size limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.assistant.flows import Lines
+from core.errors import Problem, ProblemsError
+
+LARGEST_FILE = 20_000_000
+"""Bytes; larger files are refused rather than read for minutes."""
+MOST_NODES = 1_000_000
+"""Values in one file once aliases are resolved; more is an alias bomb."""
+
+
+class YamlMapping(dict[str, Any]):
+    """A YAML mapping. `lines` spans it; `line_of(key)` is where a key stands."""
+
+    lines: Lines
+    key_lines: dict[str, int]
+
+    def line_of(self, key: str) -> int:
+        return self.key_lines.get(key, self.lines.first)
+
+
+class YamlList(list[Any]):
+    """A YAML sequence. `item_lines[i]` spans item i."""
+
+    lines: Lines
+    item_lines: list[Lines]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader with the scalars of YAML 1.2."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("tag:yaml.org,2002:int", r"^[-+]?(?:[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$", "-+0123456789."),
+    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("tag:yaml.org,2002:merge", r"^<<$", "<"),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+
+
+def read_yaml(path: Path, shown_as: str) -> Any:
+    """The content of a file as YamlMapping, YamlList and plain scalars; None for an empty one.
+
+    `shown_as` is the path problems name. Raises ProblemsError.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise _problem(shown_as, 0, f"the file is larger than {LARGEST_FILE // 1_000_000} MB; split it")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise _problem(shown_as, line, "the file is not UTF-8; save it as UTF-8") from error
+    except OSError as error:
+        raise _problem(shown_as, 0, f"the file cannot be read: {error.strerror}") from error
+    return parse_yaml(text, shown_as)
+
+
+def parse_yaml(text: str, shown_as: str) -> Any:
+    """As `read_yaml`, from text."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _problem(shown_as, mark.line + 1 if mark else 0, f"not valid YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise _problem(shown_as, 0, f"not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise _problem(shown_as, 0, "not readable: nested too deeply") from error
+    return None if node is None else _Builder(shown_as).build(node)
+
+
+def _problem(file: str, line: int, message: str) -> ProblemsError:
+    return ProblemsError([Problem(file, line, message)])
+
+
+class _Builder:
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.left = MOST_NODES
+        self.problems: list[Problem] = []
+        self.open: set[int] = set()
+
+    def build(self, node: yaml.Node) -> Any:
+        try:
+            value, _ = self._value(node)
+        except RecursionError as error:
+            raise _problem(self.file, node.start_mark.line + 1, "not readable: nested too deeply") from error
+        if self.problems:
+            raise ProblemsError(self.problems)
+        return value
+
+    def _value(self, node: yaml.Node) -> tuple[Any, int]:
+        """The value and its last line."""
+        self.left -= 1
+        line = node.start_mark.line + 1
+        if self.left < 0:
+            raise _problem(self.file, line, f"more than {MOST_NODES:,} values; aliases that multiply each other are not read")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node), _last_line(node)
+        if id(node) in self.open:
+            raise _problem(self.file, line, "an alias contains itself")
+        self.open.add(id(node))
+        value: Any
+        if isinstance(node, yaml.MappingNode):
+            value = self._mapping(node)
+        else:
+            value = self._sequence(node)
+        self.open.discard(id(node))
+        return value, value.lines.last
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text = node.value
+        kind = node.tag.rpartition(":")[2]
+        if kind == "bool":
+            return text.casefold() == "true"
+        if kind == "null":
+            return None
+        if kind == "int":
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 400 else text
+        if kind == "float":
+            return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan"))
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            self.problems.append(Problem(self.file, node.start_mark.line + 1, f"the tag {node.tag} is not read"))
+        return text
+
+    def _mapping(self, node: yaml.MappingNode) -> YamlMapping:
+        mapping = YamlMapping()
+        mapping.key_lines = {}
+        first = last = node.start_mark.line + 1
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            value, end = self._value(value_node)
+            last = max(last, _last_line(key_node), end if value_node.start_mark.line + 1 >= line else line)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                for part in value if isinstance(value, list) else [value]:
+                    for name, merged in part.items() if isinstance(part, dict) else ():
+                        mapping.setdefault(name, merged)
+                        mapping.key_lines.setdefault(name, line)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem(self.file, line, "a key must be a plain word"))
+                continue
+            key = key_node.value
+            if key in mapping.key_lines and any(other.value == key for other, _ in node.value if other is not key_node):
+                self.problems.append(Problem(self.file, line, f"{key} is given twice (first in line {mapping.key_lines[key]})"))
+                continue
+            mapping[key] = value
+            mapping.key_lines[key] = line
+        mapping.lines = Lines(self.file, first, last)
+        return mapping
+
+    def _sequence(self, node: yaml.SequenceNode) -> YamlList:
+        sequence = YamlList()
+        sequence.item_lines = []
+        first = last = node.start_mark.line + 1
+        for item in node.value:
+            value, end = self._value(item)
+            line = item.start_mark.line + 1
+            sequence.append(value)
+            sequence.item_lines.append(Lines(self.file, line, max(line, end)))
+            last = max(last, end)
+        sequence.lines = Lines(self.file, first, last)
+        return sequence
+
+
+def _last_line(node: yaml.Node) -> int:
+    """Line of the last character of a scalar; block scalars end where the next token begins."""
+    start, end = node.start_mark.line, node.end_mark.line
+    if end > start and node.end_mark.column == 0:
+        end -= 1
+    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+        end = min(end, start + len(node.value.rstrip("\n").split("\n")) if node.style == "|" else end)
+    return int(end) + 1
+
+
+class Reader:
+    """Reads one file's values with checks that collect problems instead of stopping."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+
+    def error(self, line: int, message: str) -> None:
+        self.problems.append(Problem(self.file, line, message))
+
+    def warn(self, line: int, message: str) -> None:
+        self.problems.append(Problem(self.file, line, message, "warning"))
+
+    def text(self, mapping: YamlMapping, key: str, default: str = "") -> str:
+        """A text value; numbers count as text."""
+        value = mapping.get(key)
+        if value is None:
+            return default
+        if isinstance(value, (dict, list)):
+            self.error(mapping.line_of(key), f"{key} must be text")
+            return default
+        return str(value) if not isinstance(value, bool) else str(value).lower()
+
+    def flag(self, mapping: YamlMapping, key: str, default: bool) -> bool:
+        value = mapping.get(key, default)
+        if not isinstance(value, bool):
+            self.error(mapping.line_of(key), f"{key} must be true or false, not {value!r}")
+            return default
+        return value
+
+    def number(self, mapping: YamlMapping, key: str) -> float | None:
+        value = mapping.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            self.error(mapping.line_of(key), f"{key} must be a number, not {value!r}")
+            return None
+        return None if value is None else float(value)
+
+    def items(self, mapping: YamlMapping, key: str) -> Iterator[tuple[Any, int]]:
+        """(item, line) pairs of a list value; nothing when the key is absent."""
+        value = mapping.get(key)
+        if value is None:
+            return
+        if not isinstance(value, YamlList):
+            self.error(mapping.line_of(key), f"{key} must be a list")
+            return
+        yield from ((item, lines.first) for item, lines in zip(value, value.item_lines, strict=True))
+
+    def known_keys(self, mapping: YamlMapping, known: Sequence[str], what: str, report: Callable[[int, str], None] | None = None) -> None:
+        """Report keys that are not known (as warnings unless `report` says otherwise), with the nearest known one."""
+        import difflib
+
+        for key in mapping:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                (report or self.warn)(mapping.line_of(key), f"{key} is not a key of {what}{hint}")

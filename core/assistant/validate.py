@@ -1,0 +1,206 @@
+"""Checks of a whole project that no single file can make. An error is what cannot run; what merely looks odd is a warning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+
+from core.assistant.conditions import ConditionError, Predicate
+from core.assistant.domain import Domain, Slot
+from core.assistant.flows import (
+    END,
+    ActionStep,
+    CallStep,
+    CollectStep,
+    Flow,
+    Lines,
+    LinkStep,
+    SetSlotsStep,
+    Step,
+)
+from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
+from core.errors import Problem
+
+_LINKABLE_PATTERNS = ("pattern_human_handoff", "pattern_chitchat", "pattern_customer_satisfaction", "pattern_search")
+
+
+def validate(flows: Mapping[str, Flow], domain: Domain) -> list[Problem]:
+    """All problems of a project's flows and domain taken together."""
+    given = defaults()
+    return list(
+        _Validator(
+            flows,
+            {**given.flows, **flows},
+            {**given.slots, **domain.slots},
+            {*given.responses, *domain.responses},
+            set(domain.actions),
+        ).run(domain)
+    )
+
+
+class _Validator:
+    def __init__(
+        self,
+        own: Mapping[str, Flow],
+        flows: Mapping[str, Flow],
+        slots: Mapping[str, Slot],
+        responses: Collection[str],
+        actions: Collection[str],
+    ) -> None:
+        self.own, self.flows, self.slots, self.responses, self.actions = own, flows, slots, responses, actions
+        self.problems: list[Problem] = []
+
+    def error(self, lines: Lines, message: str) -> None:
+        self.problems.append(Problem(lines.file, lines.first, message))
+
+    def warn(self, lines: Lines, message: str) -> None:
+        self.problems.append(Problem(lines.file, lines.first, message, "warning"))
+
+    def run(self, domain: Domain) -> Iterable[Problem]:
+        for flow in self.own.values():
+            self._flow(flow)
+        for slot in domain.slots.values():
+            for rejection in slot.rejections:
+                self._predicate(rejection.condition, slot.lines)
+                self._response(rejection.utter, slot.lines)
+        for response in domain.responses.values():
+            for variation in response.variations:
+                if variation.condition is not None:
+                    self._predicate(variation.condition, response.lines)
+        self._unique_descriptions()
+        return self.problems
+
+    def _flow(self, flow: Flow) -> None:
+        if not flow.description and not flow.is_pattern:
+            self.warn(flow.lines, f"flow {flow.id} has no description; the model cannot know what it is for")
+        if flow.guard is not None:
+            self._predicate(flow.guard, flow.lines)
+        ids = {step.id for step in flow.steps}
+        set_here = {step.slot for step in flow.collects()}
+        for step in flow.steps:
+            if isinstance(step, SetSlotsStep):
+                set_here.update(name for name, _ in step.slots)
+        for slot in flow.persisted_slots:
+            if self._slot(slot, flow.lines) and slot not in set_here:
+                self.warn(flow.lines, f"flow {flow.id} persists {slot}, which none of its own steps sets")
+        for step in flow.steps:
+            self._step(flow, step, ids)
+        self._reachable(flow)
+
+    def _step(self, flow: Flow, step: Step, ids: Collection[str]) -> None:
+        for branch in step.next:
+            if branch.target != END and branch.target not in ids:
+                self.error(step.lines, f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{_near(branch.target, ids)}")
+            if branch.condition is not None:
+                self._predicate(branch.condition, step.lines)
+        if isinstance(step, ActionStep):
+            self._action(step)
+        elif isinstance(step, CollectStep):
+            self._collect(step)
+        elif isinstance(step, SetSlotsStep):
+            for name, _ in step.slots:
+                self._slot(name, step.lines)
+        elif isinstance(step, LinkStep):
+            if step.flow not in self.flows:
+                self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+            elif step.flow in self.flows and self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
+                self.warn(step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only")
+        elif isinstance(step, CallStep):
+            self._call(flow, step)
+
+    def _action(self, step: ActionStep) -> None:
+        name = step.action
+        if "{{" in name or name in self.actions or name in self.responses or name in DEFAULT_ACTION_NAMES:
+            return
+        if name.startswith("utter_"):
+            self._response(name, step.lines)
+        else:
+            self.warn(step.lines, f"action {name} is not listed under `actions` in the domain{_near(name, self.actions)}")
+
+    def _response(self, name: str, lines: Lines) -> None:
+        if name not in self.responses and name not in self.actions:
+            self.error(lines, f"response {name} is not in the domain{_near(name, self.responses)}")
+
+    def _collect(self, step: CollectStep) -> None:
+        if not self._slot(step.slot, step.lines):
+            return
+        if self.slots[step.slot].type == "list":
+            self.error(step.lines, f"collect {step.slot}: a list slot cannot be asked for; fill it from a custom action")
+        for rejection in step.rejections:
+            self._predicate(rejection.condition, step.lines)
+            self._response(rejection.utter, step.lines)
+        asks = step.utter in self.responses or step.utter in self.actions
+        if step.ask_action in self.actions and asks and step.utter == f"utter_ask_{step.slot}":
+            self.error(step.lines, f"collect {step.slot}: both {step.utter} and {step.ask_action} would ask; keep one of them")
+        elif step.ask_action not in self.actions and not asks:
+            self.error(step.lines, f"collect {step.slot}: neither response {step.utter} nor action {step.ask_action} is in the domain")
+
+    def _call(self, flow: Flow, step: CallStep) -> None:
+        if step.flow not in self.flows:
+            self.error(step.lines, f"call of {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+        elif flow.is_pattern:
+            self.error(step.lines, f"pattern {flow.id} calls {step.flow}; patterns may link to flows, not call them")
+        elif any(isinstance(other, LinkStep) for other in self.flows[step.flow].steps):
+            self.error(step.lines, f"call of {step.flow}, which links to another flow; a called flow must come back")
+        elif self._calls_itself(step.flow):
+            self.error(step.lines, f"call of {step.flow}, which comes to call itself")
+
+    def _calls_itself(self, start: str) -> bool:
+        seen: set[str] = set()
+        queue = [start]
+        while queue:
+            for call in self.flows[queue.pop()].calls():
+                if call.flow == start:
+                    return True
+                if call.flow in self.flows and call.flow not in seen:
+                    seen.add(call.flow)
+                    queue.append(call.flow)
+        return False
+
+    def _slot(self, name: str, lines: Lines) -> bool:
+        if name in self.slots:
+            return True
+        self.error(lines, f"slot {name} is not in the domain{_near(name, self.slots)}")
+        return False
+
+    def _predicate(self, condition: Predicate, lines: Lines) -> None:
+        try:
+            names, mixed = condition.names, condition.mixes_and_or
+        except ConditionError:
+            return  # reported where it was read
+        for name in names:
+            space, _, rest = name.partition(".")
+            if space == "slots" and rest:
+                slot = rest.split(".")[0]
+                if slot not in self.slots:
+                    self.error(lines, f"slot {slot} in the condition {condition.source!r} is not in the domain{_near(slot, self.slots)}")
+            elif space != "context":
+                self.warn(lines, f"{name} in the condition {condition.source!r} is neither slots.… nor context.…; put text in quotes")
+        if mixed:
+            self.warn(lines, f"the condition {condition.source!r} mixes and/or, which is read from right to left; add brackets")
+
+    def _reachable(self, flow: Flow) -> None:
+        seen: set[str] = set()
+        queue = [flow.first]
+        by_id = {step.id: step for step in flow.steps}
+        while queue:
+            step = by_id.get(queue.pop())
+            if step is not None and step.id not in seen:
+                seen.add(step.id)
+                queue.extend(branch.target for branch in step.next)
+        for step in flow.steps:
+            if step.id not in seen:
+                self.warn(step.lines, f"step {step.id} of flow {flow.id} is never reached")
+
+    def _unique_descriptions(self) -> None:
+        seen: dict[str, Flow] = {}
+        for flow in self.own.values():
+            key = "".join(character for character in flow.description.casefold() if character.isalnum())
+            if key and not flow.is_pattern and key in seen:
+                self.warn(flow.lines, f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart")
+            seen.setdefault(key, flow)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
