@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.assistant.settings import Dialect
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn, replay
-from core.dialogue.command_text import Dialect, render
+from core.dialogue.command_text import render
 from core.dialogue.commands import (
     CannotHandle,
     Command,
@@ -24,7 +25,6 @@ from core.dialogue.commands import (
 )
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from core.dialogue.source import UserMessage
 from core.dialogue.tracker import Tracker
 from core.e2e.results import TestResult, TurnRecord
 
@@ -50,7 +50,7 @@ def _annotated(record: TurnRecord, tracker: Tracker, renderer: PromptRenderer, d
     if not commands or any(isinstance(command, _INTERNAL) for command in commands):
         return AnnotatedTurn(record, skipped="understood as nothing that a model could write")
     lines = tuple(render(command, dialect) for command in commands)
-    prompt = renderer.render(tracker, UserMessage(record.turn.user, record.turn.metadata))
+    prompt = renderer.render(tracker, record.turn.user)
     return AnnotatedTurn(record, commands, lines, prompt)
 
 

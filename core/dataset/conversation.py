@@ -88,5 +88,7 @@ def replay(fresh: Tracker, result: TestResult, messages: Sequence[str] | None = 
     for at, record in enumerate(result.turns):
         yield tracker
         for event in record.events:
-            reworded = messages is not None and isinstance(event, UserSaid)
-            tracker.apply(replace(event, text=messages[at]) if reworded else event)  # type: ignore[type-var,index]
+            if messages is not None and isinstance(event, UserSaid):
+                tracker.apply(replace(event, text=messages[at]))
+            else:
+                tracker.apply(event)

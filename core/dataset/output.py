@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ import yaml
 
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
+from core.dataset.prepare import Divided
 from core.e2e.cases import TestSuite
 
 OutputFormat = Literal["instruction", "conversational"]
@@ -37,39 +37,25 @@ PARAMETERS = "params.yaml"
 SUMMARY = "result_summary.yaml"
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A finished data preparation."""
-
-    conversations: tuple[AnnotatedConversation, ...]
-    train: tuple[DataPoint, ...]
-    validation: tuple[DataPoint, ...]
-    left_out: tuple[DataPoint, ...] = ()
-    """Rows of validation tests that train shows too."""
-    train_tests: tuple[str, ...] = ()
-    """Ids of tests."""
-    validation_tests: tuple[str, ...] = ()
-
-
 def write_dataset(
     folder: Path,
-    prepared: Prepared,
+    conversations: Iterable[AnnotatedConversation],
+    divided: Divided,
     suite: TestSuite,
     output_format: OutputFormat,
     parameters: Mapping[str, Any],
     summary: Mapping[str, Any],
 ) -> None:
-    """Write everything below `folder`; each file is complete or absent. `suite` holds the tests as their owner wrote them."""
-    for file, conversations in _by_file(prepared.conversations).items():
-        name = PurePosixPath(file).with_suffix(".yaml")
-        write_yaml(folder / ANNOTATIONS / name, _plain(conversations, _annotation))
-        write_yaml(folder / REPHRASINGS / name, _plain(conversations, _rephrasings))
-    every = (*prepared.train, *prepared.validation, *prepared.left_out)
+    """Write everything below `folder`; each file is complete or absent. `suite` holds the tests as they are written."""
+    for name, of_file in _by_file(conversations).items():
+        write_yaml(folder / ANNOTATIONS / name, plain(of_file))
+        write_yaml(folder / REPHRASINGS / name, plain(of_file, rephrased_annotation))
+    every = (*divided.train, *divided.validation, *divided.left_out)
     write_lines(folder / ALL_ROWS, (with_provenance(point) for point in every))
-    write_lines(folder / TRAIN_ROWS, (row(point, output_format) for point in prepared.train))
-    write_lines(folder / VALIDATION_ROWS, (row(point, output_format) for point in prepared.validation))
-    write_text(folder / TRAIN_TESTS, _tests(suite, prepared.train_tests))
-    write_text(folder / VALIDATION_TESTS, _tests(suite, prepared.validation_tests))
+    write_lines(folder / TRAIN_ROWS, (row(point, output_format) for point in divided.train))
+    write_lines(folder / VALIDATION_ROWS, (row(point, output_format) for point in divided.validation))
+    write_text(folder / TRAIN_TESTS, _tests(suite, divided.split.train))
+    write_text(folder / VALIDATION_TESTS, _tests(suite, divided.split.validation))
     write_yaml(folder / PARAMETERS, parameters)
     write_yaml(folder / SUMMARY, summary)
 
@@ -95,8 +81,64 @@ def with_provenance(point: DataPoint) -> dict[str, Any]:
     }
 
 
-def _by_file(conversations: Iterable[AnnotatedConversation]) -> dict[str, list[AnnotatedConversation]]:
-    grouped: dict[str, list[AnnotatedConversation]] = defaultdict(list)
+def annotation(turn: AnnotatedTurn) -> dict[str, Any]:
+    """A user step as the recipe writes it down."""
+    return {"user": turn.user, **({"llm_commands": list(turn.lines)} if turn.annotated else {})}
+
+
+def rephrased_annotation(turn: AnnotatedTurn) -> dict[str, Any]:
+    """The same with its rephrasings. `reasons` is an addition: the failed ones with what is wrong with each."""
+    if not turn.annotated:
+        return annotation(turn)
+    return {
+        **annotation(turn),
+        "passing_rephrasings": list(turn.passing),
+        "failed_rephrasings": [rejected.text for rejected in turn.rejected],
+        "reasons": {rejected.text: rejected.reason for rejected in turn.rejected},
+    }
+
+
+def plain(
+    conversations: Iterable[AnnotatedConversation], user_step: Callable[[AnnotatedTurn], dict[str, Any]] = annotation
+) -> dict[str, Any]:
+    """Conversations as plain data, in the recipe's format."""
+    return {
+        "conversations": [
+            {
+                "original_test_case": conversation.case.id,
+                "steps": [
+                    step
+                    for turn in conversation.turns
+                    for step in (user_step(turn), *({kind: text} for kind, text in turn.bot))
+                ],
+            }
+            for conversation in conversations
+        ]
+    }
+
+
+def write_yaml(path: Path, content: Any) -> None:
+    """Write plain data as YAML."""
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, path)
+
+
+def _by_file(conversations: Iterable[AnnotatedConversation]) -> dict[PurePosixPath, list[AnnotatedConversation]]:
+    """Conversations by the path of their test file, which may not lead out of the folder."""
+    grouped: dict[PurePosixPath, list[AnnotatedConversation]] = defaultdict(list)
     for conversation in conversations:
-        grouped[conversation.case.file].append(conversation)
+        parts = (part for part in PurePosixPath(conversation.case.file).parts if part not in ("/", ".."))
+        grouped[PurePosixPath(*parts)].append(conversation)
     return grouped

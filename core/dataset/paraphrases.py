@@ -66,7 +66,8 @@ class Paraphrases:
             if entry.test is not None and entry.test not in tests:
                 text = f"there is no test {entry.test}{_nearest(entry.test, tests)}; its wordings are not used"
             elif normalised(entry.user) not in messages:
-                text = f"no test has the message {entry.user!r}{_nearest(entry.user, messages.values())}; its wordings are not used"
+                nearest = _nearest(entry.user, messages.values())
+                text = f"no test has the message {entry.user!r}{nearest}; its wordings are not used"
             else:
                 continue
             problems.append(Problem(self.file, entry.line, text, "warning"))
@@ -89,7 +90,8 @@ def read_paraphrases(path: Path, shown_as: str | None = None) -> Paraphrases:
             continue
         earlier = entries.setdefault((entry.test, normalised(entry.user)), entry)
         if earlier is not entry:
-            reader.error(line, f"{entry.user!r} is given twice (first in line {earlier.line}); put all variants in one place")
+            text = f"{entry.user!r} is given twice (first in line {earlier.line}); put all variants in one place"
+            reader.error(line, text)
     if any(problem.severity == "error" for problem in problems):
         raise ProblemsError(problems)
     return Paraphrases(file, tuple(entries.values()))

@@ -9,7 +9,6 @@ from core.dataset.conversation import AnnotatedConversation, replay
 from core.dialogue.commands import Command
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from core.dialogue.source import UserMessage
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ def data_points(conversation: AnnotatedConversation, engine: Engine, renderer: P
         trackers = replay(engine.new_tracker(), conversation.result, messages)
         for at, (turn, tracker) in enumerate(zip(conversation.turns, trackers, strict=True)):
             if turn.annotated:
-                message = UserMessage(messages[at], turn.record.turn.metadata)
-                prompt, completion = renderer.render(tracker, message), "\n".join(turn.lines)
+                prompt, completion = renderer.render(tracker, messages[at]), "\n".join(turn.lines)
                 point = DataPoint(
                     prompt, completion, conversation.case.id, at + 1, variant, turn.user, messages[at], turn.commands
                 )

@@ -6,16 +6,16 @@ original. Without a language model to ask only the cheap reasons apply; the run'
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn, Rejected, replay
 from core.dataset.text import holds, normalised
+from core.dataset.together import together
 from core.dialogue.cleanup import clean_up
-from core.dialogue.command_text import render_all
-from core.dialogue.commands import Command, SetSlot
+from core.dialogue.command_text import render
+from core.dialogue.commands import Command, InternalError, SetSlot
 from core.dialogue.engine import Engine
 from core.dialogue.source import CommandSource, UserMessage
 from core.dialogue.tracker import Tracker
@@ -43,17 +43,20 @@ class Understanding:
         got = clean_up(prediction.commands, tracker, self.engine.index)
         if self._meaning(wanted) == self._meaning(got):
             return None
-        return f"is understood as {render_all(got, 'v2').replace(chr(10), '; ') or 'nothing'}"
+        return f"is understood as {'; '.join(map(_shown, got)) or 'nothing'}"
 
     def _meaning(self, commands: Sequence[Command]) -> frozenset[object]:
-        return frozenset(command.name if self._free(command) else command for command in commands)
+        return frozenset(self._free_text(command) or command for command in commands)
 
-    def _free(self, command: Command) -> bool:
-        return (
-            self.equality == "names"
-            and isinstance(command, SetSlot)
-            and self.engine.index.slots[command.name].type in ("text", "any", "list")
-        )
+    def _free_text(self, command: Command) -> str | None:
+        """The slot's name, where its value does not count; else None."""
+        if self.equality == "strict" or not isinstance(command, SetSlot):
+            return None
+        return command.name if self.engine.index.slots[command.name].type in ("text", "any", "list") else None
+
+
+def _shown(command: Command) -> str:
+    return "an error" if isinstance(command, InternalError) else render(command, "v2")
 
 
 async def validate(
@@ -72,7 +75,7 @@ async def validate(
         _sorted(turn, candidates.get(at, ()), before[at], understanding) if turn.annotated else _unchanged(turn)
         for at, turn in enumerate(conversation.turns)
     ]
-    return replace(conversation, turns=tuple(await asyncio.gather(*turns)))
+    return replace(conversation, turns=tuple(await together(turns)))
 
 
 async def _unchanged(turn: AnnotatedTurn) -> AnnotatedTurn:
@@ -85,11 +88,9 @@ async def _sorted(
     reasons = cheap_objections(turn, candidates)
     if understanding is not None:
         asked = [at for at, reason in enumerate(reasons) if reason is None]
-        answers = await asyncio.gather(
-            *(
-                understanding.objection(tracker, UserMessage(candidates[at], turn.record.turn.metadata), turn.commands)
-                for at in asked
-            )
+        answers = await together(
+            understanding.objection(tracker, UserMessage(candidates[at], turn.record.turn.metadata), turn.commands)
+            for at in asked
         )
         for at, answer in zip(asked, answers, strict=True):
             reasons[at] = answer

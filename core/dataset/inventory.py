@@ -1,0 +1,27 @@
+"""What rows teach: commands, flows and slots, counted. The split keeps each of them in train, the gates check it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from core.dataset.points import DataPoint
+from core.dialogue.commands import SetSlot, StartFlow
+from core.e2e.coverage import label
+
+
+def inventory(points: Iterable[DataPoint]) -> Counter[str]:
+    """Name → rows that hold it: "command set slot" for each type, "flow book_pickup" for each flow that is started,
+    "slot pickup_day" for each slot that is set."""
+    held: Counter[str] = Counter()
+    for point in points:
+        names = {f"command {label(command)}" for command in point.commands}
+        names |= {f"flow {command.flow}" for command in point.commands if isinstance(command, StartFlow)}
+        names |= {f"slot {command.name}" for command in point.commands if isinstance(command, SetSlot)}
+        held.update(names)
+    return held
+
+
+def of_kind(held: Counter[str], kind: str) -> dict[str, int]:
+    """The entries of one kind ("command", "flow", "slot") without it, sorted by name."""
+    return {name.partition(" ")[2]: held[name] for name in sorted(held) if name.partition(" ")[0] == kind}

@@ -1,0 +1,75 @@
+"""The preparation as a whole: rephrase annotated conversations, make rows of them, divide them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from core.dataset.conversation import AnnotatedConversation
+from core.dataset.inventory import inventory
+from core.dataset.leakage import duplicate_key, without_leaks
+from core.dataset.points import DataPoint, data_points
+from core.dataset.rephrase import Rephraser
+from core.dataset.split import Item, Split, split
+from core.dataset.together import together
+from core.dataset.validation import Understanding, validate
+from core.dialogue.engine import Engine
+from core.dialogue.prompt import PromptRenderer
+
+
+async def rephrase(
+    conversations: Sequence[AnnotatedConversation],
+    rephraser: Rephraser,
+    count: int,
+    engine: Engine,
+    understanding: Understanding | None,
+    concurrency: int = 8,
+    on_done: Callable[[AnnotatedConversation], None] = lambda _: None,
+) -> list[AnnotatedConversation]:
+    """Each conversation with its passing and rejected rephrasings, `concurrency` at a time. Raises ProviderError."""
+    gate = asyncio.Semaphore(concurrency)
+
+    async def one(conversation: AnnotatedConversation) -> AnnotatedConversation:
+        async with gate:
+            candidates = await rephraser.candidates(conversation, count)
+            done = await validate(conversation, candidates, engine, understanding)
+        on_done(done)
+        return done
+
+    return await together(one(conversation) for conversation in conversations)
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Rows of both sides."""
+
+    split: Split
+    train: tuple[DataPoint, ...]
+    validation: tuple[DataPoint, ...]
+    left_out: tuple[DataPoint, ...] = field(default=())
+    """Rows of validation tests that train shows too."""
+
+
+def divide(
+    conversations: Sequence[AnnotatedConversation],
+    engine: Engine,
+    renderer: PromptRenderer,
+    train_fraction: float,
+    seed: int,
+) -> Divided:
+    """Make rows and split them by whole tests."""
+    points = {conversation.case.id: data_points(conversation, engine, renderer) for conversation in conversations}
+    items = [
+        Item(
+            id=conversation.case.id,
+            size=len(points[conversation.case.id]),
+            holds=frozenset(inventory(points[conversation.case.id])),
+            group=duplicate_key(conversation),
+        )
+        for conversation in conversations
+    ]
+    chosen = split(items, train_fraction, seed)
+    train = [point for test in chosen.train for point in points[test]]
+    kept, left_out = without_leaks(train, [point for test in chosen.validation for point in points[test]])
+    return Divided(chosen, tuple(train), tuple(kept), tuple(left_out))
