@@ -143,7 +143,8 @@ def _spans(message: str, later_texts: tuple[str, ...]) -> Iterator[tuple[str, fl
     for match in _QUOTED.finditer(text):
         yield (match[1] or match[2]).strip(), 0.05
     if bare:
-        yield bare, 0.1 if len(tokens) <= 4 else 0.35
+        answer_only = len(tokens) <= 4 and not any(text[start:end].casefold() in _LEAD_IN for start, end in tokens)
+        yield bare, 0.1 if answer_only else 0.35
     for start, end in _capitalised_runs(text, tokens):
         yield text[start:end], 0.15
     for start, end in tokens:

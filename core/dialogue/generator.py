@@ -1,0 +1,41 @@
+"""A language model as command source."""
+
+from __future__ import annotations
+
+from core.assistant.settings import ModelEndpoint
+from core.dialogue.command_text import parse
+from core.dialogue.commands import CannotHandle, InternalError
+from core.dialogue.flow_index import FlowIndex
+from core.dialogue.prompt import PromptRenderer
+from core.dialogue.source import Prediction, UserMessage
+from core.dialogue.tracker import Tracker
+from core.llm.client import ChatClient, Endpoint
+
+
+class LlmCommandGenerator:
+    """Renders the prompt, asks the endpoint, reads the answer."""
+
+    def __init__(
+        self, client: ChatClient, renderer: PromptRenderer, index: FlowIndex, max_characters: int = 420, max_tokens: int = 256
+    ) -> None:
+        self._client, self._renderer, self._index = client, renderer, index
+        self._max_characters, self._max_tokens = max_characters, max_tokens
+
+    async def predict(self, tracker: Tracker, message: UserMessage) -> Prediction:
+        """Commands for a message; CannotHandle when the answer holds none. Raises ProviderError."""
+        if not message.text.strip():
+            return Prediction((InternalError("rasa_internal_error_user_input_empty"),))
+        if len(message.text) > self._max_characters:
+            info = (("max_characters", self._max_characters),)
+            return Prediction((InternalError("rasa_internal_error_user_input_too_long", info),))
+        prompt = self._renderer.render(tracker, message.text)
+        answer = await self._client.complete([{"role": "user", "content": prompt}], max_tokens=self._max_tokens)
+        commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys()).commands
+        return Prediction(
+            commands or (CannotHandle(),), prompt, answer.text, answer.seconds, answer.prompt_tokens, answer.completion_tokens, answer.cached
+        )
+
+
+def endpoint_of(model: ModelEndpoint) -> Endpoint:
+    """The endpoint an assistant is configured with. Annotating may take longer than a live turn: at least 60 s are waited."""
+    return Endpoint(model.api_base, model.model, model.api_key_variable, max(60.0, model.timeout_seconds))

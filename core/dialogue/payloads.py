@@ -1,0 +1,58 @@
+"""Messages that buttons send: `/SetSlots(a=1, b=two)`, `/intent`, `/intent{"entity": "value"}`. They bypass the language model."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from core.dialogue.commands import Command, Restart, SessionStart, SetSlot, TriggerIntent
+from core.errors import UsageError
+
+MOST_SLOTS = 10
+"""Pairs one `/SetSlots` may hold."""
+_SET_SLOTS = re.compile(r"/SetSlots\((?P<pairs>.*)\)\s*\Z", re.DOTALL)
+_INTENT = re.compile(r"/(?P<intent>[A-Za-z_][\w-]*)(?:@[\d.]+)?\s*(?P<entities>\{.*\})?\s*\Z", re.DOTALL)
+_EMPTY = frozenset({"none", "null", "undefined", ""})
+
+
+def parse(text: str) -> tuple[Command, ...] | None:
+    """Commands of a payload; None for ordinary text. Raises UsageError for a `/SetSlots` that cannot be read."""
+    if not text.startswith("/"):
+        return None
+    if text.startswith("/SetSlots"):
+        match = _SET_SLOTS.match(text)
+        if match is None:
+            raise UsageError(f"{text!r} cannot be read; write /SetSlots(slot=value, other=value)")
+        return tuple(_pairs(match["pairs"], text))
+    match = _INTENT.match(text)
+    if match is None:
+        return None
+    if match["intent"] == "session_start":
+        return (SessionStart(),)
+    if match["intent"] == "restart":
+        return (Restart(),)
+    return (TriggerIntent(match["intent"], _entities(match["entities"])),)
+
+
+def _pairs(text: str, payload: str) -> list[SetSlot]:
+    found = []
+    for pair in filter(str.strip, text.split(",")):
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{payload!r} cannot be read: {pair.strip()!r} is not slot=value")
+        value = value.strip().strip("'\"")
+        found.append(SetSlot(name.strip(), None if value.casefold() in _EMPTY else value))
+    if len(found) > MOST_SLOTS:
+        raise UsageError(f"{payload!r} sets {len(found)} slots; a payload may set {MOST_SLOTS}")
+    return found
+
+
+def _entities(text: str | None) -> tuple[tuple[str, object], ...]:
+    """Entities in JSON; doubled braces come from response templates."""
+    if text is None:
+        return ()
+    try:
+        found = json.loads(text[1:-1] if text.startswith("{{") else text)
+    except ValueError:
+        return ()
+    return tuple(found.items()) if isinstance(found, dict) else ()

@@ -1,0 +1,196 @@
+"""The prompt: what a language model is shown for one user message. The same object serves annotation, training and serving.
+
+Static first: task, flows, slots and commands stand at the beginning and are the same for every message (as long as no guard opens or
+closes a flow), the state and the conversation come last. Training computes a shared beginning once, servers cache it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from core.assistant.flows import CollectStep, Flow
+from core.assistant.project import Assistant
+from core.assistant.settings import Dialect
+from core.dialogue.cleanup import startable
+from core.dialogue.command_text import OFFERED, render
+from core.dialogue.commands import (
+    CancelFlow,
+    ChitChat,
+    Clarify,
+    HumanHandoff,
+    RepeatMessage,
+    SearchAndReply,
+    SetSlot,
+    SkipQuestion,
+    StartFlow,
+)
+from core.dialogue.flow_index import FlowIndex
+from core.dialogue.stack import top_user_frame
+from core.dialogue.tracker import Tracker
+from core.errors import UsageError
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_EXAMPLES = {
+    StartFlow: StartFlow("FLOW"),
+    SetSlot: SetSlot("SLOT", "VALUE"),
+    CancelFlow: CancelFlow(),
+    Clarify: Clarify(("FLOW", "FLOW")),
+    SkipQuestion: SkipQuestion(),
+    SearchAndReply: SearchAndReply(),
+    ChitChat: ChitChat(),
+    HumanHandoff: HumanHandoff(),
+    RepeatMessage: RepeatMessage(),
+}
+_USES = {
+    StartFlow: "the user wants what the flow does",
+    SetSlot: "the user gives a value",
+    CancelFlow: "the user wants to stop the flow",
+    Clarify: "several flows are meant equally well",
+    SkipQuestion: "the user will not answer the question",
+    SearchAndReply: "a question about facts",
+    ChitChat: "small talk or another topic",
+    HumanHandoff: "the user wants a person",
+    RepeatMessage: "the user did not hear the last message",
+}
+
+
+class PromptRenderer:
+    """Renders prompts for one assistant (with its default patterns, as the engine holds it)."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        dialect: Dialect,
+        template: Path | None = None,
+        history_turns: int | None = None,
+        index: FlowIndex | None = None,
+    ) -> None:
+        """`template`: the owner's own Jinja file, with the documented variables; `history_turns`: earlier user messages to show,
+        with the bot's answers (None for all, 0 for only what the bot said last). Raises UsageError for a template that cannot be read."""
+        self.dialect = dialect
+        self.history_turns = history_turns
+        self._index = index or FlowIndex(assistant)
+        self._own = _owner_template(template) if template is not None else None
+        environment = Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self._shared, self._turn = environment.get_template("shared.jinja2"), environment.get_template("turn.jinja2")
+        self._commands = [{"text": render(_EXAMPLES[kind], dialect), "use": _USES[kind]} for kind in OFFERED[dialect]]
+        self._shared_part = lru_cache(maxsize=256)(self._render_shared)
+
+    def render(self, tracker: Tracker, message: str) -> str:
+        """The prompt for a message, given the conversation before it. Raises UsageError when the owner's template fails."""
+        flows = tuple(flow.id for flow in self._index.assistant.business_flows if startable(flow.id, tracker, self._index))
+        if self._own is not None:
+            return self._render_own(tracker, message, flows)
+        return self._shared_part(flows) + self._turn.render(**self._state(tracker), message=message)
+
+    def _render_shared(self, flows: tuple[str, ...]) -> str:
+        return self._shared.render(flows=[self._described(self._index.flows[flow]) for flow in flows], commands=self._commands)
+
+    def _described(self, flow: Flow) -> dict[str, Any]:
+        """A flow as prompts show it: its own slots and those of flows it calls, if a model may set them."""
+        slots = {}
+        for step in self._index.assistant.collects_of(flow.id):
+            slot = self._index.slots[step.slot]
+            if slot.from_llm and step.slot not in slots:
+                slots[step.slot] = {
+                    "name": step.slot,
+                    "description": " ".join(step.description.split()),
+                    "allowed_values": slot.allowed_values,
+                    "type": slot.type,
+                }
+        return {
+            "id": flow.id,
+            "name": flow.id,
+            "description": " ".join(flow.description.split()),
+            "slots": list(slots.values()),
+        }
+
+    def _state(self, tracker: Tracker) -> dict[str, Any]:
+        frame = top_user_frame(tracker.stack)
+        asked = self._index.asked_step(tracker.stack)
+        filled = []
+        if frame is not None:
+            names = self._index.fillable(tracker.stack)
+            filled = [
+                (step.slot, tracker.slots[step.slot])
+                for step in self._collects(frame.flow, tracker)
+                if step.slot in names and tracker.slots[step.slot] is not None
+            ]
+        return {
+            "active_flow": frame.flow if frame else None,
+            "asked": asked.slot if asked else None,
+            "filled": list(dict(filled).items()),
+            "history": self._history(tracker),
+        }
+
+    def _collects(self, flow: str, tracker: Tracker) -> list[CollectStep]:
+        """Collect steps of the active flow and of the flows that called it, callers first."""
+        steps: list[CollectStep] = []
+        for frame in reversed(tracker.stack):
+            if not frame.is_pattern:
+                steps = [*self._index.assistant.collects_of(frame.flow), *steps]
+                if frame.kind != "call":
+                    break
+        return steps
+
+    def _history(self, tracker: Tracker) -> list[tuple[str, str]]:
+        if self.history_turns != 0:
+            return tracker.transcript(self.history_turns)
+        lines = tracker.transcript()
+        return lines[-1:] if lines and lines[-1][0] == "AI" else []
+
+    def _render_own(self, tracker: Tracker, message: str, flows: tuple[str, ...]) -> str:
+        frame, asked = top_user_frame(tracker.stack), self._index.asked_step(tracker.stack)
+        slot = self._index.slots[asked.slot] if asked else None
+        shown = [self._described(self._index.flows[flow]) for flow in flows]
+        history = [*tracker.transcript(), ("USER", message)]
+        assert self._own is not None
+        try:
+            return str(
+                self._own.render(
+                    available_flows=shown,
+                    current_conversation="\n".join(f"{who}: {text}" for who, text in history),
+                    flow_slots=self._flow_slots(frame.flow, tracker) if frame else [],
+                    current_flow=frame.flow if frame else None,
+                    current_slot=asked.slot if asked else None,
+                    current_slot_description=asked.description if asked else None,
+                    current_slot_type=slot.type if slot else None,
+                    current_slot_allowed_values=list(slot.allowed_values) if slot and slot.allowed_values else None,
+                    user_message=message,
+                    is_repeat_command_enabled=True,
+                    current_datetime=datetime.fromisoformat(str(tracker.slots["mocked_datetime"]))
+                    if tracker.slots.get("mocked_datetime")
+                    else None,
+                )
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise UsageError(f"the prompt template cannot be rendered: {error}") from error
+
+    def _flow_slots(self, flow: str, tracker: Tracker) -> list[dict[str, Any]]:
+        slots = {}
+        for step in self._collects(flow, tracker):
+            slot = self._index.slots[step.slot]
+            slots[step.slot] = {
+                "name": step.slot,
+                "value": "undefined" if tracker.slots[step.slot] is None else tracker.slots[step.slot],
+                "type": slot.type,
+                "description": step.description,
+                "allowed_values": list(slot.allowed_values) or None,
+            }
+        return list(slots.values())
+
+
+def _owner_template(path: Path) -> Any:
+    environment = SandboxedEnvironment()
+    environment.filters["to_json_escaped_string"] = lambda value: json.dumps("" if value is None else str(value), ensure_ascii=False)
+    try:
+        return environment.from_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        raise UsageError(f"the prompt template {path} cannot be read: {error}") from error
