@@ -11,8 +11,8 @@ from core.dataset.conversation import replay
 from core.dialogue.commands import CancelFlow, CannotHandle, ChitChat, Clarify, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from tests.rigs.parcels import DOMAIN, FLOWS
-from tests.rigs.played import play
+from rigs.parcels import DOMAIN, FLOWS
+from rigs.played import play
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_what_survived_is_learnt_in_the_words_of_the_source(raw, cleaned, learnt
 def test_replaying_with_other_words_changes_only_the_words(engine):
     result = play(engine, SCRIPT)
     *_, original = replay(engine.new_tracker(), result)
-    *_, reworded = replay(engine.new_tracker(), result, ["post it, 2 kg", "it goes to Elm Road 4", "/SetSlots(sure=true)"])
+    *_, reworded = replay(
+        engine.new_tracker(), result, ["post it, 2 kg", "it goes to Elm Road 4", "/SetSlots(sure=true)"]
+    )
     assert reworded.slots == original.slots
     assert reworded.stack == original.stack
     assert [who for who, _ in reworded.transcript()] == [who for who, _ in original.transcript()]
