@@ -104,7 +104,7 @@ class _Search:
 
     def run(self) -> Inference:
         case = self.case
-        tracker, failures = begin(self.engine, case)
+        tracker, _, failures = begin(self.engine, case)
         if failures:
             return Inference(case, contradiction=failures[0].message)
         self._enqueue_turn(_Path(tracker))

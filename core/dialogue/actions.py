@@ -32,3 +32,17 @@ class Actions(Protocol):
     def run(self, name: str, tracker: Tracker) -> ActionAnswer:
         """Run one action. Blocks. Raises ActionUnavailable or ActionFailed."""
         ...
+
+
+class StubActions:
+    """Answers written in a test file. Where anything is stubbed, everything must be."""
+
+    def __init__(self, answers: Mapping[str, ActionAnswer]) -> None:
+        self._answers = answers
+
+    def run(self, name: str, tracker: Tracker) -> ActionAnswer:
+        answer = self._answers.get(name)
+        if answer is None:
+            known = ", ".join(sorted(self._answers)) or "nothing"
+            raise ActionUnavailable(f"action {name} is not stubbed (stubbed: {known}); add it to stub_custom_actions")
+        return answer

@@ -9,7 +9,7 @@ from core.assistant.domain import Button
 from core.assistant.flows import END, ActionStep, CallStep, CollectStep, LinkStep, NoopStep, SetSlotsStep, Step
 from core.assistant.project import Assistant
 from core.dialogue import effects, payloads, responses
-from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable
+from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable, StubActions
 from core.dialogue.cleanup import accept_payload, clean_up
 from core.dialogue.commands import Command
 from core.dialogue.default_actions import DEFAULT_ACTIONS
@@ -57,6 +57,11 @@ class Engine:
         twin = object.__new__(Engine)
         twin.__dict__.update(self.__dict__, _actions=actions, _require_actions=require_actions)
         return twin
+
+    @property
+    def may_block(self) -> bool:
+        """True when custom actions leave this process; run `handle` in a thread then."""
+        return self._actions is not None and not isinstance(self._actions, StubActions)
 
     def payload_commands(self, text: str) -> tuple[Command, ...] | None:
         """Commands of `/SetSlots(...)` or `/intent{...}`; None for ordinary text."""

@@ -57,6 +57,8 @@ class TestResult:
     """(flow id, step id) pairs passed."""
     assertion_counts: tuple[tuple[str, int, int], ...] = ()
     """(kind, passed, failed) for assertion tests."""
+    warnings: tuple[str, ...] = ()
+    """Oddities the engine met, each once."""
 
     @property
     def commands(self) -> tuple[Command, ...]:

@@ -1,0 +1,146 @@
+"""Playing tests: each turn asks the command source, runs the engine and judges what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from core.dialogue.actions import Actions, StubActions
+from core.dialogue.commands import Command
+from core.dialogue.engine import Engine
+from core.dialogue.events import Event, StepVisited, Warned
+from core.dialogue.source import CommandSource, Prediction, UserMessage
+from core.dialogue.tracker import Tracker
+from core.e2e.assertions import Judgement, judge
+from core.e2e.cases import TestCase, Turn
+from core.e2e.results import Failure, TestResult, TurnRecord
+from core.errors import CalmtuneError
+
+OnResult = Callable[[TestResult], None]
+
+
+def engine_for(engine: Engine, case: TestCase, actions: Actions | None = None, require_actions: bool = True) -> Engine:
+    """The engine with a test's own stubs as its actions, or with `actions` when the test stubs nothing."""
+    if case.stubs:
+        return engine.with_actions(StubActions(case.stubs), require_actions=True)
+    return engine.with_actions(actions, require_actions)
+
+
+def begin(engine: Engine, case: TestCase) -> tuple[Tracker, list[Event], tuple[Failure, ...]]:
+    """A conversation ready for the first user message: session started, fixtures set, the greeting judged."""
+    tracker = engine.new_tracker(case.id)
+    events = engine.start(tracker)
+    judgement = judge(case.opening, events, tracker, engine.assistant.domain)
+    for name, value in case.fixture_slots.items():
+        tracker.slots[name] = value
+    return tracker, events, judgement.failures
+
+
+async def run_test(engine: Engine, case: TestCase, source: CommandSource) -> TestResult:
+    """Play one test on an engine that has the test's actions (`engine_for`). Never raises for what a test or its provider does."""
+    play = _Play(engine, case, source)
+    try:
+        await play.run()
+    except CalmtuneError as error:
+        play.error = str(error)
+    return play.result()
+
+
+async def run_tests(
+    engine: Engine,
+    cases: Iterable[TestCase],
+    source: CommandSource | Callable[[TestCase], CommandSource],
+    *,
+    actions: Actions | None = None,
+    require_actions: bool = True,
+    concurrency: int = 8,
+    on_result: OnResult | None = None,
+    fail_fast: bool = False,
+) -> list[TestResult]:
+    """Play tests, `concurrency` at a time; results come in the order of the cases (without those `fail_fast` left out).
+
+    `source` is one for all, or a function that gives each test its own.
+    """
+    cases = list(cases)
+    results: list[TestResult | None] = [None] * len(cases)
+    limit = asyncio.Semaphore(concurrency)
+    stop = asyncio.Event()
+
+    async def play(at: int, case: TestCase) -> None:
+        async with limit:
+            if stop.is_set():
+                return
+            own = source(case) if callable(source) else source
+            result = await run_test(engine_for(engine, case, actions, require_actions), case, own)
+            results[at] = result
+            if on_result is not None:
+                on_result(result)
+            if fail_fast and not result.passed:
+                stop.set()
+
+    async with asyncio.TaskGroup() as group:
+        for at, case in enumerate(cases):
+            group.create_task(play(at, case))
+    return [result for result in results if result is not None]
+
+
+class _Play:
+    """One test being played."""
+
+    def __init__(self, engine: Engine, case: TestCase, source: CommandSource) -> None:
+        self.engine, self.case, self.source = engine, case, source
+        self.opening: list[Event] = []
+        self.turns: list[TurnRecord] = []
+        self.failures: list[Failure] = []
+        self.skipped = 0
+        self.counts: Counter[tuple[str, bool]] = Counter()
+        self.error: str | None = None
+
+    async def run(self) -> None:
+        tracker, self.opening, failures = begin(self.engine, self.case)
+        self.failures.extend(failures)
+        for position, turn in enumerate(self.case.turns):
+            message = UserMessage(turn.user, turn.metadata)
+            payload = self.engine.payload_commands(turn.user)
+            prediction = None if payload is not None else await self.source.predict(tracker, message)
+            events = await self._handle(tracker, message, prediction.commands if prediction else payload or ())
+            self._record(turn, prediction, events)
+            judgement = judge(turn.checks, events, tracker, self.engine.assistant.domain, turn)
+            self._count(judgement, turn)
+            if judgement.failures and turn.uses_assertions:
+                self.skipped += sum(len(later.checks) for later in self.case.turns[position + 1 :])
+                return
+
+    async def _handle(self, tracker: Tracker, message: UserMessage, commands: Sequence[Command]) -> list[Event]:
+        """Custom actions may block, so turns that can reach one run in a thread."""
+        if self.engine.may_block:
+            return await asyncio.to_thread(self.engine.handle, tracker, message, commands)
+        return self.engine.handle(tracker, message, commands)
+
+    def _record(self, turn: Turn, prediction: Prediction | None, events: list[Event]) -> None:
+        executed = getattr(events[0], "commands", ())
+        self.turns.append(TurnRecord(turn, prediction, executed, tuple(events)))
+
+    def _count(self, judgement: Judgement, turn: Turn) -> None:
+        self.failures.extend(judgement.failures)
+        self.skipped += len(judgement.skipped)
+        if turn.uses_assertions:
+            self.counts.update((check.kind, True) for check in judgement.passed)
+            self.counts.update((failure.check.kind, False) for failure in judgement.failures)
+
+    def result(self) -> TestResult:
+        events = [*self.opening, *(event for record in self.turns for event in record.events)]
+        kinds = sorted({kind for kind, _ in self.counts})
+        return TestResult(
+            case=self.case,
+            passed=not self.failures and self.error is None,
+            turns=tuple(self.turns),
+            opening=tuple(self.opening),
+            failures=tuple(self.failures),
+            skipped_checks=self.skipped,
+            error=self.error,
+            visited=frozenset((event.flow, event.step) for event in events if isinstance(event, StepVisited)),
+            assertion_counts=tuple((kind, self.counts[kind, True], self.counts[kind, False]) for kind in kinds),
+            warnings=tuple(dict.fromkeys(event.message for event in events if isinstance(event, Warned))),
+        )

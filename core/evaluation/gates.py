@@ -1,0 +1,85 @@
+"""The bars of the recipe, as pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.assistant.project import Assistant
+from core.e2e.coverage import CoverageReport
+
+TOTAL_COVERAGE = 0.90
+FLOW_COVERAGE = 0.80
+VALIDATION_PASS_RATE = 0.80
+TRAINING_PASS_RATE = 0.95
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One bar: what was asked, what was measured."""
+
+    name: str
+    required: str
+    measured: str
+    passed: bool
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def coverage_gates(
+    assistant: Assistant,
+    report: CoverageReport,
+    commands: Mapping[str, int],
+    total_min: float = TOTAL_COVERAGE,
+    flow_min: float = FLOW_COVERAGE,
+    samples_min: int = 1,
+) -> list[GateResult]:
+    """Gates of the coverage review. Shares are 0 to 1; `commands` is a histogram by label."""
+    low = [flow for flow in report.flows if flow.coverage < flow_min]
+    worst = f"{len(low)} below: " + ", ".join(f"{flow.flow} {percent(flow.coverage)}" for flow in low[:5]) if low else "all"
+    required = required_commands(assistant)
+    rare = [name for name in required if commands.get(name, 0) < samples_min]
+    times = "once" if samples_min == 1 else f"{samples_min} times"
+    return [
+        GateResult("total coverage", f"≥ {percent(total_min)}", percent(report.total), report.total >= total_min),
+        GateResult("coverage of every flow", f"≥ {percent(flow_min)}", worst, not low),
+        GateResult(
+            "every command represented",
+            f"{', '.join(required)} at least {times}",
+            f"missing: {', '.join(rare)}" if rare else "all",
+            not rare,
+        ),
+    ]
+
+
+def required_commands(assistant: Assistant) -> list[str]:
+    """Commands that conversations with this assistant cannot do without.
+
+    start flow where a flow can be started by the user, set slot and cancel flow where a flow asks for a slot that a model may fill, clarify
+    where there is more than one flow to choose from. Digressions (small talk, questions, a person) depend on the users and are shown
+    in the histogram only.
+    """
+    startable = [flow for flow in assistant.business_flows if not flow.never_startable]
+    asks = any(
+        assistant.domain.slots[step.slot].from_llm
+        for flow in assistant.business_flows
+        for step in flow.collects()
+        if step.slot in assistant.domain.slots
+    )
+    required = []
+    if startable:
+        required.append("start flow")
+    if asks:
+        required += ["set slot", "cancel flow"]
+    if len(startable) > 1:
+        required.append("clarify")
+    return required
+
+
+def pass_rate_gate(name: str, passed: Sequence[bool], minimum: float) -> GateResult:
+    """Share of passed tests against a minimum; no test at all does not pass."""
+    rate = sum(passed) / len(passed) if passed else 0.0
+    measured = f"{percent(rate)} ({sum(passed)} of {len(passed)})" if passed else "no tests"
+    return GateResult(name, f"≥ {percent(minimum)}", measured, bool(passed) and rate >= minimum)
