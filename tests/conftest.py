@@ -18,7 +18,9 @@ SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants
 def write_assistant(tmp_path: Path) -> Callable[..., Path]:
     """write_assistant(flows=…, domain=…, config=…, endpoints=…) → folder of a small project."""
 
-    def write(flows: str, domain: str = "version: '3.1'", config: str | None = None, endpoints: str | None = None) -> Path:
+    def write(
+        flows: str, domain: str = "version: '3.1'", config: str | None = None, endpoints: str | None = None
+    ) -> Path:
         folder = tmp_path / "assistant"
         (folder / "data").mkdir(parents=True, exist_ok=True)
         pipeline = "recipe: default.v1\nlanguage: en\npipeline:\n- name: CompactLLMCommandGenerator\npolicies:\n- name: FlowPolicy\n"

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from jinja2 import TemplateError
@@ -39,6 +40,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {">": gt, ">=": ge, "<": lt, "<=": le}
 _FLAGS = {"i": re.I, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
 LONGEST_CONDITION = 10_000
 """Characters; longer ones are refused rather than parsed for minutes."""
@@ -134,7 +136,7 @@ def _rendered(source: str, slots: Names, context: Names) -> str:
     text = _SIMPLE.sub(lambda match: str(scopes[match[1]].get(match[2], "")), source)
     if "{{" not in text and "{%" not in text:
         return text  # the common `{{context.x}}` needs no template engine
-    return _template(source).render(scopes)
+    return str(_template(source).render(scopes))
 
 
 @lru_cache(maxsize=1024)
@@ -265,7 +267,13 @@ class _Parser:
         found: list[Any] = []
         while self.peek()[1] != "}" and self.peek()[0] in ("string", "number", "word"):
             kind, text, _ = self.take()
-            found.append(float(text) if kind == "number" else text[1:-1] if kind == "string" else _CONSTANTS.get(text.casefold(), text))
+            found.append(
+                float(text)
+                if kind == "number"
+                else text[1:-1]
+                if kind == "string"
+                else _CONSTANTS.get(text.casefold(), text)
+            )
         self.close("}", opened)
         members = tuple(found)
         return lambda scope: members
@@ -289,7 +297,9 @@ class _Parser:
     def close(self, bracket: str, opened: int) -> None:
         kind, text, position = self.take()
         if text != bracket or kind != "bracket":
-            raise ConditionError(f"the bracket opened at character {opened + 1} is not closed (character {position + 1})")
+            raise ConditionError(
+                f"the bracket opened at character {opened + 1} is not closed (character {position + 1})"
+            )
 
 
 def _tokens(source: str) -> Iterator[tuple[str, str, int]]:
@@ -308,12 +318,7 @@ def _compare(operator: str, left: Evaluate, right: Evaluate) -> Evaluate:
         return lambda scope: _equal(left(scope), right(scope))
     if operator == "!=":
         return lambda scope: not _equal(left(scope), right(scope))
-    ordered = {
-        ">": lambda one, other: one > other,
-        ">=": lambda one, other: one >= other,
-        "<": lambda one, other: one < other,
-        "<=": lambda one, other: one <= other,
-    }[operator]
+    ordered = _ORDERINGS[operator]
 
     def evaluate(scope: Scope) -> bool:
         one, other = left(scope), right(scope)

@@ -10,7 +10,9 @@ from core.assistant.conditions import Predicate
 from core.assistant.flows import Lines, Rejection
 
 SlotType = Literal["text", "bool", "categorical", "float", "any", "list"]
-MappingType = Literal["from_llm", "controlled", "custom", "from_entity", "from_intent", "from_text", "from_trigger_intent"]
+MappingType = Literal[
+    "from_llm", "controlled", "custom", "from_entity", "from_intent", "from_text", "from_trigger_intent"
+]
 
 
 @dataclass(frozen=True)

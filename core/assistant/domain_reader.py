@@ -12,16 +12,49 @@ from core.assistant.source import Reader, YamlList, YamlMapping
 from core.errors import Problem
 
 _DOMAIN_KEYS = (
-    "version", "actions", "responses", "slots", "intents", "entities", "forms", "session_config", "config", "metadata",
-    "e2e_actions", "keys",
+    "version",
+    "actions",
+    "responses",
+    "slots",
+    "intents",
+    "entities",
+    "forms",
+    "session_config",
+    "config",
+    "metadata",
+    "e2e_actions",
+    "keys",
 )
 _SLOT_KEYS = (
-    "type", "initial_value", "values", "mappings", "influence_conversation", "shared_for_coexistence", "validation", "min_value",
-    "max_value", "description", "auto_fill", "metadata", "is_builtin",
+    "type",
+    "initial_value",
+    "values",
+    "mappings",
+    "influence_conversation",
+    "shared_for_coexistence",
+    "validation",
+    "min_value",
+    "max_value",
+    "description",
+    "auto_fill",
+    "metadata",
+    "is_builtin",
 )
 _VARIATION_KEYS = (
-    "text", "buttons", "image", "custom", "channel", "condition", "id", "metadata", "allow_interruptions", "attachment",
-    "quick_replies", "elements", "translation", "button_type",
+    "text",
+    "buttons",
+    "image",
+    "custom",
+    "channel",
+    "condition",
+    "id",
+    "metadata",
+    "allow_interruptions",
+    "attachment",
+    "quick_replies",
+    "elements",
+    "translation",
+    "button_type",
 )
 _MAPPING_TYPES = get_args(MappingType)
 _SLOT_TYPES = get_args(SlotType)
@@ -131,7 +164,8 @@ class DomainReader:
             if kind not in _MAPPING_TYPES:
                 reader.error(line, f"slot {name}: mapping type {kind!r} is not one of {', '.join(_MAPPING_TYPES)}")
             else:
-                yield SlotMapping(kind, _plain({key: v for key, v in item.items() if key != "type"}) if isinstance(item, dict) else {})
+                options = {key: value for key, value in item.items() if key != "type"} if isinstance(item, dict) else {}
+                yield SlotMapping(kind, _plain(options))  # type: ignore[arg-type]  # one of the literals, checked above
 
     def _response(self, name: str, body: Any, line: int, reader: Reader) -> Response:
         if not isinstance(body, YamlList) or not body:

@@ -26,15 +26,28 @@ from core.assistant.source import Reader, YamlList, YamlMapping
 
 FLOW_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _FLOW_KEYS = (
-    "name", "description", "if", "always_include_in_prompt", "run_pattern_completed", "nlu_trigger", "persisted_slots",
-    "steps", "file_path",
+    "name",
+    "description",
+    "if",
+    "always_include_in_prompt",
+    "run_pattern_completed",
+    "nlu_trigger",
+    "persisted_slots",
+    "steps",
+    "file_path",
 )
 _KINDS = ("action", "collect", "set_slots", "link", "call", "noop")
 _STEP_KEYS = {
     "action": (),
     "collect": (
-        "description", "ask_before_filling", "utter", "rejections", "reset_after_flow_ends", "force_slot_filling",
-        "silence_timeout", "dtmf",
+        "description",
+        "ask_before_filling",
+        "utter",
+        "rejections",
+        "reset_after_flow_ends",
+        "force_slot_filling",
+        "silence_timeout",
+        "dtmf",
     ),
     "set_slots": (),
     "link": (),
@@ -156,7 +169,9 @@ class _FlowReader:
             return None
         present = [kind for kind in _KINDS if kind in item]
         if len(present) == 1:
-            self.reader.known_keys(item, ("id", "next", "metadata", present[0], *_STEP_KEYS[present[0]]), f"a {present[0]} step")
+            self.reader.known_keys(
+                item, ("id", "next", "metadata", present[0], *_STEP_KEYS[present[0]]), f"a {present[0]} step"
+            )
             return present[0]
         if not present and "next" in item:
             return "noop"
@@ -167,7 +182,11 @@ class _FlowReader:
     def _step_id(self, item: YamlMapping, kind: str, at: int, line: int) -> str:
         written = item.get("id")
         subject = item.get(kind)
-        id = str(written) if written is not None else f"{at}_{kind}" + (f"_{subject}"[:_LONGEST_ID] if isinstance(subject, str) else "")
+        id = (
+            str(written)
+            if written is not None
+            else f"{at}_{kind}" + (f"_{subject}"[:_LONGEST_ID] if isinstance(subject, str) else "")
+        )
         if id == END:
             self.reader.error(line, f"{END} cannot be the id of a step")
         if id in self.ids:
@@ -219,25 +238,28 @@ class _FlowReader:
     def _step(self, kind: str, item: YamlMapping, id: str, branches: tuple[Branch, ...]) -> Step | None:
         reader, line = self.reader, item.line_of(kind)
         common: dict[str, Any] = {"id": id, "lines": item.lines, "next": branches, "named": "id" in item}
-        subject = item.get(kind)
-        if kind in ("action", "collect", "link", "call") and (not isinstance(subject, str) or not subject.strip()):
+        named = kind in ("action", "collect", "link", "call")
+        subject = reader.text(item, kind).strip() if named else ""
+        if named and not subject:
             reader.error(line, f"{kind} needs a name")
             return None
         if kind == "action":
-            return ActionStep(action=subject.strip(), **common)
+            return ActionStep(action=subject, **common)
         if kind == "collect":
-            return self._collect(item, subject.strip(), common)
+            return self._collect(item, subject, common)
         if kind == "set_slots":
             return SetSlotsStep(slots=tuple(self._slot_values(item)), **common)
         if kind == "link":
             if "next" in item:
                 reader.error(item.line_of("next"), "a link ends the flow; it cannot have `next`")
-            return LinkStep(flow=subject.strip(), **common)
+            return LinkStep(flow=subject, **common)
         if kind == "call":
             for key in ("mcp_server", "mapping", "exit_if"):
                 if key in item:
-                    reader.error(item.line_of(key), f"{key}: calling tools and agents is not supported; a call names a flow")
-            return CallStep(flow=subject.strip(), **common)
+                    reader.error(
+                        item.line_of(key), f"{key}: calling tools and agents is not supported; a call names a flow"
+                    )
+            return CallStep(flow=subject, **common)
         if "next" not in item:
             reader.error(line, f"noop step {id} needs `next`")
         return NoopStep(**common)

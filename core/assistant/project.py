@@ -60,18 +60,26 @@ def load_assistant(root: Path) -> Assistant:
     folder is no assistant.
     """
     if not root.is_dir():
-        raise UsageError(f"{root} is not a folder; give the folder of the assistant, where config.yml and domain.yml are")
+        raise UsageError(
+            f"{root} is not a folder; give the folder of the assistant, where config.yml and domain.yml are"
+        )
     flow_files = _first_existing(root, ("data", "flows", "data.yml", "data.yaml", "flows.yml", "flows.yaml"))
     domain_files = _first_existing(root, ("domain.yml", "domain.yaml", "domain"))
     if not flow_files and not domain_files:
-        raise UsageError(f"{root} holds no assistant: neither flows (data/, flows/, flows.yml) nor a domain (domain.yml, domain/) found")
+        raise UsageError(
+            f"{root} holds no assistant: neither flows (data/, flows/, flows.yml) nor a domain (domain.yml, domain/) found"
+        )
     problems: list[Problem] = []
     flows = _read_flow_files(flow_files, root, problems)
     domain = DomainReader(problems)
     for path in domain_files:
         domain.add(_read(path, root, problems), _shown(path, root))
     if not domain_files:
-        problems.append(Problem("domain.yml", 0, "there is no domain; write domain.yml or a folder domain/ with slots and responses"))
+        problems.append(
+            Problem(
+                "domain.yml", 0, "there is no domain; write domain.yml or a folder domain/ with slots and responses"
+            )
+        )
     settings = _read_settings_files(root, problems)
     problems += validate(flows, domain.domain)
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -91,10 +99,18 @@ def _read_flow_files(paths: Iterable[Path], root: Path, problems: list[Problem])
         for flow in read_flows(content, Reader(_shown(path, root), problems)):
             if flow.id in flows:
                 first = flows[flow.id].lines
-                problems.append(Problem(flow.lines.file, flow.lines.first, f"flow {flow.id} is defined twice (first in {first.file}:{first.first})"))
+                problems.append(
+                    Problem(
+                        flow.lines.file,
+                        flow.lines.first,
+                        f"flow {flow.id} is defined twice (first in {first.file}:{first.first})",
+                    )
+                )
             flows.setdefault(flow.id, flow)
     if not any(not flow.is_pattern for flow in flows.values()) and not problems:
-        what = "`flows` holds no flow of its own" if declared else "no file with a top-level `flows` was found below data/"
+        what = (
+            "`flows` holds no flow of its own" if declared else "no file with a top-level `flows` was found below data/"
+        )
         problems.append(Problem("data", 0, f"{what}; an assistant needs at least one flow"))
     return flows
 

@@ -83,7 +83,9 @@ def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader
     if len(generators) > 1:
         config_reader.error(generators[1].line_of("name"), "only one command generator may be in the pipeline")
     if not generators:
-        config_reader.warn(0, "no LLM command generator in the pipeline; commands take the form of CompactLLMCommandGenerator")
+        config_reader.warn(
+            0, "no LLM command generator in the pipeline; commands take the form of CompactLLMCommandGenerator"
+        )
     name = str(generator["name"]).rpartition(".")[2] if generator else None
     return Settings(
         generator=name,
@@ -95,7 +97,9 @@ def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader
         include_date_time=generator.get("include_date_time") is True,
         other_components=tuple(str(item["name"]) for item in components if item is not generator),
         policies=tuple(
-            str(item["name"]) for item in config.get("policies") or [] if isinstance(item, YamlMapping) and "name" in item
+            str(item["name"])
+            for item in config.get("policies") or []
+            if isinstance(item, YamlMapping) and "name" in item
         ),
         action_url=_part(endpoints, "action_endpoint").get("url"),
         actions_module=_part(endpoints, "action_endpoint").get("actions_module"),
@@ -127,7 +131,9 @@ def _endpoint(generator: YamlMapping, endpoints: YamlMapping, reader: Reader) ->
             models = [model for model in candidate.get("models") or [] if isinstance(model, YamlMapping)]
             if models:
                 return _model(models[0])
-    reader.warn(written.line_of("model_group"), f"model group {group} is not in endpoints.yml; no language model can be asked")
+    reader.warn(
+        written.line_of("model_group"), f"model group {group} is not in endpoints.yml; no language model can be asked"
+    )
     return None
 
 

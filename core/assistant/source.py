@@ -47,7 +47,11 @@ _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("tag:yaml.org,2002:int", r"^[-+]?(?:[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
-    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$", "-+0123456789."),
+    (
+        "tag:yaml.org,2002:float",
+        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$",
+        "-+0123456789.",
+    ),
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:merge", r"^<<$", "<"),
 ):
@@ -77,7 +81,9 @@ def parse_yaml(text: str, shown_as: str) -> Any:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _problem(shown_as, mark.line + 1 if mark else 0, f"not valid YAML: {error.problem or error.context}") from error
+        raise _problem(
+            shown_as, mark.line + 1 if mark else 0, f"not valid YAML: {error.problem or error.context}"
+        ) from error
     except yaml.YAMLError as error:
         raise _problem(shown_as, 0, f"not valid YAML: {error}") from error
     except RecursionError as error:
@@ -110,7 +116,9 @@ class _Builder:
         self.left -= 1
         line = node.start_mark.line + 1
         if self.left < 0:
-            raise _problem(self.file, line, f"more than {MOST_NODES:,} values; aliases that multiply each other are not read")
+            raise _problem(
+                self.file, line, f"more than {MOST_NODES:,} values; aliases that multiply each other are not read"
+            )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node), _last_line(node)
         if id(node) in self.open:
@@ -120,6 +128,7 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             value = self._mapping(node)
         else:
+            assert isinstance(node, yaml.SequenceNode)
             value = self._sequence(node)
         self.open.discard(id(node))
         return value, value.lines.last
@@ -134,7 +143,9 @@ class _Builder:
         if kind == "int":
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 400 else text
         if kind == "float":
-            return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan"))
+            return float(
+                text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan")
+            )
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self.problems.append(Problem(self.file, node.start_mark.line + 1, f"the tag {node.tag} is not read"))
         return text
@@ -158,7 +169,9 @@ class _Builder:
                 continue
             key = key_node.value
             if key in mapping.key_lines and any(other.value == key for other, _ in node.value if other is not key_node):
-                self.problems.append(Problem(self.file, line, f"{key} is given twice (first in line {mapping.key_lines[key]})"))
+                self.problems.append(
+                    Problem(self.file, line, f"{key} is given twice (first in line {mapping.key_lines[key]})")
+                )
                 continue
             mapping[key] = value
             mapping.key_lines[key] = line
@@ -236,7 +249,9 @@ class Reader:
             return
         yield from ((item, lines.first) for item, lines in zip(value, value.item_lines, strict=True))
 
-    def known_keys(self, mapping: YamlMapping, known: Sequence[str], what: str, report: Callable[[int, str], None] | None = None) -> None:
+    def known_keys(
+        self, mapping: YamlMapping, known: Sequence[str], what: str, report: Callable[[int, str], None] | None = None
+    ) -> None:
         """Report keys that are not known (as warnings unless `report` says otherwise), with the nearest known one."""
         import difflib
 

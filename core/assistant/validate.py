@@ -90,7 +90,10 @@ class _Validator:
     def _step(self, flow: Flow, step: Step, ids: Collection[str]) -> None:
         for branch in step.next:
             if branch.target != END and branch.target not in ids:
-                self.error(step.lines, f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{_near(branch.target, ids)}")
+                self.error(
+                    step.lines,
+                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{_near(branch.target, ids)}",
+                )
             if branch.condition is not None:
                 self._predicate(branch.condition, step.lines)
         if isinstance(step, ActionStep):
@@ -104,7 +107,9 @@ class _Validator:
             if step.flow not in self.flows:
                 self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
             elif step.flow in self.flows and self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
-                self.warn(step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only")
+                self.warn(
+                    step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only"
+                )
         elif isinstance(step, CallStep):
             self._call(flow, step)
 
@@ -115,7 +120,9 @@ class _Validator:
         if name.startswith("utter_"):
             self._response(name, step.lines)
         else:
-            self.warn(step.lines, f"action {name} is not listed under `actions` in the domain{_near(name, self.actions)}")
+            self.warn(
+                step.lines, f"action {name} is not listed under `actions` in the domain{_near(name, self.actions)}"
+            )
 
     def _response(self, name: str, lines: Lines) -> None:
         if name not in self.responses and name not in self.actions:
@@ -125,15 +132,22 @@ class _Validator:
         if not self._slot(step.slot, step.lines):
             return
         if self.slots[step.slot].type == "list":
-            self.error(step.lines, f"collect {step.slot}: a list slot cannot be asked for; fill it from a custom action")
+            self.error(
+                step.lines, f"collect {step.slot}: a list slot cannot be asked for; fill it from a custom action"
+            )
         for rejection in step.rejections:
             self._predicate(rejection.condition, step.lines)
             self._response(rejection.utter, step.lines)
         asks = step.utter in self.responses or step.utter in self.actions
         if step.ask_action in self.actions and asks and step.utter == f"utter_ask_{step.slot}":
-            self.error(step.lines, f"collect {step.slot}: both {step.utter} and {step.ask_action} would ask; keep one of them")
+            self.error(
+                step.lines, f"collect {step.slot}: both {step.utter} and {step.ask_action} would ask; keep one of them"
+            )
         elif step.ask_action not in self.actions and not asks:
-            self.error(step.lines, f"collect {step.slot}: neither response {step.utter} nor action {step.ask_action} is in the domain")
+            self.error(
+                step.lines,
+                f"collect {step.slot}: neither response {step.utter} nor action {step.ask_action} is in the domain",
+            )
 
     def _call(self, flow: Flow, step: CallStep) -> None:
         if step.flow not in self.flows:
@@ -173,11 +187,20 @@ class _Validator:
             if space == "slots" and rest:
                 slot = rest.split(".")[0]
                 if slot not in self.slots:
-                    self.error(lines, f"slot {slot} in the condition {condition.source!r} is not in the domain{_near(slot, self.slots)}")
+                    self.error(
+                        lines,
+                        f"slot {slot} in the condition {condition.source!r} is not in the domain{_near(slot, self.slots)}",
+                    )
             elif space != "context":
-                self.warn(lines, f"{name} in the condition {condition.source!r} is neither slots.… nor context.…; put text in quotes")
+                self.warn(
+                    lines,
+                    f"{name} in the condition {condition.source!r} is neither slots.… nor context.…; put text in quotes",
+                )
         if mixed:
-            self.warn(lines, f"the condition {condition.source!r} mixes and/or, which is read from right to left; add brackets")
+            self.warn(
+                lines,
+                f"the condition {condition.source!r} mixes and/or, which is read from right to left; add brackets",
+            )
 
     def _reachable(self, flow: Flow) -> None:
         seen: set[str] = set()
@@ -197,7 +220,10 @@ class _Validator:
         for flow in self.own.values():
             key = "".join(character for character in flow.description.casefold() if character.isalnum())
             if key and not flow.is_pattern and key in seen:
-                self.warn(flow.lines, f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart")
+                self.warn(
+                    flow.lines,
+                    f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart",
+                )
             seen.setdefault(key, flow)
 
 

@@ -18,25 +18,27 @@ _WORD = re.compile(r"[^\W_]+(?:['’.,:/@+-][^\W_]+)*")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|'([^']+)'")
 _LEAD_IN = frozenset(
-    "is are to at in on for from of with by as be it's its it that's make want need like call called named named about please".split()
+    ["is", "are", "to", "at", "in", "on", "for", "from", "of", "with", "by", "as", "be", "it's", "its", "it", "that's", "make", "want", "need", "like", "call", "called", "named", "named", "about", "please"]
 )
-_NUMBER_WORDS = {
-    word: number
-    for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-} | {word: 10 * tens for tens, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), 3)} | {
-    "hundred": 100, "thousand": 1000,
-}
+_NUMBER_WORDS = (
+    {
+        word: number
+        for number, word in enumerate(
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+        )
+    }
+    | {word: 10 * tens for tens, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 3)}
+    | {
+        "hundred": 100,
+        "thousand": 1000,
+    }
+)
 _YES = frozenset(
-    "yes yeah yep yup y sure ok okay correct right confirm confirmed affirmative absolutely definitely certainly agreed true "
-    "please do go ahead proceed fine good perfect exactly indeed course".split()
+    ["yes", "yeah", "yep", "yup", "y", "sure", "ok", "okay", "correct", "right", "confirm", "confirmed", "affirmative", "absolutely", "definitely", "certainly", "agreed", "true", "please", "do", "go", "ahead", "proceed", "fine", "good", "perfect", "exactly", "indeed", "course"]
 )
-_NO = frozenset("no nope nah n not don't dont never negative wrong incorrect false decline neither".split())
+_NO = frozenset(["no", "nope", "nah", "n", "not", "don't", "dont", "never", "negative", "wrong", "incorrect", "false", "decline", "neither"])
 _STOP_WORDS = frozenset(
-    "a an the i i'd i'll i'm you me my we our it is are to of in on at for and or with want would like can could please need this that "
-    "do does have has get user users flow lets let their them they when about from be will how what".split()
+    ["a", "an", "the", "i", "i'd", "i'll", "i'm", "you", "me", "my", "we", "our", "it", "is", "are", "to", "of", "in", "on", "at", "for", "and", "or", "with", "want", "would", "like", "can", "could", "please", "need", "this", "that", "do", "does", "have", "has", "get", "user", "users", "flow", "lets", "let", "their", "them", "they", "when", "about", "from", "be", "will", "how", "what"]
 )
 
 
@@ -102,7 +104,9 @@ def values(slot: Slot, message: str, expected: Sequence[Any] = (), later_texts: 
     elif slot.type in ("text", "any"):
         for value, cost in _spans(message, tuple(later_texts)):
             offer(value, cost)
-    return sorted((Candidate(originals[key], cost) for key, cost in found.items()), key=lambda candidate: candidate.cost)
+    return sorted(
+        (Candidate(originals[key], cost) for key, cost in found.items()), key=lambda candidate: candidate.cost
+    )
 
 
 def evident(slot: Slot, message: str) -> list[Candidate]:
@@ -173,7 +177,11 @@ def _shared_spans(text: str, tokens: list[tuple[int, int]], later: str) -> Itera
 def _capitalised_runs(text: str, tokens: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     run: tuple[int, int] | None = None
     for index, (start, end) in enumerate(tokens):
-        capital = text[start].isupper() and not (index == 0 and len(tokens) > 2) and text[start:end] not in ("I", "I'd", "I'm", "I'll")
+        capital = (
+            text[start].isupper()
+            and not (index == 0 and len(tokens) > 2)
+            and text[start:end] not in ("I", "I'd", "I'm", "I'll")
+        )
         if capital:
             run = (run[0], end) if run and not text[run[1] : start].strip() else (start, end)
             if index + 1 < len(tokens):

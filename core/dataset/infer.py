@@ -45,13 +45,13 @@ AMBIGUITY_MARGIN = 0.04
 UNEXPECTED_FLOW = 1.5
 """Cost of starting a flow that cannot say what the turn expects."""
 
-_WORDS_OF = {
-    CancelFlow: frozenset("cancel stop forget nevermind never abort quit drop scrap changed".split()),
-    HumanHandoff: frozenset("human person agent someone operator representative talk speak people staff".split()),
-    SkipQuestion: frozenset("skip rather later know pass".split()),
-    RepeatMessage: frozenset("repeat again pardon sorry what".split()),
-    SearchAndReply: frozenset("what how when where why which who does is are".split()),
-    ChitChat: frozenset("hello hi hey joke weather thanks thank you cool nice how".split()),
+_WORDS_OF: dict[type, frozenset[str]] = {
+    CancelFlow: frozenset(["cancel", "stop", "forget", "nevermind", "never", "abort", "quit", "drop", "scrap", "changed"]),
+    HumanHandoff: frozenset(["human", "person", "agent", "someone", "operator", "representative", "talk", "speak", "people", "staff"]),
+    SkipQuestion: frozenset(["skip", "rather", "later", "know", "pass"]),
+    RepeatMessage: frozenset(["repeat", "again", "pardon", "sorry", "what"]),
+    SearchAndReply: frozenset(["what", "how", "when", "where", "why", "which", "who", "does", "is", "are"]),
+    ChitChat: frozenset(["hello", "hi", "hey", "joke", "weather", "thanks", "thank", "you", "cool", "nice", "how"]),
 }
 
 
@@ -131,7 +131,9 @@ class _Search:
             text = f"turn {turn + 1} ({self.case.turns[turn].user!r}): no commands were found{more} that make it come true; {reason}"
             return Inference(self.case, undecided=text, simulations=self.simulations)
         if rivals:
-            turn = next(at for at, pair in enumerate(zip(best.turns, rivals[0].turns, strict=True)) if pair[0] != pair[1])
+            turn = next(
+                at for at, pair in enumerate(zip(best.turns, rivals[0].turns, strict=True)) if pair[0] != pair[1]
+            )
             options = " | ".join(dict.fromkeys(_shown(path.turns[turn]) for path in (best, *rivals)))
             text = f"turn {turn + 1} ({self.case.turns[turn].user!r}) is ambiguous: {options}"
             return Inference(self.case, undecided=text, simulations=self.simulations)

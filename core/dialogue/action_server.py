@@ -36,14 +36,20 @@ class HttpActions:
         import httpx
 
         call = {
-            "next_action": name, "sender_id": tracker.sender, "tracker": tracker_state(tracker), "domain": self._domain, "version": "3.21.0",
+            "next_action": name,
+            "sender_id": tracker.sender,
+            "tracker": tracker_state(tracker),
+            "domain": self._domain,
+            "version": "3.21.0",
         }
         try:
             answer = self._client.post(self.url, json=call)
         except httpx.TimeoutException as error:
             raise ActionFailed(f"action {name}: the action server {self.url} did not answer in time") from error
         except httpx.HTTPError as error:
-            raise ActionUnavailable(f"action {name}: the action server {self.url} cannot be reached ({error})") from error
+            raise ActionUnavailable(
+                f"action {name}: the action server {self.url} cannot be reached ({error})"
+            ) from error
         if answer.status_code == 404:
             raise ActionUnavailable(f"action {name}: the action server {self.url} does not know it")
         if answer.status_code != 200:
@@ -87,7 +93,11 @@ class ModuleActions:
         port = _free_port()
         self._log = tempfile.TemporaryFile()
         command = [self._python, "-m", "rasa_sdk", "--actions", self._module, "--port", str(port)]
-        environment = {**os.environ, "SANIC_HOST": "127.0.0.1", "PYTHONPATH": os.pathsep.join([str(self._root.resolve()), os.environ.get("PYTHONPATH", "")])}
+        environment = {
+            **os.environ,
+            "SANIC_HOST": "127.0.0.1",
+            "PYTHONPATH": os.pathsep.join([str(self._root.resolve()), os.environ.get("PYTHONPATH", "")]),
+        }
         self._server = subprocess.Popen(command, cwd=self._root, stdout=self._log, stderr=self._log, env=environment)
         self._wait_until_ready(port)
         return HttpActions(f"http://127.0.0.1:{port}/webhook", self._domain)
@@ -157,7 +167,12 @@ def tracker_state(tracker: Tracker) -> dict[str, Any]:
         "active_loop": {},
         "latest_event_time": None,
         "stack": [
-            {"frame_id": str(frame.id), "flow_id": frame.flow, "step_id": frame.step, "type": "pattern" if frame.is_pattern else "flow"}
+            {
+                "frame_id": str(frame.id),
+                "flow_id": frame.flow,
+                "step_id": frame.step,
+                "type": "pattern" if frame.is_pattern else "flow",
+            }
             for frame in tracker.stack
         ],
     }

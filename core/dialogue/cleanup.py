@@ -20,7 +20,9 @@ from core.dialogue.tracker import Tracker
 from core.dialogue.values import coerce, same
 
 
-def clean_up(commands: Sequence[Command], tracker: Tracker, index: FlowIndex, resume_flows: bool = True) -> tuple[Command, ...]:
+def clean_up(
+    commands: Sequence[Command], tracker: Tracker, index: FlowIndex, resume_flows: bool = True
+) -> tuple[Command, ...]:
     """The commands that count, in their order, values coerced to the slots' types.
 
     What repeats the present state (starting the active flow, setting a slot to its value) is dropped without a trace; when only
@@ -31,7 +33,11 @@ def clean_up(commands: Sequence[Command], tracker: Tracker, index: FlowIndex, re
     if asked is not None and asked.force_slot_filling:
         commands = [command for command in commands if isinstance(command, SetSlot) and command.name == asked.slot]
     commands = [_with_flow_of_single_option(command, index) for command in dict.fromkeys(commands)]
-    starting = [command.flow for command in commands if isinstance(command, StartFlow) and startable(command.flow, tracker, index)]
+    starting = [
+        command.flow
+        for command in commands
+        if isinstance(command, StartFlow) and startable(command.flow, tracker, index)
+    ]
     fillable = index.fillable(tracker.stack, starting)
     kept: list[Command] = []
     unusable = not commands
@@ -67,7 +73,9 @@ def accept_payload(commands: Sequence[Command], tracker: Tracker, index: FlowInd
     for command in commands:
         if not isinstance(command, SetSlot):
             kept.append(command)
-        elif (slot := index.slots.get(command.name)) is not None and not same(slot, command.value, tracker.slots[slot.name]):
+        elif (slot := index.slots.get(command.name)) is not None and not same(
+            slot, command.value, tracker.slots[slot.name]
+        ):
             kept.append(SetSlot(command.name, coerce(slot, command.value)))
     return tuple(kept)
 

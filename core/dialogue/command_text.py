@@ -54,7 +54,17 @@ _PLAIN: dict[Dialect, dict[type, str]] = {
 _PLAIN["v3"] = {**_PLAIN["v2"], SearchAndReply: "search and reply"}
 
 OFFERED: dict[Dialect, tuple[type, ...]] = {
-    "v1": (StartFlow, SetSlot, CancelFlow, Clarify, SkipQuestion, SearchAndReply, ChitChat, HumanHandoff, RepeatMessage),
+    "v1": (
+        StartFlow,
+        SetSlot,
+        CancelFlow,
+        Clarify,
+        SkipQuestion,
+        SearchAndReply,
+        ChitChat,
+        HumanHandoff,
+        RepeatMessage,
+    ),
     "v2": (StartFlow, SetSlot, CancelFlow, Clarify, SearchAndReply, ChitChat, HumanHandoff, RepeatMessage),
     "v3": (StartFlow, SetSlot, CancelFlow, Clarify, SearchAndReply, RepeatMessage),
 }
@@ -63,7 +73,10 @@ OFFERED: dict[Dialect, tuple[type, ...]] = {
 _LEAD = r"^[\s\W\d]*?(?<![\w])"
 _READERS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(_LEAD + rf"start\s+flow\s+['\"`]?({_NAME})", re.I), lambda m: StartFlow(m[1])),
-    (re.compile(_LEAD + rf"set\s+slot\s+['\"`]?({_NAME})['\"`]?(?:[ \t]+(.*))?$", re.I | re.S), lambda m: SetSlot(m[1], _value(m[2] or ""))),
+    (
+        re.compile(_LEAD + rf"set\s+slot\s+['\"`]?({_NAME})['\"`]?(?:[ \t]+(.*))?$", re.I | re.S),
+        lambda m: SetSlot(m[1], _value(m[2] or "")),
+    ),
     (re.compile(_LEAD + r"disambiguate\s+flows?\b(.*)$", re.I), lambda m: Clarify(tuple(re.findall(_NAME, m[1])))),
     (re.compile(_LEAD + r"cancel\s+flow\b", re.I), lambda m: CancelFlow()),
     (re.compile(_LEAD + r"skip\s+question\b", re.I), lambda m: SkipQuestion()),
@@ -87,7 +100,19 @@ _FUNCTIONS: dict[str, Any] = {
 }
 _CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS)})\s*\(", re.I)
 _UNKNOWN_VALUES = frozenset(
-    {"none", "null", "undefined", "n/a", "unknown", "[missing information]", "missing information", "[missing]", "not provided", "?", ""}
+    {
+        "none",
+        "null",
+        "undefined",
+        "n/a",
+        "unknown",
+        "[missing information]",
+        "missing information",
+        "[missing]",
+        "not provided",
+        "?",
+        "",
+    }
 )
 
 
@@ -143,7 +168,9 @@ def parse(text: str, dialect: Dialect, known_flows: Collection[str] | None = Non
 
 def _known(command: Command, flows: Collection[str] | None) -> Command | None:
     if isinstance(command, SetSlot):
-        return None if isinstance(command.value, str) and command.value.strip().casefold() in _UNKNOWN_VALUES else command
+        return (
+            None if isinstance(command.value, str) and command.value.strip().casefold() in _UNKNOWN_VALUES else command
+        )
     if flows is None:
         return command
     if isinstance(command, StartFlow):

@@ -87,6 +87,18 @@ class TriggerIntent:
 
 
 Command = (
-    StartFlow | SetSlot | CancelFlow | Clarify | SkipQuestion | SearchAndReply | ChitChat | HumanHandoff | RepeatMessage
-    | CannotHandle | InternalError | SessionStart | Restart | TriggerIntent
+    StartFlow
+    | SetSlot
+    | CancelFlow
+    | Clarify
+    | SkipQuestion
+    | SearchAndReply
+    | ChitChat
+    | HumanHandoff
+    | RepeatMessage
+    | CannotHandle
+    | InternalError
+    | SessionStart
+    | Restart
+    | TriggerIntent
 )

@@ -51,9 +51,13 @@ def correct_flow_slot(turn: Turn, say: Say) -> None:
     context = turn.stack[-1].context
     for name, value in context.get("corrected_slots", {}).items():
         turn.set_slot(name, value)
-    position = next((at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == context["reset_flow_id"]), None)
+    position = next(
+        (at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == context["reset_flow_id"]), None
+    )
     if position is not None:
-        turn.stack[position : _group_end(turn, position)] = [replace(turn.stack[position], step=context["reset_step_id"])]
+        turn.stack[position : _group_end(turn, position)] = [
+            replace(turn.stack[position], step=context["reset_step_id"])
+        ]
 
 
 def cancel_flow(turn: Turn, say: Say) -> None:

@@ -175,7 +175,11 @@ def _trigger(command: TriggerIntent, turn: Turn) -> None:
         for mapping in slot.mappings:
             if mapping.type == "from_entity" and mapping.options.get("entity", slot.name) in entities:
                 turn.set_slot(slot.name, coerce(slot, entities[mapping.options.get("entity", slot.name)]))
-            elif mapping.type == "from_intent" and mapping.options.get("intent") == command.intent and slot.name in fillable:
+            elif (
+                mapping.type == "from_intent"
+                and mapping.options.get("intent") == command.intent
+                and slot.name in fillable
+            ):
                 turn.set_slot(slot.name, coerce(slot, mapping.options.get("value")))
     flow = turn.index.by_intent.get(command.intent)
     if flow is None:

@@ -8,6 +8,7 @@ from typing import Any
 from core.assistant.domain import Button
 from core.assistant.flows import END, ActionStep, CallStep, CollectStep, LinkStep, NoopStep, SetSlotsStep, Step
 from core.assistant.project import Assistant
+from core.assistant.repair import PatternSet, with_default_patterns
 from core.dialogue import effects, payloads, responses
 from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable, StubActions
 from core.dialogue.cleanup import accept_payload, clean_up
@@ -15,7 +16,6 @@ from core.dialogue.commands import Command
 from core.dialogue.default_actions import DEFAULT_ACTIONS
 from core.dialogue.events import ActionRan, BotSaid, Event, SessionStarted, SlotSet, StepVisited, UserSaid, Warned
 from core.dialogue.flow_index import FlowIndex
-from core.assistant.repair import PatternSet, with_default_patterns
 from core.dialogue.source import UserMessage
 from core.dialogue.stack import Frame
 from core.dialogue.tracker import Tracker
@@ -109,7 +109,11 @@ class Engine:
                 break
         else:
             flow = turn.stack[-1].flow
-            turn.emit(Warned(f"flow {flow} went through {MOST_STEPS_IN_A_TURN} steps without listening; the conversation was reset"))
+            turn.emit(
+                Warned(
+                    f"flow {flow} went through {MOST_STEPS_IN_A_TURN} steps without listening; the conversation was reset"
+                )
+            )
             turn.stack.clear()
             self._say(turn, "utter_internal_error_rasa")
         turn.finish()
@@ -164,9 +168,7 @@ class Engine:
             return
         below = turn.stack[at - 1]
         waiting = self.index.flows[below.flow].step(below.step) if below.step != END else None
-        if isinstance(waiting, CallStep) and frame.kind == "call":
-            self._advance(waiting, below, turn)
-        elif isinstance(waiting, CollectStep) and frame.context.get("collect") == waiting.slot:
+        if (isinstance(waiting, CallStep) and frame.kind == "call") or (isinstance(waiting, CollectStep) and frame.context.get("collect") == waiting.slot):
             self._advance(waiting, below, turn)
 
     def _collect(self, step: CollectStep, frame: Frame, turn: Turn) -> None:
@@ -229,7 +231,9 @@ class Engine:
         turn.finish()  # the action sees the stack as it is now
         try:
             if self._actions is None:
-                raise ActionUnavailable(f"action {name} cannot be run: no action server, actions module or stub is given")
+                raise ActionUnavailable(
+                    f"action {name} cannot be run: no action server, actions module or stub is given"
+                )
             answer = self._actions.run(name, turn.tracker)
         except ActionUnavailable as problem:
             if self._require_actions:
@@ -245,8 +249,14 @@ class Engine:
                 extra = {key: value for key, value in message.items() if key not in ("response", "template", "text")}
                 self._say(turn, str(name), extra)
             else:
-                buttons = tuple(Button(str(b.get("title", "")), str(b.get("payload", ""))) for b in message.get("buttons") or ())
-                turn.emit(BotSaid(message.get("text"), None, buttons, message.get("image"), message.get("custom") or None, action))
+                buttons = tuple(
+                    Button(str(b.get("title", "")), str(b.get("payload", ""))) for b in message.get("buttons") or ()
+                )
+                turn.emit(
+                    BotSaid(
+                        message.get("text"), None, buttons, message.get("image"), message.get("custom") or None, action
+                    )
+                )
         for event in answer.events:
             kind = event.get("event")
             if kind == "slot":
@@ -256,6 +266,6 @@ class Engine:
             elif kind == "session_started":
                 turn.emit(SessionStarted())
             else:
-                turn.emit(Warned(f"action {action} returned the event {kind!r}, which is not supported and was left out"))
-
-
+                turn.emit(
+                    Warned(f"action {action} returned the event {kind!r}, which is not supported and was left out")
+                )

@@ -118,6 +118,18 @@ class Warned:
 
 
 Event = (
-    UserSaid | BotSaid | SlotSet | ActionRan | FlowStarted | FlowCompleted | FlowCancelled | FlowInterrupted
-    | FlowResumed | FlowsOffered | StepVisited | StackChanged | SessionStarted | Warned
+    UserSaid
+    | BotSaid
+    | SlotSet
+    | ActionRan
+    | FlowStarted
+    | FlowCompleted
+    | FlowCancelled
+    | FlowInterrupted
+    | FlowResumed
+    | FlowsOffered
+    | StepVisited
+    | StackChanged
+    | SessionStarted
+    | Warned
 )

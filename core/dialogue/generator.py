@@ -16,7 +16,12 @@ class LlmCommandGenerator:
     """Renders the prompt, asks the endpoint, reads the answer."""
 
     def __init__(
-        self, client: ChatClient, renderer: PromptRenderer, index: FlowIndex, max_characters: int = 420, max_tokens: int = 256
+        self,
+        client: ChatClient,
+        renderer: PromptRenderer,
+        index: FlowIndex,
+        max_characters: int = 420,
+        max_tokens: int = 256,
     ) -> None:
         self._client, self._renderer, self._index = client, renderer, index
         self._max_characters, self._max_tokens = max_characters, max_tokens
@@ -32,7 +37,13 @@ class LlmCommandGenerator:
         answer = await self._client.complete([{"role": "user", "content": prompt}], max_tokens=self._max_tokens)
         commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys()).commands
         return Prediction(
-            commands or (CannotHandle(),), prompt, answer.text, answer.seconds, answer.prompt_tokens, answer.completion_tokens, answer.cached
+            commands or (CannotHandle(),),
+            prompt,
+            answer.text,
+            answer.seconds,
+            answer.prompt_tokens,
+            answer.completion_tokens,
+            answer.cached,
         )
 
 

@@ -24,6 +24,7 @@ from core.dialogue.commands import (
     CancelFlow,
     ChitChat,
     Clarify,
+    Command,
     HumanHandoff,
     RepeatMessage,
     SearchAndReply,
@@ -37,7 +38,7 @@ from core.dialogue.tracker import Tracker
 from core.errors import UsageError
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_EXAMPLES = {
+_EXAMPLES: dict[type, Command] = {
     StartFlow: StartFlow("FLOW"),
     SetSlot: SetSlot("SLOT", "VALUE"),
     CancelFlow: CancelFlow(),
@@ -78,20 +79,26 @@ class PromptRenderer:
         self.history_turns = history_turns
         self._index = index or FlowIndex(assistant)
         self._own = _owner_template(template) if template is not None else None
-        environment = Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
         self._shared, self._turn = environment.get_template("shared.jinja2"), environment.get_template("turn.jinja2")
         self._commands = [{"text": render(_EXAMPLES[kind], dialect), "use": _USES[kind]} for kind in OFFERED[dialect]]
         self._shared_part = lru_cache(maxsize=256)(self._render_shared)
 
     def render(self, tracker: Tracker, message: str) -> str:
         """The prompt for a message, given the conversation before it. Raises UsageError when the owner's template fails."""
-        flows = tuple(flow.id for flow in self._index.assistant.business_flows if startable(flow.id, tracker, self._index))
+        flows = tuple(
+            flow.id for flow in self._index.assistant.business_flows if startable(flow.id, tracker, self._index)
+        )
         if self._own is not None:
             return self._render_own(tracker, message, flows)
         return self._shared_part(flows) + self._turn.render(**self._state(tracker), message=message)
 
     def _render_shared(self, flows: tuple[str, ...]) -> str:
-        return self._shared.render(flows=[self._described(self._index.flows[flow]) for flow in flows], commands=self._commands)
+        return self._shared.render(
+            flows=[self._described(self._index.flows[flow]) for flow in flows], commands=self._commands
+        )
 
     def _described(self, flow: Flow) -> dict[str, Any]:
         """A flow as prompts show it: its own slots and those of flows it calls, if a model may set them."""
@@ -189,7 +196,9 @@ class PromptRenderer:
 
 def _owner_template(path: Path) -> Any:
     environment = SandboxedEnvironment()
-    environment.filters["to_json_escaped_string"] = lambda value: json.dumps("" if value is None else str(value), ensure_ascii=False)
+    environment.filters["to_json_escaped_string"] = lambda value: json.dumps(
+        "" if value is None else str(value), ensure_ascii=False
+    )
     try:
         return environment.from_string(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, TemplateError) as error:

@@ -30,12 +30,18 @@ def _compiled(text: str) -> Template:
     return _ENVIRONMENT.from_string(text)
 
 
-def render(text: str, slots: Mapping[str, Any], context: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
+def render(
+    text: str, slots: Mapping[str, Any], context: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+) -> str:
     """A Jinja text with `slots.x`, `context.y` and bare slot names. Raises TemplateProblem."""
     if "{" not in text:
         return text
     scopes = {"context": context, "slots": slots}
-    if not extra and "{%" not in text and "{{" not in (plain := _SIMPLE.sub(lambda m: str(scopes[m[1]].get(m[2], "")), text)):
+    if (
+        not extra
+        and "{%" not in text
+        and "{{" not in (plain := _SIMPLE.sub(lambda m: str(scopes[m[1]].get(m[2], "")), text))
+    ):
         return plain  # the common `{{context.x}}` needs no template engine
     try:
         return _compiled(text).render({**slots, **(extra or {}), **scopes})

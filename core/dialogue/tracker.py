@@ -13,7 +13,7 @@ from core.dialogue.stack import Stack
 class Tracker:
     """Slots, stack and history of a conversation. Changed only by `apply`; `fork` is cheap, so searches may try things."""
 
-    __slots__ = ("sender", "slots", "stack", "events", "_session")
+    __slots__ = ("_session", "events", "sender", "slots", "stack")
 
     def __init__(self, slots: Mapping[str, Any], sender: str = "default") -> None:
         self.sender = sender

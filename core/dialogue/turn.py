@@ -16,7 +16,7 @@ from core.dialogue.tracker import Tracker
 class Turn:
     """Changes one tracker. `finish` writes the stack back; until then only `stack` here is current."""
 
-    __slots__ = ("tracker", "index", "stack", "events", "_last_id")
+    __slots__ = ("_last_id", "events", "index", "stack", "tracker")
 
     def __init__(self, tracker: Tracker, index: FlowIndex) -> None:
         self.tracker = tracker
@@ -59,11 +59,15 @@ class Turn:
 
     # Frames
 
-    def push(self, flow_id: str, kind: FrameKind, context: Mapping[str, Any] | None = None, at: int | None = None) -> None:
+    def push(
+        self, flow_id: str, kind: FrameKind, context: Mapping[str, Any] | None = None, at: int | None = None
+    ) -> None:
         """Put a flow on the stack (below others with `at`). It begins when the engine reaches it."""
         position = len(self.stack) if at is None else at
         self._last_id += 1
-        self.stack.insert(position, Frame(flow_id, self.index.flows[flow_id].first, kind, context or {}, id=self._last_id))
+        self.stack.insert(
+            position, Frame(flow_id, self.index.flows[flow_id].first, kind, context or {}, id=self._last_id)
+        )
 
     def push_pattern(self, flow_id: str, context: Mapping[str, Any] | None = None, at: int | None = None) -> None:
         self.push(flow_id, "pattern", context, at)
@@ -110,7 +114,11 @@ class Turn:
             self.push_pattern("pattern_completed", {"previous_flow_name": self.flow(frame).name}, at)
 
     def _interrupted_context(self, at: int) -> dict[str, Any]:
-        frames = [frame for frame in reversed(self.stack[:at]) if not frame.is_pattern and frame.kind != "call" and frame.begun]
+        frames = [
+            frame
+            for frame in reversed(self.stack[:at])
+            if not frame.is_pattern and frame.kind != "call" and frame.begun
+        ]
         names = [self.flow(frame).name for frame in frames]
         return {
             "previous_flow_name": names[0] if names else "",
@@ -122,5 +130,5 @@ class Turn:
 
 
 def listed(names: list[str]) -> str:
-    """"a", "a or b", "a, b or c"."""
+    """ "a", "a or b", "a, b or c"."""
     return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -41,7 +41,9 @@ class Judgement:
     """Assertions after the first failing one, and those that need a judging model."""
 
 
-def judge(checks: Sequence[Check], events: Sequence[Event], tracker: Tracker, domain: Domain, turn: Turn | None = None) -> Judgement:
+def judge(
+    checks: Sequence[Check], events: Sequence[Event], tracker: Tracker, domain: Domain, turn: Turn | None = None
+) -> Judgement:
     """Check a turn (None for the greeting) against its events; `tracker` is the conversation after it."""
     uses_assertions = turn is not None and turn.uses_assertions
     failures: list[Failure] = []
@@ -82,7 +84,9 @@ class _Matcher:
         return next((at for at, event in enumerate(self.events, 1) if matches(event)), None)
 
     def _bot(self, text: str) -> int | None:
-        return self._first(lambda event: isinstance(event, BotSaid) and event.text is not None and _same_text(event.text, text))
+        return self._first(
+            lambda event: isinstance(event, BotSaid) and event.text is not None and _same_text(event.text, text)
+        )
 
     def _utter(self, name: str) -> int | None:
         return self._first(lambda event: isinstance(event, BotSaid) and event.utter == name)
@@ -126,11 +130,16 @@ class _Matcher:
     def _pattern_clarification_contains(self, value: tuple[str, tuple[str, ...]]) -> int | None:
         operator, flows = value
         combine = all if operator == "all" else any
-        return self._first(lambda event: isinstance(event, FlowsOffered) and combine(flow in event.flows for flow in flows))
+        return self._first(
+            lambda event: isinstance(event, FlowsOffered) and combine(flow in event.flows for flow in flows)
+        )
 
     def _action_executed(self, name: str) -> int | None:
         return self._first(
-            lambda event: event == ActionRan(name) or (isinstance(event, BotSaid) and event.utter == name and event.action is None)
+            lambda event: (
+                event == ActionRan(name)
+                or (isinstance(event, BotSaid) and event.utter == name and event.action is None)
+            )
         )
 
     def _bot_uttered(self, wanted: dict[str, Any]) -> int | None:
@@ -170,7 +179,9 @@ def _text_matches(text: str, pattern: str) -> bool:
 
 
 def _same_text(actual: str, expected: str) -> bool:
-    return "\n".join(map(str.rstrip, actual.strip().splitlines())) == "\n".join(map(str.rstrip, expected.strip().splitlines()))
+    return "\n".join(map(str.rstrip, actual.strip().splitlines())) == "\n".join(
+        map(str.rstrip, expected.strip().splitlines())
+    )
 
 
 def _failure(check: Check, matcher: _Matcher) -> Failure:
@@ -196,13 +207,19 @@ def _what_happened(check: Check, matcher: _Matcher) -> list[str]:
     """Events of the kind the check is about, as lines."""
     if check.kind in ("bot", "utter", "bot_uttered", "bot_did_not_utter"):
         return [
-            f"{event.utter or event.action or 'the bot'} said {event.text!r}" for event in matcher.events if isinstance(event, BotSaid)
+            f"{event.utter or event.action or 'the bot'} said {event.text!r}"
+            for event in matcher.events
+            if isinstance(event, BotSaid)
         ]
     if check.kind in ("slot_was_set", "slot_was_not_set"):
         name = check.value[0]
         if name not in matcher.domain.slots:
             return [f"slot {name} is not in the domain"]
-        return [f"{event.name} became {event.value!r}" for event in matcher.events if isinstance(event, SlotSet) and event.name == name]
+        return [
+            f"{event.name} became {event.value!r}"
+            for event in matcher.events
+            if isinstance(event, SlotSet) and event.name == name
+        ]
     if check.kind == "action_executed":
         return [f"{event.name} ran" for event in matcher.events if isinstance(event, ActionRan)]
     if check.kind == "flow_started":
@@ -214,4 +231,8 @@ def _what_happened(check: Check, matcher: _Matcher) -> list[str]:
             for event in matcher.events
             if isinstance(event, ends)
         ]
-    return [f"{', '.join(event.flows) or 'nothing'} was offered" for event in matcher.events if isinstance(event, FlowsOffered)]
+    return [
+        f"{', '.join(event.flows) or 'nothing'} was offered"
+        for event in matcher.events
+        if isinstance(event, FlowsOffered)
+    ]

@@ -9,10 +9,19 @@ from typing import Any, Literal
 from core.dialogue.actions import ActionAnswer
 
 Expectation = Literal[
-    "bot", "utter", "slot_was_set", "slot_was_not_set",
-    "flow_started", "flow_completed", "flow_cancelled", "pattern_clarification_contains",
-    "action_executed", "bot_uttered", "bot_did_not_utter",
-    "generative_response_is_relevant", "generative_response_is_grounded",
+    "bot",
+    "utter",
+    "slot_was_set",
+    "slot_was_not_set",
+    "flow_started",
+    "flow_completed",
+    "flow_cancelled",
+    "pattern_clarification_contains",
+    "action_executed",
+    "bot_uttered",
+    "bot_did_not_utter",
+    "generative_response_is_relevant",
+    "generative_response_is_grounded",
 ]
 """The first two exist in classic steps only; slot checks in both; the rest are assertions."""
 

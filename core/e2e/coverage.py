@@ -104,11 +104,11 @@ def histogram(results: Iterable[TestResult]) -> dict[str, int]:
     """Command label → how often it was given over all turns, most frequent first."""
     counts: Counter[str] = Counter()
     for result in results:
-        counts.update(label_of(command) for command in _given(result) if type(command) in LABELS)
+        counts.update(label(command) for command in _given(result) if type(command) in LABELS)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def label_of(command: Command) -> str:
+def label(command: Command) -> str:
     return LABELS[type(command)]
 
 

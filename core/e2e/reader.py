@@ -27,7 +27,9 @@ def find_tests(root: Path) -> Path:
         path = root / place
         if path.is_file() or (path.is_dir() and any(_is_test_file(file) for file in _yaml_files(path))):
             return path
-    raise UsageError(f"no end-to-end tests found in {root}; looked for {', '.join(_PLACES[:2])} and {_PLACES[-1]}/ (name them with --tests)")
+    raise UsageError(
+        f"no end-to-end tests found in {root}; looked for {', '.join(_PLACES[:2])} and {_PLACES[-1]}/ (name them with --tests)"
+    )
 
 
 def read_tests(path: Path, root: Path) -> TestSuite:
@@ -50,7 +52,11 @@ def read_tests(path: Path, root: Path) -> TestSuite:
     if not found:
         raise UsageError(f"{path} holds no tests; a test file has a list `test_cases`")
     if wanted:
-        found = [TestFile(file.path, cases, file.fixtures, file.metadata, file.stubs) for file in found if (cases := _named(file, wanted))]
+        found = [
+            TestFile(file.path, cases, file.fixtures, file.metadata, file.stubs)
+            for file in found
+            if (cases := _named(file, wanted))
+        ]
         if not found:
             raise UsageError(f"{path} holds no test named {wanted!r}")
     return TestSuite(tuple(found))
@@ -77,7 +83,13 @@ def _check_names(files: Iterable[TestFile], problems: list[Problem]) -> None:
         seen: dict[str, TestCase] = {}
         for case in file.cases:
             if case.name in seen:
-                problems.append(Problem(file.path, case.line, f"test {case.name!r} is there twice (first in line {seen[case.name].line})"))
+                problems.append(
+                    Problem(
+                        file.path,
+                        case.line,
+                        f"test {case.name!r} is there twice (first in line {seen[case.name].line})",
+                    )
+                )
             seen.setdefault(case.name, case)
 
 
@@ -113,7 +125,9 @@ class _FileReader:
         self.metadata.update(_named_values(content, "metadata", self.reader))
         stubs = content.get("stub_custom_actions")
         if stubs is not None and not isinstance(stubs, YamlMapping):
-            self.reader.error(content.line_of("stub_custom_actions"), "stub_custom_actions is a mapping from actions to their answers")
+            self.reader.error(
+                content.line_of("stub_custom_actions"), "stub_custom_actions is a mapping from actions to their answers"
+            )
             stubs = None
         cases = tuple(
             case
@@ -153,7 +167,10 @@ class _FileReader:
             try:
                 datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
             except ValueError:
-                self.reader.error(item.line_of("fixtures"), f"mocked_datetime {moment!r} is no ISO 8601 time such as 2026-01-05T09:00:00+00:00")
+                self.reader.error(
+                    item.line_of("fixtures"),
+                    f"mocked_datetime {moment!r} is no ISO 8601 time such as 2026-01-05T09:00:00+00:00",
+                )
         return slots
 
     def _metadata_named(self, item: YamlMapping, written: Any) -> dict[str, Any]:
@@ -183,7 +200,9 @@ class _FileReader:
             self.reader.error(line, f"the stub {key} is a mapping with events and responses")
             return ActionAnswer()
         events = tuple(plain(event) for event, _ in self.reader.items(body, "events") if isinstance(event, dict))
-        responses = tuple(plain(response) for response, _ in self.reader.items(body, "responses") if isinstance(response, dict))
+        responses = tuple(
+            plain(response) for response, _ in self.reader.items(body, "responses") if isinstance(response, dict)
+        )
         return ActionAnswer(events, responses)
 
     # Steps
@@ -274,7 +293,7 @@ class _FileReader:
         elif kind in ("slot_was_set", "slot_was_not_set"):
             for entry, at in self.reader.items(item, kind):
                 if isinstance(entry, YamlMapping) and "name" in entry:
-                    yield check((str(entry["name"]), entry["value"] if "value" in entry else ANY), at)
+                    yield check((str(entry["name"]), entry.get("value", ANY)), at)
                 else:
                     self.reader.error(at, f"{kind} is a list of `name` and `value`")
         elif kind == "action_executed":
@@ -312,11 +331,10 @@ def _conftests(path: Path, root: Path) -> list[Path]:
     """conftest files that apply to a test file, the outermost first."""
     folder, root = path.resolve().parent, root.resolve()
     folders = [folder, *folder.parents]
-    if root in folders:
-        folders = folders[: folders.index(root) + 1]
-    else:
-        folders = folders[:1]
-    return [file for place in reversed(folders) for suffix in _SUFFIXES if (file := place / f"conftest{suffix}").is_file()]
+    folders = folders[:folders.index(root) + 1] if root in folders else folders[:1]
+    return [
+        file for place in reversed(folders) for suffix in _SUFFIXES if (file := place / f"conftest{suffix}").is_file()
+    ]
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -57,7 +57,9 @@ class RecordedCommands:
         turn = sum(isinstance(event, UserSaid) for event in tracker.events)
         commands = self._turns[turn] if turn < len(self._turns) else None
         if commands is None:
-            raise UsageError(f"the recording has no commands for turn {turn + 1} ({message.text!r}) of test {self._case.id}")
+            raise UsageError(
+                f"the recording has no commands for turn {turn + 1} ({message.text!r}) of test {self._case.id}"
+            )
         return Prediction(commands)
 
 
@@ -73,7 +75,9 @@ def read_recording(path: Path) -> Recording:
         if not isinstance(item, YamlMapping) or "original_test_case" not in item:
             reader.error(line, "a conversation needs `original_test_case: file::name`")
             continue
-        steps = [(step, at) for step, at in reader.items(item, "steps") if isinstance(step, YamlMapping) and "user" in step]
+        steps = [
+            (step, at) for step, at in reader.items(item, "steps") if isinstance(step, YamlMapping) and "user" in step
+        ]
         turns[str(item["original_test_case"])] = tuple(_commands(step, reader) for step, _ in steps)
     if problems:
         raise ProblemsError(problems)
@@ -94,7 +98,9 @@ def _commands(step: YamlMapping, reader: Reader) -> tuple[Command, ...] | None:
 
 def write_recording(results: Iterable[TestResult], path: Path, dialect: Dialect) -> None:
     """Write what was predicted in each turn, with what the bot said."""
-    conversations = [{"original_test_case": result.case.id, "steps": list(_steps(result, dialect))} for result in results]
+    conversations = [
+        {"original_test_case": result.case.id, "steps": list(_steps(result, dialect))} for result in results
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"conversations": conversations}, sort_keys=False, allow_unicode=True, width=120)
     path.write_text(text, encoding="utf-8")

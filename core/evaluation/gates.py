@@ -38,7 +38,9 @@ def coverage_gates(
 ) -> list[GateResult]:
     """Gates of the coverage review. Shares are 0 to 1; `commands` is a histogram by label."""
     low = [flow for flow in report.flows if flow.coverage < flow_min]
-    worst = f"{len(low)} below: " + ", ".join(f"{flow.flow} {percent(flow.coverage)}" for flow in low[:5]) if low else "all"
+    worst = (
+        f"{len(low)} below: " + ", ".join(f"{flow.flow} {percent(flow.coverage)}" for flow in low[:5]) if low else "all"
+    )
     required = required_commands(assistant)
     rare = [name for name in required if commands.get(name, 0) < samples_min]
     times = "once" if samples_min == 1 else f"{samples_min} times"

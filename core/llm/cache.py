@@ -35,7 +35,13 @@ class CompletionCache:
         return Completion(*row) if row else None
 
     def put(self, request: dict[str, Any], completion: Completion) -> None:
-        row = (_key(request), completion.text, completion.prompt_tokens, completion.completion_tokens, completion.seconds)
+        row = (
+            _key(request),
+            completion.text,
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            completion.seconds,
+        )
         with self._lock:
             self._connection.execute("INSERT OR REPLACE INTO completion VALUES (?, ?, ?, ?, ?)", row)
 

@@ -67,7 +67,10 @@ class ChatClient:
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)
         self._client = openai.AsyncOpenAI(
-            base_url=_expanded(endpoint.base_url), api_key=_key(endpoint), timeout=endpoint.timeout_seconds, max_retries=0
+            base_url=_expanded(endpoint.base_url),
+            api_key=_key(endpoint),
+            timeout=endpoint.timeout_seconds,
+            max_retries=0,
         )
 
     async def __aenter__(self) -> ChatClient:
@@ -81,7 +84,10 @@ class ChatClient:
     ) -> Completion:
         """One completion. Raises ProviderError after the last try."""
         request: dict[str, Any] = {
-            "model": self.endpoint.model, "messages": list(messages), "temperature": temperature, "max_tokens": max_tokens,
+            "model": self.endpoint.model,
+            "messages": list(messages),
+            "temperature": temperature,
+            "max_tokens": max_tokens,
         }
         if self._cache is not None and (known := self._cache.get(request)) is not None:
             return replace(known, cached=True)
@@ -101,16 +107,22 @@ class ChatClient:
                 return _completion(answer, time.monotonic() - started)
             except openai.APIStatusError as error:
                 if error.status_code not in RETRIED_STATUSES or attempt == self._retries:
-                    raise ProviderError(f"{self.endpoint!r} refused: HTTP {error.status_code}: {_reason(error)}") from error
+                    raise ProviderError(
+                        f"{self.endpoint!r} refused: HTTP {error.status_code}: {_reason(error)}"
+                    ) from error
                 wait = _retry_after(error)
             except openai.APITimeoutError as error:
                 if attempt == self._retries:
                     limit = self.endpoint.timeout_seconds
-                    raise ProviderError(f"{self.endpoint!r} did not answer within {limit:g} s; is the server busy or down?") from error
+                    raise ProviderError(
+                        f"{self.endpoint!r} did not answer within {limit:g} s; is the server busy or down?"
+                    ) from error
                 wait = None
             except openai.APIConnectionError as error:
                 if attempt == self._retries:
-                    raise ProviderError(f"{self.endpoint!r} cannot be reached: {error.__cause__ or error}; check the address") from error
+                    raise ProviderError(
+                        f"{self.endpoint!r} cannot be reached: {error.__cause__ or error}; check the address"
+                    ) from error
                 wait = None
             except (openai.OpenAIError, ValueError) as error:
                 if attempt == self._retries:
@@ -161,5 +173,7 @@ def _key(endpoint: Endpoint) -> str:
         return "none"  # the openai package insists on one
     key = os.environ.get(endpoint.api_key_variable)
     if not key and endpoint.base_url is None:
-        raise UsageError(f"the environment variable {endpoint.api_key_variable} is not set; {endpoint.model} needs its key there")
+        raise UsageError(
+            f"the environment variable {endpoint.api_key_variable} is not set; {endpoint.model} needs its key there"
+        )
     return key or "none"

@@ -22,7 +22,19 @@ from core.dialogue.commands import (
 
 names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_-]{0,12}", fullmatch=True)
 values = st.text(max_size=30).filter(lambda text: text.strip().casefold() not in UNKNOWN)
-UNKNOWN = {"none", "null", "undefined", "n/a", "unknown", "[missing information]", "missing information", "[missing]", "not provided", "?", ""}
+UNKNOWN = {
+    "none",
+    "null",
+    "undefined",
+    "n/a",
+    "unknown",
+    "[missing information]",
+    "missing information",
+    "[missing]",
+    "not provided",
+    "?",
+    "",
+}
 commands = st.one_of(
     st.builds(StartFlow, names),
     st.builds(SetSlot, names, values),

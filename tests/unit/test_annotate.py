@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rigs.parcels import DOMAIN, FLOWS
+from rigs.played import play
 
 from core.dataset.annotate import annotate, taught
 from core.dataset.conversation import replay
 from core.dialogue.commands import CancelFlow, CannotHandle, ChitChat, Clarify, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from rigs.parcels import DOMAIN, FLOWS
-from rigs.played import play
 
 
 @pytest.fixture

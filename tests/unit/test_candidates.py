@@ -27,7 +27,10 @@ def test_the_likeliest_span_of_free_text(message, best):
 
 
 def test_a_value_the_checks_name_comes_first():
-    assert values(slot("text"), "please collect it at Elm Road 4 tomorrow", expected=["Elm Road 4"])[0].value == "Elm Road 4"
+    assert (
+        values(slot("text"), "please collect it at Elm Road 4 tomorrow", expected=["Elm Road 4"])[0].value
+        == "Elm Road 4"
+    )
 
 
 def test_what_the_bot_repeats_later_is_the_value():

@@ -194,7 +194,11 @@ def test_values_given_ahead_are_not_asked_for(chat):
 
 def test_ask_before_filling_asks_even_when_given_ahead(chat):
     said = chat.say(
-        "all at once", StartFlow("send_parcel"), SetSlot("street", "Elm 4"), SetSlot("weight", 2), SetSlot("method", "cash"),
+        "all at once",
+        StartFlow("send_parcel"),
+        SetSlot("street", "Elm 4"),
+        SetSlot("weight", 2),
+        SetSlot("method", "cash"),
         SetSlot("sure", True),
     )
     assert said[-1] == "5.0 for Elm 4. Sure?"
@@ -231,7 +235,9 @@ def test_several_corrections_are_one_pattern(chat):
 
 
 def test_a_slot_of_a_called_flow_can_be_corrected_after_it_returned(chat):
-    chat.say("send", StartFlow("send_parcel"), SetSlot("street", "Elm 4"), SetSlot("weight", 2), SetSlot("method", "card"))
+    chat.say(
+        "send", StartFlow("send_parcel"), SetSlot("street", "Elm 4"), SetSlot("weight", 2), SetSlot("method", "card")
+    )
     assert chat.say("cash rather", SetSlot("method", "cash"))[0] == "Noted: method is now Cash."
     assert chat.tracker.slots["method"] == "Cash"
 
@@ -244,7 +250,10 @@ def test_setting_the_same_value_again_changes_nothing(chat):
 
 def test_cancelling_in_a_called_flow_cancels_its_parent(chat):
     chat.say("send", StartFlow("send_parcel"), SetSlot("street", "Elm 4"), SetSlot("weight", 2))
-    assert chat.say("forget it", CancelFlow()) == ["All right, I have stopped send parcel.", "What else can I do for you?"]
+    assert chat.say("forget it", CancelFlow()) == [
+        "All right, I have stopped send parcel.",
+        "What else can I do for you?",
+    ]
     assert [event.flow for event in chat.of(FlowCancelled)] == ["pay", "send_parcel"]
     assert chat.tracker.slots["street"] is None
 
@@ -279,7 +288,8 @@ def test_newest_version_asks_for_more_after_the_last_flow(make_assistant):
     said = chat.say("hours on Friday", StartFlow("opening_hours"), SetSlot("day", "Friday"))
     assert said == ["Hours on Friday.", "Is there anything else you need?"]
     assert chat.say("no", SetSlot("continue_conversation", False)) == [
-        "All right, have a good day.", "Were you happy with this conversation?",
+        "All right, have a good day.",
+        "Were you happy with this conversation?",
     ]
     assert chat.say("/SetSlots(csat_score=satisfied)") == ["Glad to hear it, thank you."]
 
@@ -294,7 +304,8 @@ def test_two_flows_started_at_once_run_one_after_the_other(chat):
 def test_cancel_and_start_in_one_message(chat):
     chat.say("send", StartFlow("send_parcel"))
     assert chat.say("no, hours", CancelFlow(), StartFlow("opening_hours")) == [
-        "All right, I have stopped send parcel.", "Which day?",
+        "All right, I have stopped send parcel.",
+        "Which day?",
     ]
     assert chat.say("Friday", SetSlot("day", "Friday")) == ["Hours on Friday.", "What else can I do for you?"]
 
@@ -380,7 +391,12 @@ def test_flows_in_circles_are_stopped(make_assistant):
 
 
 def test_the_same_commands_give_the_same_events(engine):
-    script = [("send", StartFlow("send_parcel")), ("Elm", SetSlot("street", "Elm")), ("2", SetSlot("weight", 2)), ("x", ChitChat())]
+    script = [
+        ("send", StartFlow("send_parcel")),
+        ("Elm", SetSlot("street", "Elm")),
+        ("2", SetSlot("weight", 2)),
+        ("x", ChitChat()),
+    ]
     one, two = Chat(engine), Chat(engine)
     for text, command in script:
         one.say(text, command)

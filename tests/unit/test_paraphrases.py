@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from rigs.parcels import DOMAIN, FLOWS
+from rigs.played import play
 
 from core.dataset.annotate import annotate
 from core.dataset.paraphrases import read_paraphrases
@@ -12,8 +14,6 @@ from core.dialogue.commands import SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
 from core.errors import ProblemsError
-from rigs.parcels import DOMAIN, FLOWS
-from rigs.played import play
 
 
 @pytest.fixture

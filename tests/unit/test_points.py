@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rigs.parcels import DOMAIN, FLOWS
+from rigs.played import play
 
 from core.dataset.annotate import annotate
 from core.dataset.inventory import inventory, of_kind
@@ -14,8 +16,6 @@ from core.dataset.prepare import divide
 from core.dialogue.commands import CancelFlow, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from rigs.parcels import DOMAIN, FLOWS
-from rigs.played import play
 
 SCRIPT = [
     ("send a parcel", (StartFlow("send_parcel"),)),

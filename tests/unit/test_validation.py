@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from rigs.parcels import DOMAIN, FLOWS
+from rigs.played import play
 
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
@@ -14,8 +16,6 @@ from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
 from core.dialogue.source import Prediction, UserMessage
 from core.dialogue.tracker import Tracker
-from rigs.parcels import DOMAIN, FLOWS
-from rigs.played import play
 
 
 class Listener:

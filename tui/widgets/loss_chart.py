@@ -68,14 +68,18 @@ class LossChart(Widget, can_focus=True):
         if loss is not None and math.isfinite(loss) and not (self.training.steps and step <= self.training.steps[-1]):
             self.training.add(step, loss)
             self.average.add(step, self._averaged(loss))
-        if validation is not None and math.isfinite(validation) and not (
-            self.validation.steps and step <= self.validation.steps[-1]
+        if (
+            validation is not None
+            and math.isfinite(validation)
+            and not (self.validation.steps and step <= self.validation.steps[-1])
         ):
             self.validation.add(step, validation)
         self.refresh()
 
     def _averaged(self, loss: float) -> float:
-        return loss if not self.average.values else self.smoothing * self.average.values[-1] + (1 - self.smoothing) * loss
+        return (
+            loss if not self.average.values else self.smoothing * self.average.values[-1] + (1 - self.smoothing) * loss
+        )
 
     def watch_smoothing(self) -> None:
         self.average = Curve()
@@ -121,7 +125,9 @@ class LossChart(Widget, can_focus=True):
             return round((1 - (self._scaled(value) - low) / (high - low)) * (4 * rows - 1))
 
         for series, curve, joined in (
-            (_RAW, self.training, False), (_SMOOTH, self.average, True), (_VALIDATION, self.validation, True),
+            (_RAW, self.training, False),
+            (_SMOOTH, self.average, True),
+            (_VALIDATION, self.validation, True),
         ):
             _plot(canvas, curve, x_of, y_of, series, joined)
         styles = {
@@ -134,7 +140,12 @@ class LossChart(Widget, can_focus=True):
             value = high - (high - low) * row / max(1, rows - 1)
             label = f"{self._unscaled(value):7.3g} " if row % 4 == 0 or row == rows - 1 else " " * _AXIS_WIDTH
             cells = canvas.row(row, self._ascii_only)
-            lines.append([Segment(label, axis), *(Segment(text, styles.get(series) if series is not None else None) for text, series in cells)])
+            lines.append(
+                [
+                    Segment(label, axis),
+                    *(Segment(text, styles.get(series) if series is not None else None) for text, series in cells),
+                ]
+            )
         left, right = f"{first}", f"step {last}"
         lines.append([Segment(" " * _AXIS_WIDTH + left + right.rjust(max(1, columns - len(left))), axis)])
         return lines
