@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from core.dialogue.commands import Command
-from core.dialogue.events import BotSaid, SlotSet, UserSaid
+from core.dialogue.events import BotSaid, UserSaid
 from core.dialogue.tracker import Tracker
 from core.e2e.cases import TestCase
 from core.e2e.results import TestResult, TurnRecord
@@ -84,7 +84,7 @@ def replay(fresh: Tracker, result: TestResult, messages: Sequence[str] | None = 
     """
     tracker = fresh
     tracker.apply_all(result.opening)
-    tracker.apply_all(SlotSet(name, value) for name, value in result.case.fixture_slots.items())
+    tracker.slots.update(result.case.fixture_slots)  # as the runner does: fixtures are no events
     for at, record in enumerate(result.turns):
         yield tracker
         for event in record.events:

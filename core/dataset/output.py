@@ -4,6 +4,7 @@
 2_rephrasings/           the same with passing and failed rephrasings
 3_llm_finetune_data/     llm_ft_data.jsonl: every row with where it comes from
 4_train_test_split/      e2e_tests/{train,validation}.yaml, ft_splits/{train,val}.jsonl
+annotations.yaml         all of folder 1 in one file, to replay
 params.yaml              what was asked for
 result_summary.yaml      what came out
 """
@@ -23,6 +24,7 @@ from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
 from core.dataset.prepare import Divided
 from core.e2e.cases import TestSuite
+from core.e2e.output import suite_as_yaml
 
 OutputFormat = Literal["instruction", "conversational"]
 
@@ -35,6 +37,8 @@ TRAIN_ROWS = "4_train_test_split/ft_splits/train.jsonl"
 VALIDATION_ROWS = "4_train_test_split/ft_splits/val.jsonl"
 PARAMETERS = "params.yaml"
 SUMMARY = "result_summary.yaml"
+EVERY_ANNOTATION = "annotations.yaml"
+"""Not of the recipe: all annotations in one file, which can be replayed as a recording."""
 
 
 def write_dataset(
@@ -47,6 +51,8 @@ def write_dataset(
     summary: Mapping[str, Any],
 ) -> None:
     """Write everything below `folder`; each file is complete or absent. `suite` holds the tests as they are written."""
+    conversations = list(conversations)
+    write_yaml(folder / EVERY_ANNOTATION, plain(conversations))
     for name, of_file in _by_file(conversations).items():
         write_yaml(folder / ANNOTATIONS / name, plain(of_file))
         write_yaml(folder / REPHRASINGS / name, plain(of_file, rephrased_annotation))
@@ -54,8 +60,8 @@ def write_dataset(
     write_lines(folder / ALL_ROWS, (with_provenance(point) for point in every))
     write_lines(folder / TRAIN_ROWS, (row(point, output_format) for point in divided.train))
     write_lines(folder / VALIDATION_ROWS, (row(point, output_format) for point in divided.validation))
-    write_text(folder / TRAIN_TESTS, _tests(suite, divided.split.train))
-    write_text(folder / VALIDATION_TESTS, _tests(suite, divided.split.validation))
+    write_text(folder / TRAIN_TESTS, suite_as_yaml(suite, divided.split.train))
+    write_text(folder / VALIDATION_TESTS, suite_as_yaml(suite, divided.split.validation))
     write_yaml(folder / PARAMETERS, parameters)
     write_yaml(folder / SUMMARY, summary)
 

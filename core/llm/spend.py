@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from importlib.resources import files
@@ -14,12 +14,22 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import Problem, ProblemsError
+from core.llm.cache import CompletionCache
+from core.llm.client import ChatClient, Completion, Endpoint
 
 PRICES_VARIABLE = "CALMTUNE_PRICES"
 """Environment variable that names the owner's own price file."""
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English prose and JSON; other languages have fewer, so counts for them are low."""
+_INSTRUCTIONS = 400
+"""Tokens of the rephrasing prompt without the conversation."""
+_SHARE_OF_THE_BOT = 4
+"""Tokens of a conversation for each token of the user's, whose messages also stand in the list to be rephrased."""
+_NUMBERING = 4
+"""Tokens around a wording."""
+_COMMANDS = 12
+"""Tokens of an answer in the command language."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +120,59 @@ class Meter:
 
     price: Price | None
     """None when the model's price is not known (or it costs nothing)."""
-    used: Usage = field(default_factory=Usage)
+    answered: Usage = field(default_factory=Usage)
+    """All answers, those out of the cache included; the same for each run of the same work."""
+    paid: Usage = field(default_factory=Usage)
+    """Answers the endpoint gave."""
 
-    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count one call."""
-        self.used += Usage(1, prompt_tokens, completion_tokens)
+    def add(self, completion: Completion) -> None:
+        usage = Usage(1, completion.prompt_tokens, completion.completion_tokens)
+        self.answered += usage
+        if not completion.cached:
+            self.paid += usage
 
     @property
     def usd(self) -> float | None:
         """Spent so far, None when the price is not known."""
-        return self.price.of(self.used) if self.price else None
+        return self.price.of(self.paid) if self.price else None
+
+
+class MeteredClient(ChatClient):
+    """A client whose answers are added up."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        meter: Meter,
+        on_answer: Callable[[Meter], None] = lambda _: None,
+        concurrency: int = 8,
+        cache: CompletionCache | None = None,
+    ) -> None:
+        """`on_answer` is called after each answer. Raises UsageError when the key's environment variable is not set."""
+        super().__init__(endpoint, concurrency, cache=cache)
+        self._meter, self._on_answer = meter, on_answer
+
+    async def complete(
+        self, messages: Sequence[dict[str, str]], temperature: float = 0.0, max_tokens: int = 256
+    ) -> Completion:
+        completion = await super().complete(messages, temperature, max_tokens)
+        self._meter.add(completion)
+        self._on_answer(self._meter)
+        return completion
+
+
+def preparation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int, rephrase: bool) -> Usage:
+    """What preparing data takes: one call a test that asks for wordings (if `rephrase`), one call a wording that checks it.
+
+    `tests` holds the messages to be rephrased of each test, `prompt_tokens` is what a prompt of this assistant takes.
+    """
+    asked = [messages for messages in tests if messages and rephrasings]
+    wordings = rephrasings * sum(tokens(message) + _NUMBERING for messages in asked for message in messages)
+    checks = Usage(1, prompt_tokens, _COMMANDS) * (rephrasings * sum(map(len, asked)))
+    if not rephrase:
+        return checks
+    transcripts = sum(_SHARE_OF_THE_BOT * tokens(message) for messages in asked for message in messages)
+    return checks + Usage(len(asked), len(asked) * _INSTRUCTIONS + transcripts, wordings)
 
 
 def in_words(usage: Usage, price: Price | None, as_of: datetime.date) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.dialogue.commands import Command
 from core.dialogue.engine import Engine
-from core.dialogue.events import SlotSet, UserSaid
+from core.dialogue.events import UserSaid
 from core.dialogue.source import Prediction, UserMessage
 from core.e2e.cases import TestCase, Turn
 from core.e2e.results import TestResult, TurnRecord
@@ -27,8 +27,7 @@ def play(
     case = TestCase(name, file, 1, turns, fixture_slots=fixture_slots or {})
     tracker = engine.new_tracker()
     opening = engine.start(tracker)
-    for slot, value in case.fixture_slots.items():
-        tracker.apply(SlotSet(slot, value))
+    tracker.slots.update(case.fixture_slots)
     records = []
     for turn, (text, commands) in zip(turns, script, strict=True):
         payload = engine.payload_commands(text)

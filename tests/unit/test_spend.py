@@ -7,7 +7,18 @@ import datetime
 import pytest
 
 from core.errors import ProblemsError
-from core.llm.spend import PRICES_VARIABLE, Meter, Price, Usage, in_words, read_prices, tokens, total
+from core.llm.client import Completion
+from core.llm.spend import (
+    PRICES_VARIABLE,
+    Meter,
+    Price,
+    Usage,
+    in_words,
+    preparation_usage,
+    read_prices,
+    tokens,
+    total,
+)
 
 
 def test_usages_add_up_and_multiply():
@@ -63,11 +74,22 @@ def test_a_missing_price_file_is_explained(tmp_path):
 
 def test_a_meter_adds_up_money():
     meter = Meter(Price(input=2.0, output=10.0))
-    meter.add(500_000, 100_000)
-    meter.add(500_000, 0)
-    assert meter.used == Usage(2, 1_000_000, 100_000)
+    meter.add(Completion("", 500_000, 100_000))
+    meter.add(Completion("", 500_000, 0))
+    meter.add(Completion("", 700_000, 0, cached=True))
+    assert meter.paid == Usage(2, 1_000_000, 100_000)
+    assert meter.answered == Usage(3, 1_700_000, 100_000)
     assert meter.usd == pytest.approx(3.0)
     assert Meter(None).usd is None
+
+
+def test_a_preparation_asks_once_a_test_and_once_a_wording():
+    """100 tests of 4 turns with 10 rephrasings: 100 + 4,000 calls beside the 400 of the coverage review."""
+    usage = preparation_usage([["a" * 40] * 4] * 100, 10, prompt_tokens=1000, rephrase=True)
+    assert usage.calls == 4_100
+    assert 4_000_000 < usage.prompt_tokens < 4_100_000
+    assert preparation_usage([["a"]], 0, 1000, rephrase=True) == Usage()
+    assert preparation_usage([["a", "b"], []], 3, 1000, rephrase=False).calls == 6
 
 
 def test_an_estimate_in_words():
