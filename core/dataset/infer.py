@@ -37,6 +37,7 @@ from core.dialogue.stack import active_frames
 from core.dialogue.tracker import Tracker
 from core.e2e.assertions import failures_of
 from core.e2e.cases import ANY, TestCase, Turn
+from core.e2e.results import Failure
 from core.e2e.runner import begin
 
 MOST_COMMANDS_IN_A_TURN = 6
@@ -46,8 +47,12 @@ UNEXPECTED_FLOW = 1.5
 """Cost of starting a flow that cannot say what the turn expects."""
 
 _WORDS_OF: dict[type, frozenset[str]] = {
-    CancelFlow: frozenset(["cancel", "stop", "forget", "nevermind", "never", "abort", "quit", "drop", "scrap", "changed"]),
-    HumanHandoff: frozenset(["human", "person", "agent", "someone", "operator", "representative", "talk", "speak", "people", "staff"]),
+    CancelFlow: frozenset(
+        ["cancel", "stop", "forget", "nevermind", "never", "abort", "quit", "drop", "scrap", "changed"]
+    ),
+    HumanHandoff: frozenset(
+        ["human", "person", "agent", "someone", "operator", "representative", "talk", "speak", "people", "staff"]
+    ),
     SkipQuestion: frozenset(["skip", "rather", "later", "know", "pass"]),
     RepeatMessage: frozenset(["repeat", "again", "pardon", "sorry", "what"]),
     SearchAndReply: frozenset(["what", "how", "when", "where", "why", "which", "who", "does", "is", "are"]),
@@ -64,7 +69,7 @@ class Inference:
     """Commands of each turn, None for payload messages; empty unless every turn was found."""
     undecided: str | None = None
     """Why nothing (or nothing unique) was found; a sentence naming the turn."""
-    contradiction: str | None = None
+    contradiction: Failure | None = None
     """Set when a turn without choice (a button, the greeting) shows something else than expected: the test fails."""
     simulations: int = 0
 
@@ -96,7 +101,7 @@ class _Search:
         self.budget = budget
         self.simulations = 0
         self.deepest: tuple[int, str] = (-1, "")
-        self.contradiction: str | None = None
+        self.contradiction: Failure | None = None
         self._queue: list[_Node] = []
         self._order = count()
         self._seen: set[tuple[tuple[Any, ...], frozenset[Command]]] = set()
@@ -106,7 +111,7 @@ class _Search:
         case = self.case
         tracker, _, failures = begin(self.engine, case)
         if failures:
-            return Inference(case, contradiction=failures[0].message)
+            return Inference(case, contradiction=failures[0])
         self._enqueue_turn(_Path(tracker))
         best: _Path | None = None
         rivals: list[_Path] = []
@@ -149,16 +154,16 @@ class _Search:
         if failure is None:
             self._enqueue_turn(_Path(tracker, (*node.path.turns, node.commands), node.path.cost + node.cost))
         elif at > self.deepest[0]:
-            self.deepest = (at, f"with {_shown(node.commands)}: {failure}")
+            self.deepest = (at, f"with {_shown(node.commands)}: {failure.message}")
         for commands, cost in self._extensions(node, turn, tracker):
             self._enqueue(node.path, commands, cost)
 
-    def _play(self, tracker: Tracker, turn: Turn, commands: Sequence[Command]) -> tuple[Tracker, str | None]:
+    def _play(self, tracker: Tracker, turn: Turn, commands: Sequence[Command]) -> tuple[Tracker, Failure | None]:
         self.simulations += 1
         after = tracker.fork()
         events = self.engine.handle(after, UserMessage(turn.user, turn.metadata), commands)
         failures = failures_of(turn, events, after, self.engine.assistant.domain)
-        return after, failures[0].message if failures else None
+        return after, failures[0] if failures else None
 
     def _enqueue_turn(self, path: _Path) -> None:
         """Queue what may come next: the openings of the next turn, the turn after a payload, or the finished path."""
@@ -171,7 +176,7 @@ class _Search:
                 return
             tracker, failure = self._play(path.tracker, turn, payload)
             if failure is not None:
-                self.contradiction = self.contradiction or f"turn {len(path.turns) + 1} ({turn.user!r}): {failure}"
+                self.contradiction = self.contradiction or failure
                 return
             path = _Path(tracker, (*path.turns, None), path.cost)
         heapq.heappush(self._queue, _Node((path.cost, -len(path.turns), next(self._order)), path))

@@ -331,7 +331,7 @@ def _conftests(path: Path, root: Path) -> list[Path]:
     """conftest files that apply to a test file, the outermost first."""
     folder, root = path.resolve().parent, root.resolve()
     folders = [folder, *folder.parents]
-    folders = folders[:folders.index(root) + 1] if root in folders else folders[:1]
+    folders = folders[: folders.index(root) + 1] if root in folders else folders[:1]
     return [
         file for place in reversed(folders) for suffix in _SUFFIXES if (file := place / f"conftest{suffix}").is_file()
     ]

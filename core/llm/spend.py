@@ -162,7 +162,7 @@ class MeteredClient(ChatClient):
 
 
 def preparation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int, rephrase: bool) -> Usage:
-    """What preparing data takes: one call a test that asks for wordings (if `rephrase`), one call a wording that checks it.
+    """What preparing data takes: a call a test that asks for wordings (if `rephrase`), a call a wording that checks it.
 
     `tests` holds the messages to be rephrased of each test, `prompt_tokens` is what a prompt of this assistant takes.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel
 
 from core.wizard.events import StepEvent
+from core.wizard.jobs import JobKeeper
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ class Context:
     """Write here; renamed into place by the session when the step is done. On resume it holds what was there before."""
     emit: Callable[[StepEvent], None]
     """Report an event; cheap, may be called from any thread."""
-    jobs: Any
-    """JobKeeper of the session: write-ahead submit of jobs to a target (core/wizard/jobs.py)."""
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: JobKeeper
 
 
 class Step(Protocol):
@@ -83,6 +81,8 @@ class Step(Protocol):
     """One sentence for the screen: what this step does and why."""
     upstream: ClassVar[tuple[str, ...]]
     """Ids of the steps whose outputs it reads."""
+    shared: ClassVar[tuple[str, ...]]
+    """Fields of the session's answers that its outcome depends on."""
     answers: ClassVar[type[BaseModel]]
     """Questions: fields with title, description (help) and, in json_schema_extra, unit and `cosmetic` (not in the key)."""
 

@@ -1,0 +1,246 @@
+"""The coverage review: run the tests with a command source, measure, judge, write down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.assistant.project import Assistant, load_assistant
+from core.assistant.settings import Dialect
+from core.dataset.infer import infer
+from core.dialogue.action_server import ModuleActions, actions_for
+from core.dialogue.actions import Actions
+from core.dialogue.engine import Engine
+from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.dialogue.prompt import PromptRenderer
+from core.e2e.cases import TestCase, TestSuite
+from core.e2e.coverage import CoverageReport, histogram, measure
+from core.e2e.impossible import impossible
+from core.e2e.output import failure_report, write_results
+from core.e2e.patterns import choose_patterns
+from core.e2e.reader import find_tests, read_tests
+from core.e2e.recording import RecordedCommands, read_recording, write_recording
+from core.e2e.results import TestResult
+from core.e2e.runner import engine_for, run_test, run_tests
+from core.errors import UsageError
+from core.evaluation.gates import GateResult, coverage_gates
+from core.llm.client import ChatClient
+
+OnProgress = Callable[[int, int, str], None]
+"""on_progress(done, total, name of the test)"""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """An assistant made ready to run tests."""
+
+    assistant: Assistant
+    suite: TestSuite
+    engine: Engine
+    actions: Actions | None
+    dialect: Dialect
+    notices: tuple[str, ...]
+
+    def close(self) -> None:
+        if isinstance(self.actions, ModuleActions):
+            self.actions.close()
+
+    def renderer(self, history_turns: int | None = None) -> PromptRenderer:
+        """The prompt of this assistant: its owner's template where there is one, else ours."""
+        template = self.assistant.settings.prompt_template
+        return PromptRenderer(self.engine.assistant, self.dialect, template, history_turns, self.engine.index)
+
+
+def workbench(assistant: Path, tests: str | None, dialect: Literal["auto"] | Dialect = "auto") -> Workbench:
+    """Load an assistant and its tests. Raises ProblemsError and UsageError."""
+    loaded = load_assistant(assistant)
+    suite = read_tests(Path(tests) if tests else find_tests(assistant), assistant)
+    patterns, reason = choose_patterns(loaded, suite)
+    notices = [str(problem) for problem in loaded.warnings]
+    notices.append(f"conversation repair as in {patterns.replace('newest', '3.15 and later')}: {reason}")
+    engine = Engine(loaded, None, patterns, require_actions=False)
+    spoken = loaded.settings.dialect if dialect == "auto" else dialect
+    return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices))
+
+
+@dataclass(frozen=True)
+class Review:
+    """What the tests showed."""
+
+    results: tuple[TestResult, ...]
+    coverage: CoverageReport
+    """Of the passed tests."""
+    gates: tuple[GateResult, ...]
+    summary: dict[str, Any]
+    """As `calmtune coverage --json` prints it."""
+    notices: tuple[str, ...]
+    failure_reports: tuple[str, ...]
+
+
+async def review(
+    assistant: Path,
+    tests: str | None,
+    commands: str,
+    *,
+    folder: Path | None,
+    total_min: float,
+    per_flow_min: float,
+    min_command_samples: int,
+    dialect: Literal["auto"] | Dialect = "auto",
+    concurrency: int = 8,
+    on_progress: OnProgress = lambda done, total, test: None,
+) -> Review:
+    """Run the tests of an assistant and measure their coverage; artefacts go to `folder` unless it is None.
+
+    `commands`: infer, llm, auto, or the path of a recording. Raises ProblemsError, UsageError, ProviderError.
+    """
+    bench = workbench(assistant, tests, dialect)
+    try:
+        chosen, notice = choose_source(bench.assistant, commands)
+        results = await _run(bench, chosen, concurrency, on_progress)
+    finally:
+        bench.close()
+    passed, failed = (
+        [result for result in results if result.passed],
+        [result for result in results if not result.passed],
+    )
+    reports = {True: measure(bench.assistant, passed), False: measure(bench.assistant, failed)}
+    histograms = {True: histogram(passed), False: histogram(failed)}
+    gates = coverage_gates(
+        bench.assistant, reports[True], histograms[True], total_min, per_flow_min, min_command_samples
+    )
+    notices = [*bench.notices, notice, *_action_notices(results)]
+    if folder is not None:
+        notices += write_results(bench.suite, results, reports, folder, histograms)
+        write_recording(passed, folder / "commands.yml", "v2")
+    summary = _summary(results, reports[True], histograms[True], gates)
+    return Review(
+        tuple(results),
+        reports[True],
+        tuple(gates),
+        {**summary, "commands_from": chosen},
+        tuple(filter(None, notices)),
+        tuple(failure_report(result) for result in failed),
+    )
+
+
+def choose_source(assistant: Assistant, commands: str) -> tuple[str, str]:
+    """The command source to use ("infer", "llm" or a path) and a sentence about it."""
+    if commands != "auto":
+        if commands not in ("infer", "llm") and not Path(commands).is_file():
+            raise UsageError(f"commands come from infer, llm or a recording; there is no file {commands}")
+        return commands, ""
+    llm = assistant.settings.llm
+    if llm is None:
+        return "infer", "no language model is configured: commands are inferred from the tests"
+    if not llm.api_key_variable or not os.environ.get(llm.api_key_variable):
+        missing = f"{llm.api_key_variable} is not set" if llm.api_key_variable else "it has no key"
+        return (
+            "infer",
+            f"{llm.model} is configured, but {missing}: commands are inferred from the tests (--commands llm asks it all the same)",
+        )
+    return "llm", f"commands come from {llm.model}"
+
+
+async def _run(bench: Workbench, commands: str, concurrency: int, on_progress: OnProgress) -> list[TestResult]:
+    cases, done = bench.suite.cases, 0
+
+    def finished(result: TestResult) -> None:
+        nonlocal done
+        done += 1
+        on_progress(done, len(cases), result.case.name)
+
+    if commands == "infer":
+        results = []
+        for case in cases:
+            results.append(await _infer_and_run(bench, case))
+            finished(results[-1])
+        return results
+    async with AsyncExitStack() as stack:
+        if commands == "llm":
+            source: Any = await stack.enter_async_context(_Model(bench, concurrency))
+        else:
+            source = read_recording(Path(commands)).source_for
+        return await run_tests(
+            bench.engine,
+            cases,
+            source,
+            actions=bench.actions,
+            require_actions=False,
+            concurrency=concurrency,
+            on_result=finished,
+        )
+
+
+class _Model:
+    """The assistant's own language model as command source."""
+
+    def __init__(self, bench: Workbench, concurrency: int) -> None:
+        llm = bench.assistant.settings.llm
+        if llm is None:
+            raise UsageError("no language model is configured in config.yml and endpoints.yml; use --commands infer")
+        self._client = ChatClient(endpoint_of(llm), concurrency)
+        self._generator = LlmCommandGenerator(
+            self._client, bench.renderer(), bench.engine.index, bench.assistant.settings.max_characters, llm.max_tokens
+        )
+
+    async def __aenter__(self) -> LlmCommandGenerator:
+        return self._generator
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.__aexit__()
+
+
+async def _infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
+    if (failure := impossible(case, bench.engine.assistant)) is not None:
+        return TestResult(case, False, failures=(failure,))
+    engine = engine_for(bench.engine, case, bench.actions, require_actions=False)
+    found = infer(engine, case)
+    if found.contradiction is not None:
+        return TestResult(case, False, failures=(found.contradiction,))
+    if found.undecided is not None:
+        return TestResult(case, False, undecided=found.undecided)
+    return await run_test(engine, case, RecordedCommands(case, found.turns))
+
+
+def _action_notices(results: list[TestResult]) -> list[str]:
+    """Actions that could not be run, each once with the number of tests."""
+    counts: dict[str, int] = {}
+    for result in results:
+        for warning in result.warnings:
+            counts[warning] = counts.get(warning, 0) + 1
+    return [f"{warning} ({count} test{'s' if count > 1 else ''})" for warning, count in counts.items()]
+
+
+def _summary(
+    results: list[TestResult], coverage: CoverageReport, commands: dict[str, int], gates: list[GateResult]
+) -> dict[str, Any]:
+    def reason(result: TestResult) -> str:
+        return result.undecided or result.error or "; ".join(f"line {f.line}: {f.message}" for f in result.failures)
+
+    def entries(keep: Callable[[TestResult], bool]) -> list[dict[str, str]]:
+        return [{"test": result.case.id, "reason": reason(result)} for result in results if keep(result)]
+
+    return {
+        "passed": [{"test": result.case.id} for result in results if result.passed],
+        "failed": entries(lambda result: not result.passed and result.undecided is None),
+        "undecided": entries(lambda result: result.undecided is not None),
+        "flows": [
+            {
+                "flow": flow.flow,
+                "file": flow.file,
+                "coverage": round(flow.coverage, 4),
+                "steps": flow.steps,
+                "missing": flow.missing,
+                "lines": [list(lines) for lines in flow.missing_lines],
+            }
+            for flow in coverage.flows
+        ],
+        "total": round(coverage.total, 4),
+        "commands": commands,
+        "gates": [asdict(gate) for gate in gates],
+    }

@@ -1,0 +1,56 @@
+"""Digests of what steps read and write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_LEFT_OUT = frozenset({"__pycache__", "models", "node_modules", "results"})
+
+
+def canonical(value: Any) -> str:
+    """One text for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def of_value(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_path(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative paths; hidden and generated folders are left out."""
+    if path.is_file():
+        return of_file(path)
+    if not path.exists():
+        return "absent"
+    return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path)})
+
+
+def of_paths(paths: Iterable[Path]) -> dict[str, str]:
+    return {path.as_posix(): of_path(path) for path in paths}
+
+
+def of_outputs(folder: Path, files: Mapping[str, str]) -> str:
+    """Digest of a step's output files by name and content."""
+    return of_value({name: of_path(folder / path) for name, path in files.items()})
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _LEFT_OUT:
+            continue
+        if path.is_dir():
+            found += _files(path)
+        elif path.is_file():
+            found.append(path)
+    return found

@@ -1,0 +1,81 @@
+"""Running steps of a session, for every front."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
+from core.wizard.answers import SESSION
+from core.wizard.events import StepEvent
+from core.wizard.jobs import JobKeeper
+from core.wizard.recipe import STEP_IDS, step
+from core.wizard.session import Session, StepStatus
+from core.wizard.step import Context
+from provisioning.target import Target
+
+Emit = Callable[[str, StepEvent], None]
+"""emit(step id, event)"""
+
+
+async def run_step(session: Session, id: str, emit: Emit, targets: Mapping[str, Target]) -> StepStatus:
+    """Run one step under the present answers and return its new status.
+
+    Raises CalmtuneError: StepFailed when a step above is missing or the step failed, and what the step raises. A failed gate is not
+    an error here; the status tells.
+    """
+    status = session.status(id)
+    if status.state == "blocked":
+        raise StepFailed(f"{id} cannot run yet: {status.reason}")
+    it = step(id)
+    folder = session.begin(status)
+    assert status.key is not None
+    context = Context(
+        answers=session.model(id),
+        shared=session.model(SESSION),
+        upstream=session.upstream(it),
+        folder=folder,
+        emit=lambda event: emit(id, event),
+        jobs=JobKeeper(session.journal, targets, session.id, id, status.key),
+    )
+    try:
+        outputs = await it.run(context)
+    except (Interrupted, asyncio.CancelledError) as error:
+        session.fail(status, str(error), unknown=True)
+        raise
+    except CalmtuneError as error:
+        session.fail(status, str(error))
+        raise
+    except OSError as error:
+        session.fail(status, str(error))
+        raise StepFailed(f"{it.title} stopped: {error.strerror or error}{_place(error)}") from error
+    return session.finish(status, outputs)
+
+
+async def run_recipe(
+    session: Session,
+    emit: Emit,
+    targets: Mapping[str, Target],
+    until: str = STEP_IDS[-1],
+    force: Collection[str] = (),
+    on_step: Callable[[StepStatus], None] = lambda status: None,
+) -> list[StepStatus]:
+    """Run every step that is not fresh, in order, up to `until`; `on_step` hears each as it begins and as it is done.
+
+    Raises GateFailed at the first gate that does not hold, and what `run_step` raises.
+    """
+    for id in force:
+        session.forget(session.status(id))
+    for id in STEP_IDS[: STEP_IDS.index(until) + 1]:
+        status = session.status(id)
+        on_step(status)
+        if not status.done:
+            status = await run_step(session, id, emit, targets)
+            on_step(status)
+        if status.state == "gate failed":
+            raise GateFailed(f"{step(id).title}: {status.reason}")
+    return session.statuses()
+
+
+def _place(error: OSError) -> str:
+    return f" ({error.filename})" if error.filename else ""

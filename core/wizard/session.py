@@ -1,0 +1,323 @@
+"""Sessions: one folder each, statuses derived from the journal, nothing lost.
+
+<home>/<id>/session.db     the journal
+<home>/<id>/answers.yml    the answers as a file that repeats them headless
+<home>/<id>/runs/<step>-<key12>/   outputs of a finished run; `.partial` while it is under way
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from core.errors import UsageError
+from core.wizard import answers as answering
+from core.wizard import digest
+from core.wizard.answers import SESSION
+from core.wizard.journal import Journal
+from core.wizard.recipe import STEP_IDS, step
+from core.wizard.step import Gate, Outputs, Step, Upstream
+
+State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
+_OUTPUTS = "outputs.json"
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """Where a step stands, and why."""
+
+    step: str
+    state: State
+    reason: str = ""
+    """A sentence fragment: what changed, what is waited for, what went wrong."""
+    key: str | None = None
+    """Key under present answers; None while a step above has no outputs."""
+    outputs: Outputs | None = None
+    folder: Path | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.state in ("fresh", "gate failed")
+
+
+class Session:
+    """One walk through the recipe. Open with `create` or `open`; close when done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self.journal = Journal(folder / "session.db")
+        self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
+        self.read_only = False
+        self.notice: str | None = None
+
+    @classmethod
+    def create(cls, home: Path, name: str | None = None) -> Session:
+        """A new session below `home`; raises UsageError when the name is taken or no folder name."""
+        if name is not None and not re.fullmatch(r"[\w][\w.-]{0,60}", name):
+            raise UsageError(f"{name!r} cannot name a session; use letters, digits, - and _")
+        folder = home / (name or time.strftime("%Y%m%d-%H%M%S"))
+        for number in range(2, 100):
+            if not folder.exists():
+                break
+            if name is not None:
+                raise UsageError(f"there is a session {name} already; continue it with `calmtune resume {name}`")
+            folder = folder.with_name(f"{folder.name.split('_')[0]}_{number}")
+        folder.mkdir(parents=True, mode=0o700)
+        return cls(folder).take()
+
+    @classmethod
+    def open(cls, folder: Path) -> Session:
+        """An existing session. Raises UsageError when the folder holds none."""
+        if not (folder / "session.db").is_file():
+            raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
+        session = cls(folder).take()
+        if not session.read_only:
+            session._settle()
+        return session
+
+    def take(self) -> Session:
+        """Become the one process that may change the session; otherwise it is read-only."""
+        replaced = self.journal.take_lease(self.holder, _is_dead)
+        self.read_only = replaced is None
+        if self.read_only:
+            self.notice = "another calmtune process has this session open; it can only be looked at here"
+        elif replaced:
+            self.notice = "the process that had this session open is gone; it was taken over"
+        return self
+
+    def close(self) -> None:
+        if not self.read_only:
+            self.journal.drop_lease(self.holder)
+        self.journal.close()
+
+    def _settle(self) -> None:
+        """Finish what a killed process left between renaming its outputs and writing so down."""
+        for run in self.journal.runs():
+            folder = self._run_folder(run.step, run.key)
+            if run.state == "begun" and (folder / _OUTPUTS).is_file():
+                self.journal.finish_run(run.step, run.key, json.loads((folder / _OUTPUTS).read_text(encoding="utf-8")))
+
+    # Answers
+
+    @property
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """Answers given so far, by section; defaults are not among them."""
+        return self.journal.answers()
+
+    def answer(self, section: str, given: Mapping[str, Any]) -> None:
+        """Take over the answers of a section (all of them). Raises UsageError when one is wrong or the session is read-only."""
+        self._require_write()
+        answering.validate(section, given, "answers")
+        self.journal.set_answers(section, given)
+        _write_atomically(self.folder / "answers.yml", answering.written(self.answers))
+
+    def model(self, section: str) -> Any:
+        """The answers of a section with defaults. Raises UsageError while a required one is missing."""
+        return answering.validate(section, self.answers.get(section, {}), "answers")
+
+    @property
+    def assistant(self) -> Path:
+        return Path(self.model(SESSION).assistant)
+
+    # Status
+
+    def status(self, id: str) -> StepStatus:
+        """Status of one step under the present answers."""
+        return self.statuses()[STEP_IDS.index(id)]
+
+    def statuses(self) -> list[StepStatus]:
+        """Status of every step, in order."""
+        found: dict[str, StepStatus] = {}
+        for id in STEP_IDS:
+            found[id] = self._status(step(id), found)
+        return list(found.values())
+
+    @property
+    def frontier(self) -> str:
+        """The first step that is not fresh; the last step when all are."""
+        return next((status.step for status in self.statuses() if status.state != "fresh"), STEP_IDS[-1])
+
+    def _status(self, it: Step, above: Mapping[str, StepStatus]) -> StepStatus:
+        waiting = [id for id in it.upstream if above[id].state != "fresh"]
+        runs = self.journal.runs(it.id)
+        if waiting:
+            first = above[waiting[0]]
+            why = f"{first.step} is {first.state}" if first.state != "ready" else f"waits for {first.step}"
+            return StepStatus(it.id, "blocked", why)
+        inputs = self.inputs(it, {id: status for id, status in above.items() if status.outputs})
+        key = digest.of_value(inputs)
+        run = next((run for run in runs if run.key == key), None)
+        if run is None:
+            if runs:
+                return StepStatus(it.id, "stale", difference(runs[0].inputs, inputs), key)
+            return StepStatus(it.id, "ready", "", key)
+        folder = self._run_folder(it.id, key)
+        if run.state == "done":
+            if not (folder / _OUTPUTS).is_file():
+                return StepStatus(it.id, "stale", "its files are gone", key)
+            outputs = _outputs(run.outputs or {})
+            return StepStatus(
+                it.id, "fresh" if outputs.passed else "gate failed", _gates(outputs), key, outputs, folder
+            )
+        if run.state == "failed":
+            return StepStatus(it.id, "failed", run.error or "", key)
+        if self.read_only or self.running_here == it.id:
+            return StepStatus(it.id, "running", "", key)
+        return StepStatus(it.id, "interrupted", "was under way when calmtune ended; it goes on from there", key)
+
+    running_here: str | None = None
+    """Id of the step this process is running."""
+
+    def inputs(self, it: Step, above: Mapping[str, StepStatus]) -> dict[str, Any]:
+        """Everything that decides a step's outcome: what its key is made of."""
+        answers = self.model(it.id)
+        shared = self.model(SESSION)
+        cosmetic = {question.field for question in answering.questions(it.id) if question.cosmetic}
+        return {
+            "step": it.id,
+            "version": it.version,
+            "answers": {k: v for k, v in answers.model_dump(mode="json").items() if k not in cosmetic},
+            "session": {k: v for k, v in shared.model_dump(mode="json").items() if k in it.shared},
+            "files": digest.of_paths(it.reads(shared, answers)),
+            "upstream": {id: above[id].outputs.digest for id in it.upstream},  # type: ignore[union-attr]
+        }
+
+    # Running
+
+    def begin(self, status: StepStatus) -> Path:
+        """Write down that a step begins; its partial folder, with what an interrupted run left there."""
+        self._require_write()
+        assert status.key is not None
+        it = step(status.step)
+        above = {other.step: other for other in self.statuses() if other.outputs}
+        partial = self._run_folder(it.id, status.key).with_suffix(".partial")
+        self.journal.begin_run(it.id, status.key, self.inputs(it, above))
+        partial.mkdir(parents=True, exist_ok=True)
+        self.running_here = it.id
+        return partial
+
+    def finish(self, status: StepStatus, outputs: Outputs) -> StepStatus:
+        """Move the outputs into place and write down that the step is done."""
+        assert status.key is not None
+        final = self._run_folder(status.step, status.key)
+        partial = final.with_suffix(".partial")
+        body = asdict(outputs) | {"digest": outputs.digest or digest.of_outputs(partial, outputs.files)}
+        _write_atomically(partial / _OUTPUTS, json.dumps(body, default=str, ensure_ascii=False, indent=1))
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(partial, final)
+        self.journal.finish_run(status.step, status.key, json.loads((final / _OUTPUTS).read_text(encoding="utf-8")))
+        self.running_here = None
+        return self.status(status.step)
+
+    def fail(self, status: StepStatus, error: str, unknown: bool = False) -> None:
+        """Write down that a step failed; `unknown` leaves it interrupted."""
+        assert status.key is not None
+        self.running_here = None
+        if not unknown:
+            self.journal.fail_run(status.step, status.key, error)
+
+    def forget(self, status: StepStatus) -> None:
+        """Make a step run again although nothing changed."""
+        self._require_write()
+        if status.key is not None:
+            self.journal.forget_run(status.step, status.key)
+            shutil.rmtree(self._run_folder(status.step, status.key), ignore_errors=True)
+
+    def upstream(self, it: Step) -> dict[str, Upstream]:
+        """Outputs of the finished steps a step reads."""
+        statuses = {status.step: status for status in self.statuses()}
+        found = {}
+        for id in it.upstream:
+            status = statuses[id]
+            assert status.outputs is not None
+            assert status.folder is not None
+            found[id] = Upstream(status.outputs, status.folder)
+        return found
+
+    def unreachable_runs(self) -> list[Path]:
+        """Run folders that no present answer leads to."""
+        kept = {self._run_folder(status.step, status.key) for status in self.statuses() if status.key}
+        folders = (self.folder / "runs").glob("*") if (self.folder / "runs").is_dir() else []
+        return sorted(folder for folder in folders if folder.with_suffix("") not in kept)
+
+    def _run_folder(self, id: str, key: str) -> Path:
+        return self.folder / "runs" / f"{id}-{key[:12]}"
+
+    def _require_write(self) -> None:
+        if self.read_only:
+            raise UsageError(self.notice or "this session can only be looked at")
+
+
+def sessions_in(home: Path) -> list[Path]:
+    """Session folders below `home`, the latest first."""
+    if not home.is_dir():
+        return []
+    found = [folder for folder in home.iterdir() if (folder / "session.db").is_file()]
+    return sorted(found, key=lambda folder: (folder / "session.db").stat().st_mtime, reverse=True)
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What changed between two inputs of a step, in words: "learning rate 0.0001 → 0.0002"."""
+    parts = []
+    for group in ("session", "answers"):
+        old, new = before.get(group, {}), now.get(group, {})
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                parts.append(f"{name.replace('_', ' ')} {_shown(old.get(name))} → {_shown(new.get(name))}")
+    for path in sorted({*before.get("files", {}), *now.get("files", {})}):
+        if before.get("files", {}).get(path) != now.get("files", {}).get(path):
+            parts.append(f"{Path(path).name} changed")
+    for id in sorted({*before.get("upstream", {}), *now.get("upstream", {})}):
+        if before.get("upstream", {}).get(id) != now.get("upstream", {}).get(id):
+            parts.append(f"the outcome of {id} changed")
+    if before.get("version") != now.get("version"):
+        parts.append("calmtune does this step differently now")
+    return ", ".join(parts) or "its inputs changed"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _outputs(body: Mapping[str, Any]) -> Outputs:
+    gates = [Gate(**gate) for gate in body.get("gates", ())]
+    return Outputs(body.get("summary", {}), body.get("files", {}), gates, body.get("digest", ""))
+
+
+def _gates(outputs: Outputs) -> str:
+    failed = [f"{gate.name} {gate.measured}, required {gate.required}" for gate in outputs.gates if not gate.passed]
+    return "; ".join(failed)
+
+
+def _is_dead(holder: str) -> bool:
+    """True when a lease's process cannot be alive: another boot of this host, or no such process."""
+    host, boot, pid = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    return boot != _boot_id() or not psutil.pid_exists(int(pid))
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.new")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
