@@ -145,7 +145,8 @@ def written(answers: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _problem(details: Any, content: YamlMapping, file: str) -> Problem:
-    line, place = content.lines.first, content
+    line: int = content.lines.first
+    place: Any = content
     for part in details["loc"]:
         if isinstance(place, YamlMapping) and isinstance(part, str):
             line = place.line_of(part)

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.evaluation.review import review
 from core.evaluation.gates import FLOW_COVERAGE, TOTAL_COVERAGE
+from core.evaluation.review import review
 from core.wizard.events import Log, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs

@@ -2,38 +2,335 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.assistant.project import Assistant, load_assistant
-from core.assistant.settings import Dialect
+from core.assistant.project import load_assistant
+from core.assistant.settings import ModelEndpoint
 from core.dataset import output
+from core.dataset.account import annotation_facts, rephrasing_facts, split_facts, warnings
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
-from core.dataset.inventory import inventory, of_kind
-from core.dataset.leakage import shared_messages
-from core.dataset.paraphrases import Paraphrases, read_paraphrases
-from core.dataset.points import contradictions
+from core.dataset.inventory import inventory
+from core.dataset.output import OutputFormat
+from core.dataset.paraphrases import read_paraphrases
 from core.dataset.prepare import Divided, divide, rephrase
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Equality, Understanding
-from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
-from core.dialogue.prompt import PromptRenderer
-from core.e2e.cases import TestSuite
-from core.e2e.reader import find_tests, read_tests
-from core.e2e.recording import Recording, read_recording
+from core.e2e.recording import read_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
-from core.errors import Interrupted, StepFailed, UsageError
+from core.errors import StepFailed, UsageError
+from core.evaluation.review import Workbench, workbench
 from core.llm.cache import CompletionCache
-from core.llm.spend import Meter, MeteredClient, in_words, preparation_usage, read_prices, tokens
+from core.llm.spend import Meter, MeteredClient, Price, in_words, preparation_usage, read_prices, tokens
 from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
+
+_HISTORY_TOKENS = 120
+"""What a conversation adds to a prompt by the middle of a test, for estimates."""
+
+
+class DatasetAnswers(BaseModel):
+    """How training rows are made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_rephrases: int = Field(
+        10,
+        ge=0,
+        le=49,
+        title="Rephrasings",
+        description="Other wordings tried for each user message; those that change the meaning are dropped. "
+        "2 are often enough, 0 takes the tests as they are.",
+        json_schema_extra={"unit": "per message"},
+    )
+    rephraser: str = Field(
+        "auto",
+        title="Rephraser",
+        description="Where other wordings come from: llm (the model the assistant is configured with), the path of a "
+        "paraphrase file of your own, or none. auto takes llm if the coverage review took it, else none.",
+    )
+    train_fraction: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        title="Share for training",
+        description="Share of the rows to train on; the rest is for validation. Tests are never torn apart. 1 keeps all "
+        "for training, which leaves nothing to evaluate on.",
+    )
+    output_format: OutputFormat = Field(
+        "instruction",
+        title="Form of the rows",
+        description="instruction writes prompt and completion, conversational a list of messages. "
+        "The trainer takes both.",
+    )
+    history_turns: int | None = Field(
+        None,
+        ge=0,
+        title="History in prompts",
+        description="How many earlier messages of the user a prompt shows, with the answers to them. Empty for all. "
+        "The model is served with the same.",
+        json_schema_extra={"unit": "messages"},
+    )
+    equality: Equality = Field(
+        "names",
+        title="Same meaning",
+        description="When a language model checks a wording: strict wants the same commands and values, names lets the "
+        "words taken for a free-text slot differ.",
+    )
+    concurrency: int = Field(
+        8,
+        ge=1,
+        le=256,
+        title="Calls at a time",
+        description="How many questions the language model is asked at once.",
+        json_schema_extra={"cosmetic": True},
+    )
+
+
+class DatasetStep:
+    """Annotates passing tests, rephrases them, makes rows and splits these by whole tests."""
+
+    id: ClassVar[str] = "dataset"
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = "Data preparation"
+    purpose: ClassVar[str] = (
+        "Turn passing tests into rows to train and validate a model on, in more words than the tests have."
+    )
+    upstream: ClassVar[tuple[str, ...]] = ("coverage",)
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "seed")
+    answers: ClassVar[type[BaseModel]] = DatasetAnswers
+
+    def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
+        named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
+        return [shared.assistant, *(path for path in named if path != Path() and path.exists())]
+
+    def estimate(self, context: Context) -> str:
+        """What asking the language model will take, in words."""
+        answers: DatasetAnswers = context.answers
+        assistant = load_assistant(context.shared.assistant)
+        rephraser, checked = _plan(context)
+        llm = assistant.settings.llm
+        if llm is None or not checked:
+            return "no language model is asked"
+        bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
+        prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
+        bench.close()
+        asked = read_recording(context.upstream["coverage"].path("recording")).turns
+        messages = [
+            [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
+            for case in bench.suite.cases
+            if case.id in asked
+        ]
+        usage = preparation_usage(messages, answers.num_rephrases, tokens(prompt) + _HISTORY_TOKENS, rephraser == "llm")
+        return in_words(usage, _price(llm), read_prices().as_of)
+
+    async def run(self, context: Context) -> Outputs:
+        """Raises StepFailed when nothing can be learnt, ProblemsError, UsageError, ProviderError."""
+        answers: DatasetAnswers = context.answers
+        shared: SharedAnswers = context.shared
+        bench = workbench(shared.assistant, shared.tests, shared.dialect)
+        try:
+            results = await _replay(bench, context)
+        finally:
+            bench.close()
+        renderer = bench.renderer(answers.history_turns)
+        conversations = [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
+        if not any(conversation.annotated_turns for conversation in conversations):
+            raise StepFailed(
+                "no passing test has a message that a model answers; see what failed in the coverage review"
+            )
+        conversations, rephrasing = await _rephrased(conversations, bench, context)
+        divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
+        for warning in warnings(bench.assistant, divided):
+            context.emit(Notice("warning", warning))
+        facts = {
+            "command_annotation": {"input_tests": len(bench.suite.cases), **annotation_facts(conversations)},
+            "rephrasing": rephrasing,
+            "llm_data": {"data_points": len(divided.train) + len(divided.validation) + len(divided.left_out)},
+            "split": split_facts(divided),
+        }
+        output.write_dataset(
+            context.folder,
+            conversations,
+            divided,
+            bench.suite,
+            answers.output_format,
+            _parameters(bench, context),
+            facts,
+        )
+        summary = {**facts, "dialect": bench.dialect, "history_turns": answers.history_turns}
+        return Outputs(summary, _FILES, _gates(divided))
+
+
+_FILES = {
+    "train_rows": output.TRAIN_ROWS,
+    "val_rows": output.VALIDATION_ROWS,
+    "train_tests": output.TRAIN_TESTS,
+    "val_tests": output.VALIDATION_TESTS,
+    "annotations": output.EVERY_ANNOTATION,
+    "summary": output.SUMMARY,
+}
+
+
+async def _replay(bench: Workbench, context: Context) -> list[TestResult]:
+    """The tests that passed the coverage review, played again with the commands recorded there; those that pass again."""
+    coverage = context.upstream["coverage"]
+    recording = read_recording(coverage.path("recording"))
+    passed = {entry["test"] for entry in coverage.outputs.summary["passed"]}
+    cases = [case for case in bench.suite.cases if case.id in passed and case.id in recording.turns]
+    results = await run_tests(bench.engine, cases, recording.source_for, actions=bench.actions, require_actions=False)
+    lost = [result.case.id for result in results if not result.passed]
+    lost += sorted(passed - {case.id for case in cases})
+    if lost:
+        context.emit(Notice("warning", f"not used, since they do not pass when played again: {', '.join(lost)}"))
+    return [result for result in results if result.passed]
+
+
+# Rephrasing
+
+
+def _plan(context: Context) -> tuple[str, bool]:
+    """Where wordings come from ("llm", "none" or a path), and whether a language model checks them.
+
+    It does where it rephrases, and where it gave the commands in the first place.
+    """
+    answers: DatasetAnswers = context.answers
+    listens = context.upstream["coverage"].outputs.summary.get("commands_from") == "llm"
+    chosen = ("llm" if listens else "none") if answers.rephraser == "auto" else answers.rephraser
+    chosen = "none" if answers.num_rephrases == 0 else chosen
+    return chosen, chosen != "none" and (listens or chosen == "llm")
+
+
+async def _rephrased(
+    conversations: list[AnnotatedConversation], bench: Workbench, context: Context
+) -> tuple[list[AnnotatedConversation], dict[str, Any]]:
+    """The conversations with other wordings, and the facts about these."""
+    answers: DatasetAnswers = context.answers
+    chosen, checked = _plan(context)
+    if chosen == "none":
+        return conversations, rephrasing_facts(conversations, "none", "nothing", 0)
+    async with AsyncExitStack() as stack:
+        meter = Meter(None)
+        client = await _client(stack, bench, context, meter) if chosen == "llm" or checked else None
+        rephraser = LlmRephraser(client) if chosen == "llm" and client else _paraphrases(chosen, bench, context)
+        done = await rephrase(
+            conversations,
+            rephraser,
+            answers.num_rephrases,
+            bench.engine,
+            _understanding(client, bench, answers) if client else None,
+            answers.concurrency,
+            _progress(len(conversations), context),
+        )
+    checked_by = f"language model, {answers.equality}" if checked else "slot values"
+    return done, rephrasing_facts(done, chosen, checked_by, meter.answered.calls)
+
+
+async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, meter: Meter) -> MeteredClient:
+    """The assistant's own language model. What it answers is kept beside the runs of the session: a run under other
+    answers does not pay for it again."""
+    llm = bench.assistant.settings.llm
+    if llm is None:
+        raise UsageError(
+            "no language model is configured in config.yml and endpoints.yml; choose a paraphrase file or none as rephraser"
+        )
+    meter.price = _price(llm)
+    cache = CompletionCache(context.folder.parent.parent / "completions.sqlite")
+    stack.callback(cache.close)
+
+    def on_answer(meter: Meter) -> None:
+        if meter.usd is not None:
+            context.emit(Cost(meter.usd))
+
+    client = MeteredClient(endpoint_of(llm), meter, on_answer, context.answers.concurrency, cache)
+    return await stack.enter_async_context(client)  # type: ignore[return-value]
+
+
+def _understanding(client: MeteredClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
+    settings = bench.assistant.settings
+    most_tokens = settings.llm.max_tokens if settings.llm else 256
+    generator = LlmCommandGenerator(
+        client, bench.renderer(answers.history_turns), bench.engine.index, settings.max_characters, most_tokens
+    )
+    return Understanding(generator, bench.engine, answers.equality)
+
+
+def _paraphrases(chosen: str, bench: Workbench, context: Context) -> Rephraser:
+    """The owner's file, with notices about entries that concern no test."""
+    path = Path(chosen)
+    if not path.is_file():
+        raise UsageError(f"wordings come from llm, none or a paraphrase file; there is no file {chosen}")
+    paraphrases = read_paraphrases(path, chosen)
+    for problem in paraphrases.strays(bench.suite.cases):
+        context.emit(Notice("warning", str(problem)))
+    return paraphrases
+
+
+def _price(llm: ModelEndpoint) -> Price | None:
+    """Of a provider's model; nobody knows that of a server of one's own."""
+    return read_prices().price(llm.model) if llm.api_base is None else None
+
+
+def _progress(total: int, context: Context) -> Callable[[AnnotatedConversation], None]:
+    done = 0
+
+    def on_done(conversation: AnnotatedConversation) -> None:
+        nonlocal done
+        done += 1
+        context.emit(Progress(done, total, "conversations", label=conversation.case.name))
+
+    return on_done
+
+
+# What comes out
+
+
+def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
+    """What was asked for, under the recipe's names where it has them."""
+    answers: DatasetAnswers = context.answers
+    shared: SharedAnswers = context.shared
+    return {
+        "path": shared.tests or str(shared.assistant),
+        "num_rephrases": answers.num_rephrases,
+        "rephraser": answers.rephraser,
+        "equality": answers.equality,
+        "train_frac": answers.train_fraction,
+        "output_format": answers.output_format,
+        "history_turns": answers.history_turns,
+        "dialect": bench.dialect,
+        "seed": shared.seed,
+    }
+
+
+def _gates(divided: Divided) -> list[Gate]:
+    """What was taught must be in train, and nothing of train in validation; counted on the rows, not trusted to the split."""
+    held = inventory((*divided.train, *divided.validation, *divided.left_out))
+    missing = sorted(held.keys() - inventory(divided.train).keys())
+    torn = {point.test for point in divided.train} & {point.test for point in divided.validation}
+    known = {point.prompt for point in divided.train}
+    repeated = sum(point.prompt in known for point in divided.validation)
+    return [
+        Gate(
+            "every command, flow and slot in train",
+            "all that the tests hold",
+            f"missing: {', '.join(missing)}" if missing else f"all {len(held)}",
+            not missing and bool(held),
+        ),
+        Gate(
+            "no leakage",
+            "no test and no row on both sides",
+            f"{len(torn)} tests, {repeated} rows",
+            not torn and not repeated,
+        ),
+    ]
+
+
+STEP = DatasetStep()

@@ -1,0 +1,82 @@
+"""What a preparation came to: facts for the summary, and what its owner should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from core.assistant.project import Assistant
+from core.dataset.conversation import AnnotatedConversation
+from core.dataset.inventory import inventory, of_kind
+from core.dataset.leakage import shared_messages
+from core.dataset.points import contradictions
+from core.dataset.prepare import Divided
+
+MOST_NAMED = 5
+"""Names in one sentence; the rest is counted."""
+
+
+def annotation_facts(conversations: Sequence[AnnotatedConversation]) -> dict[str, Any]:
+    turns = [turn for conversation in conversations for turn in conversation.turns]
+    annotated = sum(turn.annotated for turn in turns)
+    return {"passing": len(conversations), "annotated_user_steps": annotated, "skipped_steps": len(turns) - annotated}
+
+
+def rephrasing_facts(
+    conversations: Sequence[AnnotatedConversation], source: str, checked_by: str, llm_calls: int
+) -> dict[str, Any]:
+    """Counts of wordings; `llm_calls` are those answered, out of a cache or not."""
+    turns = [turn for conversation in conversations for turn in conversation.turns]
+    passing, failed = sum(len(turn.passing) for turn in turns), sum(len(turn.rejected) for turn in turns)
+    return {
+        "source": source,
+        "checked_by": checked_by,
+        "candidates": passing + failed,
+        "passing": passing,
+        "failed": failed,
+        "llm_calls": llm_calls,
+    }
+
+
+def split_facts(divided: Divided) -> dict[str, Any]:
+    """Sizes of both sides, and what they hold by kind, name and rows."""
+    sides = {"train": inventory(divided.train), "validation": inventory(divided.validation)}
+    return {
+        "train_tests": len(divided.split.train),
+        "val_tests": len(divided.split.validation),
+        "train_points": len(divided.train),
+        "val_points": len(divided.validation),
+        "train_fraction": round(divided.split.train_fraction, 4),
+        "left_out_points": len(divided.left_out),
+        "val_messages_known_from_train": round(shared_messages(divided.train, divided.validation), 4),
+        "command_types": {side: of_kind(held, "command") for side, held in sides.items()},
+        "flows": {side: of_kind(held, "flow") for side, held in sides.items()},
+        "slots": {side: of_kind(held, "slot") for side, held in sides.items()},
+    }
+
+
+def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
+    """Sentences about what will make the model worse than its data could."""
+    taught = of_kind(inventory(divided.train), "flow")
+    unknown = [flow.id for flow in assistant.business_flows if not flow.never_startable and flow.id not in taught]
+    if unknown:
+        yield f"no passing test starts {_named(unknown)}; a model cannot learn to. Write tests that do"
+    if not divided.validation and divided.split.train_fraction < 1:
+        yield "validation has no rows, since its tests begin and go on like those of train; write more tests"
+    elif not divided.validation:
+        yield "there is no validation, so nothing will show how the model does on what it has not seen"
+    if divided.validation and divided.split.only_in_train:
+        yield f"validation has no rows for {_named(divided.split.only_in_train)}: too few tests have them"
+    clashes = contradictions((*divided.train, *divided.validation))
+    for one, other in clashes[:MOST_NAMED]:
+        yield (
+            f"{one.test} and {other.test} want different commands for {one.message!r} in the same situation: "
+            f"{one.completion!r} and {other.completion!r}"
+        )
+    if len(clashes) > MOST_NAMED:
+        yield f"{len(clashes) - MOST_NAMED} more prompts have contradictory commands"
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"

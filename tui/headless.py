@@ -1,0 +1,66 @@
+"""Runs without anyone at the keyboard: events become lines on stderr."""
+
+from __future__ import annotations
+
+import time
+
+from core.wizard.events import Cost, Log, Metric, Notice, Progress, StepEvent
+from core.wizard.recipe import STEP_IDS, step
+from core.wizard.session import StepStatus
+from tui.output import narrate
+
+SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+class Narrator:
+    """Subscriber of a run. Progress is told every few seconds, metrics as they come, the rest at once."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._last_progress = 0.0
+        self._began: dict[str, float] = {}
+
+    def on_event(self, step_id: str, event: StepEvent) -> None:
+        if isinstance(event, Notice):
+            narrate(f"  {event.level}: {event.text}")
+        elif self._quiet:
+            return
+        elif isinstance(event, Log):
+            narrate(f"  {event.line}")
+        elif isinstance(event, Metric):
+            narrate("  " + metric_line(event))
+        elif isinstance(event, Cost):
+            narrate(f"  spent so far: ${event.usd:.2f}")
+        elif isinstance(event, Progress):
+            self._progress(event)
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last_progress < SECONDS_BETWEEN_PROGRESS and event.done < event.total:
+            return
+        self._last_progress = now
+        count = f"{event.done:g} of {event.total:g} {event.unit}"
+        eta = f", {event.eta_seconds / 60:.0f} min left" if event.eta_seconds and event.eta_seconds > 90 else ""
+        narrate(f"  {event.label + ': ' if event.label else ''}{count}{eta}")
+
+    def on_step(self, status: StepStatus) -> None:
+        title = f"{STEP_IDS.index(status.step) + 1}/{len(STEP_IDS)} {step(status.step).title}"
+        if not status.done:
+            self._began[status.step] = time.monotonic()
+            narrate(f"{title}{': ' + status.reason if status.reason else ''}")
+            return
+        if status.step not in self._began:
+            narrate(f"{title}: done before, nothing to repeat")
+            return
+        seconds = time.monotonic() - self._began.pop(status.step)
+        for gate in status.outputs.gates if status.outputs else ():
+            narrate(
+                f"  {'passed' if gate.passed else 'FAILED'}: {gate.name}: {gate.measured} (required {gate.required})"
+            )
+        narrate(f"  {status.state} after {seconds:.0f} s")
+
+
+def metric_line(event: Metric) -> str:
+    """ "step 20: loss 0.812, eval loss 0.640" """
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.values.items())
+    return f"step {event.step}: {values}"

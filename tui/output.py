@@ -1,0 +1,52 @@
+"""stdout is data, stderr is narration; the same bytes on a terminal, a pipe and a file, colour aside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+_SECRET = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|AKIA[A-Z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*)"
+)
+_SECRET_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|LICENSE)", re.I)
+
+
+def redacted(text: str) -> str:
+    """The text without anything that looks like a key, or that is the value of a secret environment variable."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAMES.search(name) and value in text:
+            text = text.replace(value, "********")
+    return _SECRET.sub("********", text)
+
+
+def data(text: str) -> None:
+    """A line of output."""
+    print(text, flush=True)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document of output."""
+    data(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def narrate(text: str) -> None:
+    """A line for the person watching."""
+    print(redacted(text), file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Columns in line, the first left and the rest as they are; no colours, no borders."""
+    every = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in every) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def is_terminal() -> bool:
+    """True when a person can both read and type here."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
