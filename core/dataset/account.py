@@ -67,7 +67,7 @@ def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
         yield "there is no validation, so nothing will show how the model does on what it has not seen"
     if divided.validation and divided.split.only_in_train:
         yield f"validation has no rows for {_named(divided.split.only_in_train)}: too few tests have them"
-    clashes = contradictions((*divided.train, *divided.validation))
+    clashes = contradictions((*divided.train, *divided.validation, *divided.left_out))
     for one, other in clashes[:MOST_NAMED]:
         yield (
             f"{one.test} and {other.test} want different commands for {one.message!r} in the same situation: "

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.assistant.project import load_assistant
 from core.assistant.settings import ModelEndpoint
 from core.dataset import output
 from core.dataset.account import annotation_facts, rephrasing_facts, split_facts, warnings
@@ -101,9 +100,7 @@ class DatasetStep:
     id: ClassVar[str] = "dataset"
     version: ClassVar[int] = 1
     title: ClassVar[str] = "Data preparation"
-    purpose: ClassVar[str] = (
-        "Turn passing tests into rows to train and validate a model on, in more words than the tests have."
-    )
+    purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
     shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "seed")
     answers: ClassVar[type[BaseModel]] = DatasetAnswers
@@ -115,14 +112,13 @@ class DatasetStep:
     def estimate(self, context: Context) -> str:
         """What asking the language model will take, in words."""
         answers: DatasetAnswers = context.answers
-        assistant = load_assistant(context.shared.assistant)
+        bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
+        bench.close()
         rephraser, checked = _plan(context)
-        llm = assistant.settings.llm
+        llm = bench.assistant.settings.llm
         if llm is None or not checked:
             return "no language model is asked"
-        bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
         prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
-        bench.close()
         asked = read_recording(context.upstream["coverage"].path("recording")).turns
         messages = [
             [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
@@ -144,9 +140,7 @@ class DatasetStep:
         renderer = bench.renderer(answers.history_turns)
         conversations = [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
         if not any(conversation.annotated_turns for conversation in conversations):
-            raise StepFailed(
-                "no passing test has a message that a model answers; see what failed in the coverage review"
-            )
+            raise StepFailed("no passing test has a message that a model answers; see the coverage review")
         conversations, rephrasing = await _rephrased(conversations, bench, context)
         divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
         for warning in warnings(bench.assistant, divided):
@@ -240,7 +234,7 @@ async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, met
     llm = bench.assistant.settings.llm
     if llm is None:
         raise UsageError(
-            "no language model is configured in config.yml and endpoints.yml; choose a paraphrase file or none as rephraser"
+            "no language model is configured in config.yml and endpoints.yml; choose a paraphrase file as rephraser"
         )
     meter.price = _price(llm)
     cache = CompletionCache(context.folder.parent.parent / "completions.sqlite")
@@ -251,7 +245,8 @@ async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, met
             context.emit(Cost(meter.usd))
 
     client = MeteredClient(endpoint_of(llm), meter, on_answer, context.answers.concurrency, cache)
-    return await stack.enter_async_context(client)  # type: ignore[return-value]
+    await stack.enter_async_context(client)
+    return client
 
 
 def _understanding(client: MeteredClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
@@ -311,7 +306,7 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
 
 
 def _gates(divided: Divided) -> list[Gate]:
-    """What was taught must be in train, and nothing of train in validation; counted on the rows, not trusted to the split."""
+    """All that is taught must be in train, and nothing of train in validation; counted on the rows themselves."""
     held = inventory((*divided.train, *divided.validation, *divided.left_out))
     missing = sorted(held.keys() - inventory(divided.train).keys())
     torn = {point.test for point in divided.train} & {point.test for point in divided.validation}
