@@ -2,7 +2,7 @@
 
 v1 is function style (`StartFlow(book)`), v2 and v3 are verb phrases (`start flow book`). Rendering is lossless: a value that plain text
 would change (outer blanks or quotes, line breaks, in v1 also a closing bracket) is written as a JSON string. Numbers and booleans are
-written `12.5` and `True` and come back as text; the slot's type makes them values again. Reading is tolerant of bullets, numbers, quotes,
+written `12.5`, `3` and `True` and come back as text; the slot's type makes them values again. Reading is tolerant of bullets, numbers, quotes,
 code fences and upper or lower case.
 """
 
@@ -234,7 +234,8 @@ def _bare(name: str) -> str:
 def _written(value: Any, function: bool) -> str:
     """A value as text that reads back the same."""
     if not isinstance(value, str):
-        return "None" if value is None else str(value)
+        whole = isinstance(value, float) and value.is_integer()
+        return "None" if value is None else str(int(value) if whole else value)
     plain = (
         value == value.strip()
         and value.isprintable()

@@ -6,23 +6,24 @@ import pytest
 
 from core.dataset.rephrase import answer_tokens, parse_reply
 
+ELM = "USER: Elm Road 4\n1. it's Elm Road 4\n"
 MESSAGES = ["please collect a parcel", "Elm Road 4"]
 
 
 def test_the_asked_for_form():
-    reply = "USER: please collect a parcel\n1. get my parcel\n2. parcel pickup pls\n\nUSER: Elm Road 4\n1. it's Elm Road 4\n"
+    reply = "USER: please collect a parcel\n1. get my parcel\n2. parcel pickup pls\n\n" + ELM
     assert parse_reply(reply, MESSAGES) == [("get my parcel", "parcel pickup pls"), ("it's Elm Road 4",)]
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        "Sure, here you are:\n\n**USER:** Please collect a parcel!\n1) get my parcel\n\n**USER:** Elm Road 4\n1) it's Elm Road 4\n",
+        "Sure:\n\n**USER:** Please collect a parcel!\n1) get my parcel\n\n**USER:** Elm Road 4\n1) it's Elm Road 4\n",
         '```\nUSER: please collect a parcel\n 1. "get my parcel"\nUSER: Elm Road 4\n 1. “it\'s Elm Road 4”\n```',
         "- user: please collect a parcel\n  1. *get my parcel*\n- user: Elm Road 4\n  1. it's Elm Road 4",
         "USER: Elm Road 4\n1. it's Elm Road 4\n\nUSER: please collect a parcel\n1. get my parcel",
         "USER: kindly collect it\n1. get my parcel\n\nUSER: the road\n1. it's Elm Road 4",
-        "USER: please collect a parcel\n1. USER: get my parcel\n2. get my parcel\n\nUSER: Elm Road 4\n1. it's Elm Road 4",
+        "USER: please collect a parcel\n1. USER: get my parcel\n2. get my parcel\n\n" + ELM,
     ],
     ids=["chatty", "fenced", "bulleted", "other order", "other headers", "prefixed and repeated"],
 )

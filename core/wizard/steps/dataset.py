@@ -61,7 +61,7 @@ class DatasetAnswers(BaseModel):
         gt=0,
         le=1,
         title="Share for training",
-        description="Share of the rows to train on; the rest is for validation. Tests are never torn apart. 1 keeps all "
+        description="Share of the rows to train on; the rest is for validation. Tests stay whole. 1 keeps all "
         "for training, which leaves nothing to evaluate on.",
     )
     output_format: OutputFormat = Field(
@@ -175,7 +175,7 @@ _FILES = {
 
 
 async def _replay(bench: Workbench, context: Context) -> list[TestResult]:
-    """The tests that passed the coverage review, played again with the commands recorded there; those that pass again."""
+    """The tests that passed the coverage review, played again with the commands recorded there."""
     coverage = context.upstream["coverage"]
     recording = read_recording(coverage.path("recording"))
     passed = {entry["test"] for entry in coverage.outputs.summary["passed"]}
