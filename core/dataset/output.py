@@ -40,6 +40,9 @@ SUMMARY = "result_summary.yaml"
 EVERY_ANNOTATION = "annotations.yaml"
 """Not of the recipe: all annotations in one file, which can be replayed as a recording."""
 
+_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+"""Line ends to Unicode but not to JSON: written as escapes, since readers may split lines at them."""
+
 
 def write_dataset(
     folder: Path,
@@ -130,7 +133,7 @@ def write_yaml(path: Path, content: Any) -> None:
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for row in rows))
 
 
 def write_text(path: Path, text: str) -> None:
