@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from core.dataset.conversation import AnnotatedConversation
@@ -46,8 +45,6 @@ class LlmRephraser:
     """Asks a language model."""
 
     client: ChatClient
-    template: Path | None = None
-    """Owner's Jinja template with the variables of our own; None for our own."""
 
     async def candidates(self, conversation: AnnotatedConversation, count: int) -> Mapping[int, Sequence[str]]:
         positions = [at for at, turn in enumerate(conversation.turns) if turn.rephrased]
@@ -66,7 +63,7 @@ class LlmRephraser:
     def prompt(self, conversation: AnnotatedConversation, count: int) -> str:
         """What the model is asked for one conversation."""
         messages = [turn.user for turn in conversation.turns if turn.rephrased]
-        return _template(self.template).render(
+        return _template().render(
             test_case_name=conversation.case.name,
             transcript=transcript(conversation),
             number_of_rephrasings=count,
@@ -142,11 +139,9 @@ def _whole_lines(completion: Completion, most_tokens: int) -> str:
     return completion.text.rpartition("\n")[0] if cut_off else completion.text
 
 
-@lru_cache
-def _template(path: Path | None) -> Template:
-    from jinja2 import FileSystemLoader, PackageLoader
-    from jinja2.sandbox import SandboxedEnvironment
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader
 
-    loader = FileSystemLoader(path.parent) if path else PackageLoader("core.dataset")
-    name = path.name if path else "rephrase.jinja2"
-    return SandboxedEnvironment(loader=loader, keep_trailing_newline=True).get_template(name)
+    environment = Environment(loader=PackageLoader("core.dataset"), keep_trailing_newline=True)
+    return environment.get_template("rephrase.jinja2")

@@ -25,6 +25,7 @@ from core.wizard.steps.coverage import STEP as COVERAGE
 from core.wizard.steps.coverage import CoverageAnswers
 from core.wizard.steps.dataset import STEP, DatasetAnswers
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "assistants"
 DAYS = ["Monday", "Friday"]
 STREETS = ["Elm Road 4", "Oak Lane 1", "Ash Way 22", "Birch Row 7", "Fir Court 3", "Pine Hill 9"]
 
@@ -323,6 +324,34 @@ async def test_the_spending_is_estimated_before(bench, model):
     said = STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=3)))
     assert re.match(r"76 calls, about [\d,]+ tokens in and [\d,]+ out; the price of this model is not known", said)
     assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == "no language model is asked"
+
+
+async def test_a_reply_that_is_cut_off_loses_its_last_line_only(bench, model, monkeypatch):
+    """What the model was still writing when its tokens ran out is half a sentence."""
+    await bench.review("llm")
+    monkeypatch.setattr("core.dataset.rephrase.answer_tokens", lambda messages, count: 5)
+    outputs, folder = await bench.prepare(num_rephrases=3)
+    second = yaml.safe_load((folder / "2_rephrasings" / "e2e_tests" / "parcels.yml").read_text())["conversations"][1]
+    assert [len(step["failed_rephrasings"]) for step in second["steps"] if "failed_rephrasings" in step] == [2, 1]
+    assert outputs.passed
+
+
+async def test_a_rephraser_without_use_is_noticed(bench, tmp_path):
+    await bench.review()
+    (tmp_path / "own.yml").write_text("paraphrases:\n- user: 1 kg\n  variants: [heavy]\n")
+    await bench.prepare(rephraser=str(tmp_path / "own.yml"))
+    assert "no other wording can be used: 1 were given, 1 rejected" in bench.notices
+
+
+@pytest.mark.skipif(not (SHARED / "hybrid-banking").is_dir(), reason="no real assistants beside the checkout")
+async def test_a_real_assistant_is_spread_over_both_sides(tmp_path):
+    bench = Bench(tmp_path, SHARED / "hybrid-banking")
+    await bench.review()
+    outputs, _ = await bench.prepare(num_rephrases=0)
+    assert outputs.passed
+    facts = outputs.summary["split"]
+    assert set(facts["flows"]["validation"]) == set(facts["flows"]["train"])
+    assert facts["train_fraction"] == pytest.approx(0.8, abs=0.02)
 
 
 async def test_without_a_model_none_can_rephrase(bench):

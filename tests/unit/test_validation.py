@@ -109,7 +109,7 @@ async def test_another_number_is_another_meaning(conversation, engine, equality)
     source = Listener(not_2_but_3=[SetSlot("weight", "3")])
     assert await judged(
         conversation, engine, 2, "not 2 but 3", understanding=Understanding(source, engine, equality)
-    ) == ((), {"not 2 but 3": "is understood as set slot weight 3.0"})
+    ) == ((), {"not 2 but 3": "is understood as set slot weight 3"})
 
 
 async def test_an_additional_command_is_another_meaning(conversation, engine):

@@ -225,7 +225,11 @@ async def _rephrased(
             _progress(len(conversations), context),
         )
     checked_by = f"language model, {answers.equality}" if checked else "slot values"
-    return done, rephrasing_facts(done, chosen, checked_by, meter.answered.calls)
+    facts = rephrasing_facts(done, chosen, checked_by, meter.answered.calls)
+    if not facts["passing"]:
+        text = f"no other wording can be used: {facts['candidates']} were given, {facts['failed']} rejected"
+        context.emit(Notice("warning", text))
+    return done, facts
 
 
 async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, meter: Meter) -> MeteredClient:
