@@ -1,0 +1,63 @@
+"""Settings of a training run, with presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Preset = Literal["small-cpu", "recipe-2024", "recipe-2025"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the training program is told. Frozen into its config.json."""
+
+    epochs: float = 3.0
+    """Passes over the rows; fractions are allowed."""
+    rows_per_step: int = 16
+    """Rows of one optimizer step; they are folded into one token tree."""
+    learning_rate: float = 1e-4
+    schedule: str = "linear"
+    """linear or cosine, down to zero."""
+    warmup_share: float = 0.05
+    """Share of all steps over which the learning rate rises."""
+    lora_rank: int = 16
+    lora_alpha: int = 16
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    evaluations: int = 8
+    """How often validation loss is measured over the run."""
+    eval_rows: int = 0
+    """Most validation rows to measure it on; 0 for all."""
+    checkpoints: int = 6
+    """How many checkpoints are written over the run; only the last is kept."""
+    max_length: int | None = None
+    """Tokens; None for the model's own context. Longer rows are an error, never cut."""
+    dtype: str = "auto"
+    """float32, bfloat16 or auto: what this machine computes faster."""
+    seed: int = 42
+
+
+PRESETS: dict[str, TrainingSettings] = {
+    "recipe-2024": TrainingSettings(
+        epochs=4, rows_per_step=8, learning_rate=1e-4, schedule="cosine", lora_rank=32, lora_alpha=16, weight_decay=0.0
+    ),
+    "recipe-2025": TrainingSettings(epochs=3, rows_per_step=8, learning_rate=1e-4, lora_rank=16, lora_alpha=16),
+    "small-cpu": TrainingSettings(
+        epochs=1,
+        rows_per_step=16,
+        learning_rate=1e-3,
+        lora_rank=32,
+        lora_alpha=64,
+        eval_rows=48,
+        evaluations=5,
+        checkpoints=4,
+    ),
+}
+"""The recipe's notebooks of 2024 and 2025 (their dropout is left out: it has no place in shared-prefix training), and settings for models
+of some hundred million parameters on a CPU."""
+
+
+def settings_of(preset: str, **overrides: object) -> TrainingSettings:
+    """A preset with some values changed; None leaves the preset's."""
+    return replace(PRESETS[preset], **{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
