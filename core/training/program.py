@@ -119,31 +119,31 @@ class TreeTrainer(SFTTrainer):
         if self.model.training:
             self.unique_tokens += inputs["input_ids"].shape[1]
             self.plain_tokens += inputs["plain_tokens"]
-        with disable_input_dtype_casting(self.model):
-            total = tree_loss(self.model, inputs)
+        total = tree_loss(self.model, inputs, self.args.bf16)
         count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
         loss = total / count
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-        inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            loss = self.compute_loss(model, inputs)
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
         return loss.detach(), None, None
 
 
-def tree_loss(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Negative log likelihood of all labels of a folded batch, summed."""
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    layout = attention.layout(inputs["segments"], inputs["input_ids"].device)
-    states = base.get_decoder()(
-        input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], tree_layout=layout, use_cache=False
-    ).last_hidden_state[0]
-    logits = base.get_output_embeddings()(states[inputs["label_nodes"]])
+def tree_loss(model: Any, inputs: dict[str, Any], mixed: bool = False) -> torch.Tensor:
+    """Negative log likelihood of all labels of a folded batch, summed; `mixed` computes products in bfloat16."""
+    base = model.get_base_model()
+    device = inputs["input_ids"].device
+    layout = attention.layout(inputs["segments"], device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed), disable_input_dtype_casting(model):
+        states = base.get_decoder()(
+            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], tree_layout=layout, use_cache=False
+        ).last_hidden_state[0]
+        logits = base.get_output_embeddings()(states[inputs["label_nodes"]])
     return torch.nn.functional.cross_entropy(logits.float(), inputs["labels"], reduction="sum")
 
 
-def check_against_plain_rows(model: Any, rows: list[dict[str, Any]], context: Any) -> tuple[float, float]:
+def check_against_plain_rows(model: Any, rows: list[dict[str, Any]], mixed: bool) -> tuple[float, float]:
     """(relative difference of the loss, of the adapter's gradient) between a tree of some rows and the rows one by one."""
 
     def gradient() -> torch.Tensor:
@@ -152,18 +152,18 @@ def check_against_plain_rows(model: Any, rows: list[dict[str, Any]], context: An
         return torch.cat(parts)
 
     collate = FoldRows()
-    with context():
-        together = tree_loss(model, collate(rows))
+    together = tree_loss(model, collate(rows), mixed)
     together.backward()
     folded = gradient()
     apart = 0.0
     for row in rows:
-        with context():
-            loss = tree_loss(model, collate([row]))
+        loss = tree_loss(model, collate([row]), mixed)
         loss.backward()
-        apart += float(loss)
+        apart += float(loss.detach())
     plain = gradient()
-    return abs(float(together) - apart) / abs(apart), float((folded - plain).norm() / plain.norm().clamp_min(1e-12))
+    return abs(float(together.detach()) - apart) / abs(apart), float(
+        (folded - plain).norm() / plain.norm().clamp_min(1e-12)
+    )
 
 
 class Report(TrainerCallback):
@@ -322,9 +322,7 @@ def _trainer(
 def _self_check(trainer: TreeTrainer, train: Dataset) -> bool:
     """Shared-prefix training must have the plain rows' gradient; checked on three rows before anything else."""
     rows = [train[number] for number in range(min(3, len(train)))]
-    with disable_input_dtype_casting(trainer.model):
-        # The first adapter matrices start at zero, where the gradient of the second ones vanishes; that is part of the check.
-        loss, gradient = check_against_plain_rows(trainer.model, rows, trainer.compute_loss_context_manager)
+    loss, gradient = check_against_plain_rows(trainer.model, rows, trainer.args.bf16)
     tolerance = 0.05 if trainer.args.bf16 else 1e-3
     log(f"shared prefixes against plain rows: loss differs by {loss:.1e}, gradient by {gradient:.1e}")
     if loss < tolerance and gradient < 4 * tolerance:
@@ -387,7 +385,7 @@ def _plot(history: list[dict[str, Any]]) -> None:
 
 def _device() -> str:
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+        return str(torch.cuda.get_device_name())
     return f"no GPU found, {torch.get_num_threads()} CPU threads"
 
 

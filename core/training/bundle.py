@@ -1,0 +1,45 @@
+"""A trained model on disk, with the checksum of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import StepFailed
+
+
+@dataclass(frozen=True)
+class ModelArtifact:
+    """A merged model and its manifest."""
+
+    folder: Path
+    manifest: Path
+
+    def read_manifest(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
+        return body
+
+    @property
+    def digest(self) -> str:
+        """One checksum for all files."""
+        files = self.read_manifest()["files"]
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+    def verify(self) -> None:
+        """Compare every file with the manifest. Raises StepFailed naming the first that differs or is missing."""
+        for name, expected in self.read_manifest()["files"].items():
+            path = self.folder / name
+            if not path.is_file():
+                raise StepFailed(f"the model in {self.folder} lacks {name}; train again")
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    raise StepFailed(f"{path} is not the file that was trained (its checksum differs); train again")
+
+
+def training_program() -> dict[str, Path]:
+    """The files a training job needs beside its configuration and rows."""
+    here = Path(__file__).parent
+    return {name: here / name for name in ("program.py", "tree.py", "attention.py")}
