@@ -160,7 +160,13 @@ class DatasetStep:
             _parameters(bench, context),
             facts,
         )
-        summary = {**facts, "dialect": bench.dialect, "history_turns": answers.history_turns}
+        summary = {
+            **facts,
+            "dialect": bench.dialect,
+            "history_turns": answers.history_turns,
+            "train_test_ids": list(divided.split.train),
+            "val_test_ids": list(divided.split.validation),
+        }
         return Outputs(summary, _FILES, _gates(divided))
 
 

@@ -1,0 +1,151 @@
+"""Pointing an assistant's configuration at a served model, with comments and everything else kept."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+
+GROUP = "calmtune"
+KEY_VARIABLE = "HOSTED_VLLM_API_KEY"
+_GENERATORS = (
+    "CompactLLMCommandGenerator",
+    "SearchReadyLLMCommandGenerator",
+    "SingleStepLLMCommandGenerator",
+    "MultiStepLLMCommandGenerator",
+    "LLMCommandGenerator",
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What the assistant must know of the served model."""
+
+    api_base: str
+    """Such as http://127.0.0.1:8000/v1."""
+    model: str
+    """Name under which it is served."""
+    needs_key: bool
+    """True when the server asks for a key; it is read from $HOSTED_VLLM_API_KEY, never written here."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """New texts of an assistant's configuration files."""
+
+    texts: dict[str, str]
+    """File name → whole new text; only files that change."""
+    diff: str
+    """Unified diff; empty when nothing changes."""
+
+    def apply(self, root: Path) -> list[Path]:
+        """Write the texts, each atomically, after copying the old file to `<name>.<time>.bak`; returns the backups."""
+        backups = []
+        for name, text in self.texts.items():
+            path = root / name
+            if path.exists():
+                backups.append(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
+                shutil.copy2(path, backups[-1])
+            partial = path.with_name(f".{path.name}.new")
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        return backups
+
+
+def patch(root: Path, connection: Connection) -> Patch:
+    """The change to config.yml and endpoints.yml in `root` that makes its command generator use the model.
+
+    Assistants that name their model in place (`llm: {model: …}` without a group) keep that form; all others get a model group.
+    Running it again on its own outcome changes nothing. Raises UsageError when config.yml has no command generator.
+    """
+    config_path = _existing(root, "config")
+    if config_path is None:
+        raise UsageError(f"{root} has no config.yml to point at the model")
+    endpoints_path = _existing(root, "endpoints") or root / "endpoints.yml"
+    yaml = _yaml()
+    config = yaml.load(config_path.read_text(encoding="utf-8"))
+    generator = _generator(config)
+    if generator is None:
+        raise UsageError(
+            f"{config_path.name} has no LLM command generator in its pipeline; add one, e.g. {_GENERATORS[0]}"
+        )
+    before = endpoints_path.read_text(encoding="utf-8") if endpoints_path.exists() else ""
+    endpoints = (yaml.load(before) if before.strip() else None) or {}
+    if _in_place(generator):
+        generator["llm"] = _model(connection)
+    else:
+        _set_group(generator)
+        _put_group(endpoints, connection)
+    texts = {config_path.name: _dumped(yaml, config)}
+    if not _in_place(generator):
+        texts[endpoints_path.name] = _dumped(yaml, endpoints)
+    old = {config_path.name: config_path.read_text(encoding="utf-8"), endpoints_path.name: before}
+    changed = {name: text for name, text in texts.items() if text != old[name]}
+    return Patch(changed, "".join(_diff(name, old[name], text) for name, text in changed.items()))
+
+
+def _model(connection: Connection) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "provider": "self-hosted", "model": connection.model, "api_base": connection.api_base, "temperature": 0.0, "max_tokens": 256,
+    }  # fmt: skip
+    if connection.needs_key:
+        body["api_key"] = f"${{{KEY_VARIABLE}}}"
+    return body
+
+
+def _in_place(generator: Any) -> bool:
+    llm = generator.get("llm")
+    return isinstance(llm, dict) and "model_group" not in llm and ("model" in llm or "model_name" in llm)
+
+
+def _set_group(generator: Any) -> None:
+    if not isinstance(generator.get("llm"), dict):
+        generator["llm"] = {}
+    generator["llm"]["model_group"] = GROUP
+
+
+def _put_group(endpoints: Any, connection: Connection) -> None:
+    groups = endpoints.setdefault("model_groups", [])
+    for group in groups:
+        if group.get("id") == GROUP:
+            group["models"] = [_model(connection)]
+            return
+    groups.append({"id": GROUP, "models": [_model(connection)]})
+
+
+def _generator(config: Any) -> Any:
+    pipeline = config.get("pipeline") if isinstance(config, dict) else None
+    for component in pipeline or []:
+        if isinstance(component, dict) and str(component.get("name", "")).rpartition(".")[2] in _GENERATORS:
+            return component
+    return None
+
+
+def _existing(root: Path, stem: str) -> Path | None:
+    return next((path for suffix in (".yml", ".yaml") if (path := root / f"{stem}{suffix}").is_file()), None)
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()  # round trip: comments, quotes and order stay
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml
+
+
+def _dumped(yaml: Any, content: Any) -> str:
+    text = io.StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()
+
+
+def _diff(name: str, old: str, new: str) -> str:
+    return "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}"))

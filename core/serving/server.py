@@ -1,0 +1,159 @@
+"""OpenAI-compatible servers for a tuned model on this machine: vLLM where it is installed, else `transformers serve`.
+
+Bound to loopback. vLLM gets a random key; `transformers serve` has none, which is why it must never leave loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from core.errors import ProviderError, StepFailed
+from core.llm.client import ChatClient, Endpoint
+
+Engine = Literal["auto", "vllm", "transformers"]
+START_SECONDS = 600.0
+ANSWER_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class ServerPlan:
+    """How a model will be served."""
+
+    engine: Literal["vllm", "transformers"]
+    command: tuple[str, ...]
+    endpoint: Endpoint
+    environment: dict[str, str]
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables that must not reach disk."""
+    reason: str = ""
+    """Why this engine."""
+
+
+def plan_server(
+    model: Path, served_name: str, engine: Engine = "auto", port: int = 0, python: str = "", key: str | None = None
+) -> ServerPlan:
+    """Choose and spell out the server. `port` 0 takes a free one; `python` is the interpreter to look in (default: this one); `key`
+    is made up when not given. Raises StepFailed when neither engine is installed or the port is taken."""
+    python = python or sys.executable
+    port = _checked_port(port)
+    environment = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    vllm = _script("vllm", python)
+    if engine == "vllm" or (engine == "auto" and vllm is not None):
+        if vllm is None:
+            raise StepFailed(
+                "vLLM is not installed here; install it in its own environment, or let the engine be transformers"
+            )
+        key = key or secrets.token_urlsafe(32)
+        command = (
+            vllm, "serve", str(model), "--served-model-name", served_name, "--host", "127.0.0.1", "--port", str(port),
+            "--enable-prefix-caching",
+        )  # fmt: skip
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", served_name, None, ANSWER_SECONDS, api_key=key)
+        environment["VLLM_NO_USAGE_STATS"] = "1"
+        return ServerPlan("vllm", command, endpoint, environment, {"VLLM_API_KEY": key}, "vLLM is installed")
+    script = _script("transformers", python)
+    if script is None or (python == sys.executable and importlib.util.find_spec("fastapi") is None):
+        raise StepFailed("no model server is installed; install calmtune[serve], or vLLM where there is a GPU")
+    serve = (script, "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
+    # This server knows the model by its folder.
+    endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", str(model), None, ANSWER_SECONDS)
+    return ServerPlan("transformers", serve, endpoint, environment, {}, "vLLM is not installed here")
+
+
+def _script(name: str, python: str) -> str | None:
+    """A console script of the interpreter's own environment."""
+    beside = Path(python).parent / name
+    return str(beside) if beside.exists() else shutil.which(name) if python == sys.executable else None
+
+
+def _checked_port(port: int) -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StepFailed(f"port {port} is in use on this machine; choose another or 0 for any free one") from error
+        return int(probe.getsockname()[1])
+
+
+class ModelServer:
+    """A server for as long as a `async with` block lasts."""
+
+    def __init__(self, plan: ServerPlan, log: Path) -> None:
+        self.plan = plan
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> ModelServer:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.plan.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.plan.environment, **self.plan.secrets},
+                start_new_session=True,
+            )
+        try:
+            await wait_until_ready(self.plan.endpoint, lambda: self._last_words() if self._ended else None)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            await process.wait()
+
+    @property
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.returncode is not None
+
+    def _last_words(self) -> str:
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "it said nothing"
+
+
+async def wait_until_ready(endpoint: Endpoint, ended: Callable[[], str | None], seconds: float = START_SECONDS) -> None:
+    """Wait for health and one real completion. `ended` gives the last words of a server that died, None while it lives.
+
+    Raises StepFailed when it died, ProviderError when it does not become ready in time.
+    """
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    assert endpoint.base_url is not None
+    health = endpoint.base_url.removesuffix("/v1") + "/health"
+    async with httpx.AsyncClient(timeout=2.0) as client:
+        while True:
+            if (words := ended()) is not None:
+                raise StepFailed(f"the model server ended while starting: {words}")
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get(health)).status_code == 200:
+                    break
+            if time.monotonic() > deadline:
+                raise ProviderError(f"the model server did not become ready within {seconds:.0f} s")
+            await asyncio.sleep(0.2)
+    async with ChatClient(endpoint, concurrency=1, retries=2) as chat:
+        await chat.complete([{"role": "user", "content": "hello"}], max_tokens=1)

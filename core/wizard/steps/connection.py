@@ -1,0 +1,103 @@
+"""Step 7: the assistant's configuration names the new model, and a first conversation shows that it answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.assistant.project import load_assistant
+from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.e2e.output import transcript
+from core.e2e.runner import engine_for, run_test
+from core.errors import StepFailed
+from core.evaluation.review import workbench
+from core.llm.client import ChatClient
+from core.serving.connect import Connection, patch
+from core.wizard.events import Log
+from core.wizard.shared import SharedAnswers
+from core.wizard.step import Context, Gate, Outputs
+from core.wizard.steps.evaluation import split_tests
+
+
+class ConnectionAnswers(BaseModel):
+    """Where the change is written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    in_place: bool = Field(
+        False,
+        title="Change the assistant",
+        description="Write config.yml and endpoints.yml of the assistant itself (a backup stays beside them); "
+        "otherwise only a changed copy is left in the session.",
+    )
+
+
+class ConnectionStep:
+    """Patches the configuration and holds one conversation."""
+
+    id: ClassVar[str] = "connection"
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = "Connection"
+    purpose: ClassVar[str] = "Point the assistant's configuration at the served model and hold a first conversation."
+    upstream: ClassVar[tuple[str, ...]] = ("dataset", "deployment")
+    shared: ClassVar[tuple[str, ...]] = ("tests",)
+    answers: ClassVar[type[BaseModel]] = ConnectionAnswers
+
+    def reads(self, shared: SharedAnswers, answers: ConnectionAnswers) -> Sequence[Path]:
+        return ()
+
+    async def run(self, context: Context) -> Outputs:
+        root: Path = context.shared.assistant
+        served = context.upstream["deployment"].outputs.summary
+        copy = context.folder / "assistant"
+        shutil.copytree(
+            root, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "models", "*.bak")
+        )
+        change = patch(copy, Connection(served["endpoint"], served["model"], served["needs_key"]))
+        change.apply(copy)
+        (context.folder / "configuration.diff").write_text(change.diff, encoding="utf-8")
+        for line in change.diff.splitlines():
+            context.emit(Log(line))
+        passed, lines = await self._converse(context, copy)
+        (context.folder / "smoke.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for line in lines:
+            context.emit(Log(line))
+        backups: list[Path] = []
+        if context.answers.in_place and passed:
+            backups = patch(root, Connection(served["endpoint"], served["model"], served["needs_key"])).apply(root)
+        gate = Gate(
+            "first conversation", "answered by the new model as the test expects", "yes" if passed else "no", passed
+        )
+        summary = {
+            "endpoint": served["endpoint"],
+            "changed": [str(root)] if backups else [],
+            "backups": [str(path) for path in backups],
+            "conversation": lines,
+        }
+        files = {"assistant": "assistant", "diff": "configuration.diff", "conversation": "smoke.txt"}
+        return Outputs(summary, files, [gate])
+
+    async def _converse(self, context: Context, root: Path) -> tuple[bool, list[str]]:
+        """Play the first validation test with the model that the patched configuration names."""
+        dataset = context.upstream["dataset"]
+        settings = load_assistant(root).settings
+        if settings.llm is None:
+            raise StepFailed("the changed configuration names no model; see configuration.diff")
+        bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
+        try:
+            sets = split_tests(bench, dataset)
+            case = (sets["validation"] or sets["training"])[0]
+            async with ChatClient(endpoint_of(settings.llm), concurrency=1) as client:
+                renderer = bench.renderer(dataset.outputs.summary["history_turns"])
+                source = LlmCommandGenerator(client, renderer, bench.engine.index, settings.max_characters)
+                result = await run_test(engine_for(bench.engine, case, bench.actions, False), case, source)
+        finally:
+            bench.close()
+        return result.passed, [f"test: {case.id}", *transcript(result), *([result.error] if result.error else [])]
+
+
+STEP = ConnectionStep()

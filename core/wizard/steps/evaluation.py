@@ -1,0 +1,135 @@
+"""Step 4: does the tuned model pass the tests?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.e2e.cases import TestCase
+from core.e2e.recording import read_recording
+from core.errors import StepFailed
+from core.evaluation.gates import TRAINING_PASS_RATE, VALIDATION_PASS_RATE
+from core.evaluation.review import Workbench, workbench
+from core.evaluation.verdict import Verdict, evaluate
+from core.serving.server import ModelServer, plan_server
+from core.training.bundle import ModelArtifact
+from core.wizard.events import Log, Progress
+from core.wizard.shared import SharedAnswers
+from core.wizard.step import Context, Gate, Outputs, Upstream
+
+
+class EvaluationAnswers(BaseModel):
+    """Bars of the evaluation, and how the model is served for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    validation_min: float = Field(
+        VALIDATION_PASS_RATE, ge=0, le=1, title="Validation", description="Share of validation tests that must pass."
+    )
+    train_min: float = Field(
+        TRAINING_PASS_RATE, ge=0, le=1, title="Training tests", description="Share of training tests that must pass."
+    )
+    engine: Literal["auto", "vllm", "transformers"] = Field(
+        "auto",
+        title="Model server",
+        description="auto takes vLLM where it is installed, else transformers serve.",
+        json_schema_extra={"cosmetic": True},
+    )
+    concurrency: int = Field(
+        4,
+        ge=1,
+        le=512,
+        title="Requests at a time",
+        description="How many requests the server gets at once.",
+        json_schema_extra={"cosmetic": True},
+    )
+
+
+class EvaluationStep:
+    """Serves the model and runs validation and training tests with it."""
+
+    id: ClassVar[str] = "evaluation"
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = "Evaluation"
+    purpose: ClassVar[str] = (
+        "Serve the tuned model, run validation and training tests with it and see whether it is good enough."
+    )
+    upstream: ClassVar[tuple[str, ...]] = ("dataset", "training")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect")
+    answers: ClassVar[type[BaseModel]] = EvaluationAnswers
+
+    def reads(self, shared: SharedAnswers, answers: EvaluationAnswers) -> Sequence[Path]:
+        return (shared.assistant,)
+
+    async def run(self, context: Context) -> Outputs:
+        training = context.upstream["training"]
+        verdicts = await judge(context, context.answers, training, context.upstream["dataset"])
+        return outputs_of(verdicts, context)
+
+
+async def judge(
+    context: Context, answers: EvaluationAnswers, model: Upstream, dataset: Upstream
+) -> list[tuple[Verdict, float]]:
+    """Serve a trained model and run the two sets of tests: (verdict, required share) for each.
+
+    `model` has the files "model" and "manifest". Raises StepFailed when files were changed or the server does not start.
+    """
+    ModelArtifact(model.path("model"), model.path("manifest")).verify()
+    bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
+    try:
+        sets = split_tests(bench, dataset)
+        plan = plan_server(model.path("model").resolve(), "calmtune", answers.engine)
+        context.emit(Log(f"serving with {plan.engine}: {plan.reason}"))
+
+        def on_progress(done: int, total: int, test: str) -> None:
+            context.emit(Progress(done, total, "tests", label=test))
+
+        async with ModelServer(plan, context.folder / "server.log"):
+            verdicts = await evaluate(
+                bench,
+                plan.endpoint,
+                sets,
+                read_recording(dataset.path("annotations")),
+                dataset.outputs.summary["history_turns"],
+                answers.concurrency,
+                on_progress,
+            )
+    finally:
+        bench.close()
+    required = {"validation": answers.validation_min, "training": answers.train_min}
+    for verdict in verdicts:
+        verdict.write(context.folder / "results")
+        for turn in verdict.wrong_turns:
+            context.emit(Log(f"{turn['test']} turn {turn['turn']}: {turn['user']!r}"))
+            context.emit(Log(f"    expected {turn['expected']!r}, predicted {turn['predicted']!r}"))
+    return [(verdict, required[verdict.name]) for verdict in verdicts]
+
+
+def split_tests(bench: Workbench, dataset: Upstream) -> dict[str, list[TestCase]]:
+    """The tests of both sides of the split, from the assistant's own test files.
+
+    Raises StepFailed when the tests no longer are those that were split.
+    """
+    cases = {case.id: case for case in bench.suite.cases}
+    sets: dict[str, list[TestCase]] = {}
+    for name, key in (("validation", "val_test_ids"), ("training", "train_test_ids")):
+        ids = dataset.outputs.summary[key]
+        missing = [id for id in ids if id not in cases]
+        if missing:
+            raise StepFailed(f"test {missing[0]} is no longer there; run the data preparation again")
+        sets[name] = [cases[id] for id in ids]
+    return sets
+
+
+def outputs_of(verdicts: list[tuple[Verdict, float]], context: Context, **facts: Any) -> Outputs:
+    """Gates and facts of an evaluation."""
+    gates = [Gate(**asdict(verdict.gate(minimum))) for verdict, minimum in verdicts]
+    summary = {**facts, **{verdict.name: verdict.summary for verdict, _ in verdicts}}
+    return Outputs(summary, {"results": "results", "server_log": "server.log"}, gates)
+
+
+STEP = EvaluationStep()

@@ -1,0 +1,92 @@
+"""Step 5: the final model, trained on training and validation rows together with the same settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import StepFailed
+from core.training.bundle import ModelArtifact
+from core.wizard.events import Log
+from core.wizard.shared import SharedAnswers
+from core.wizard.step import Context, Gate, Outputs, Upstream
+from core.wizard.steps.evaluation import EvaluationAnswers, judge, outputs_of
+from core.wizard.steps.training import TrainingAnswers, train
+
+ROWS = "combined_train_val.jsonl"
+
+
+class ProductionAnswers(BaseModel):
+    """Whether to retrain."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    retrain: bool = Field(
+        True,
+        title="Retrain on everything",
+        description="Train the final model on training and validation rows; without it the model of step 3 is the final one.",
+    )
+
+
+class ProductionStep:
+    """Trains once more on all rows and evaluates again."""
+
+    id: ClassVar[str] = "production"
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = "Production model"
+    purpose: ClassVar[str] = "Train the final model on training and validation rows together and evaluate it again."
+    upstream: ClassVar[tuple[str, ...]] = ("dataset", "training", "evaluation")
+    shared: ClassVar[tuple[str, ...]] = ("seed",)
+    answers: ClassVar[type[BaseModel]] = ProductionAnswers
+
+    def reads(self, shared: SharedAnswers, answers: ProductionAnswers) -> Sequence[Path]:
+        return (shared.assistant,)
+
+    async def run(self, context: Context) -> Outputs:
+        dataset, training = context.upstream["dataset"], context.upstream["training"]
+        if not context.answers.retrain:
+            return _kept(context, training)
+        rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
+        context.emit(Log(f"training on all {rows} rows"))
+        settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
+        summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
+        artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
+        files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
+        own = Upstream(Outputs({}, files), context.folder)
+        # Both sets were learnt now: this shows that nothing broke, not how well the model does on what it has not seen.
+        verdicts = await judge(context, EvaluationAnswers(), own, dataset)
+        evaluated = outputs_of(verdicts, context, training=summary)
+        curve = Gate("not diverged", "training loss ends low", diagnosis.sentence, diagnosis.state != "diverged")
+        return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
+
+
+def merge_rows(train_rows: Path, validation_rows: Path, into: Path) -> int:
+    """Write both files' rows to a new one; returns their number. Raises StepFailed when a row got lost."""
+    lines = [
+        line
+        for path in (train_rows, validation_rows)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
+    into.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with into.open(encoding="utf-8") as file:
+        written = sum(1 for _ in file)
+    if written != len(lines):
+        raise StepFailed(f"{into} has {written} rows instead of {len(lines)}")
+    return written
+
+
+def _kept(context: Context, training: Upstream) -> Outputs:
+    """The model of step 3 as the final one, linked into this step's folder."""
+    for name in ("model", "manifest"):
+        place = context.folder / training.outputs.files[name]
+        if not place.exists():
+            place.symlink_to(training.path(name).resolve())
+    files = {name: training.outputs.files[name] for name in ("model", "manifest")}
+    return Outputs({"retrained": False}, files, [], training.outputs.digest)
+
+
+STEP = ProductionStep()
