@@ -1,7 +1,8 @@
 """YAML with positions: plain dicts and lists that know their lines, so that every complaint names one.
 
-Safe loading only, with the scalars of YAML 1.2: only true and false are booleans (`yes`, `no`, `on`, `off` are text, as assistants
-mean them), dates and times stay text, 010 is ten. Keys may be given once only. Aliases and merge keys work, up to a size limit.
+Safe loading only, with the scalars of YAML 1.2: only true and false are booleans (`yes`, `no`, `on`, `off` are text,
+as assistants mean them), dates and times stay text, 010 is ten. Keys may be given once only. Aliases and merge keys
+work, up to a size limit.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ MOST_NODES = 1_000_000
 
 
 class YamlMapping(dict[str, Any]):
-    """A YAML mapping. `lines` spans it; `line_of(key)` is where a key stands."""
+    """A YAML mapping. `lines` spans it; `line_of(key)` is where a key stands; `written` has the scalars as text."""
 
     lines: Lines
     key_lines: dict[str, int]
+    written: dict[str, str]
 
     def line_of(self, key: str) -> int:
         return self.key_lines.get(key, self.lines.first)
@@ -43,19 +45,23 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """The safe loader with the scalars of YAML 1.2."""
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("tag:yaml.org,2002:int", r"^[-+]?(?:[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+SCALARS: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
+    ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
     (
         "tag:yaml.org,2002:float",
-        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$",
-        "-+0123456789.",
+        re.compile(
+            r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+        ),
+        list("-+0123456789."),
     ),
-    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("tag:yaml.org,2002:merge", r"^<<$", "<"),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+    ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"]),
+)
+"""(tag, what plain scalars it takes, their first characters)."""
+_Loader.yaml_implicit_resolvers = {}
+for _scalar in SCALARS:
+    _Loader.add_implicit_resolver(*_scalar)
 
 
 def read_yaml(path: Path, shown_as: str) -> Any:
@@ -152,7 +158,7 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode) -> YamlMapping:
         mapping = YamlMapping()
-        mapping.key_lines = {}
+        mapping.key_lines, mapping.written = {}, {}
         first = last = node.start_mark.line + 1
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -175,6 +181,8 @@ class _Builder:
                 continue
             mapping[key] = value
             mapping.key_lines[key] = line
+            if isinstance(value_node, yaml.ScalarNode):
+                mapping.written[key] = value_node.value
         mapping.lines = Lines(self.file, first, last)
         return mapping
 
@@ -216,14 +224,14 @@ class Reader:
         self.problems.append(Problem(self.file, line, message, "warning"))
 
     def text(self, mapping: YamlMapping, key: str, default: str = "") -> str:
-        """A text value; numbers count as text."""
+        """A text value; numbers and booleans count as the text they are written as."""
         value = mapping.get(key)
         if value is None:
             return default
         if isinstance(value, (dict, list)):
             self.error(mapping.line_of(key), f"{key} must be text")
             return default
-        return str(value) if not isinstance(value, bool) else str(value).lower()
+        return mapping.written.get(key, str(value))
 
     def flag(self, mapping: YamlMapping, key: str, default: bool) -> bool:
         value = mapping.get(key, default)

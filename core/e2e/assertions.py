@@ -1,8 +1,9 @@
 """Judging a turn: do its checks hold, given what happened?
 
-Classic checks: order does not matter, extra events are ignored, bot texts must be equal. Assertions: any message of the turn may fulfil
-`bot_uttered`; with `assertion_order_enabled` each search begins after the previous match; the first failing assertion ends the
-judgement. Values are compared as the slot's type reads them. Assertions that need a judging language model are not decided here.
+Classic checks: order does not matter, extra events are ignored, bot texts must be equal. Assertions: any message of
+the turn may fulfil `bot_uttered`; with `assertion_order_enabled` each search begins after the previous match; the first
+failing assertion ends the judgement. Values are compared as the slot's type reads them: "5" is 5.0 to a float slot, but
+not to a slot of type any. Assertions that need a judging language model are not decided here.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Matcher:
         self.events, self.tracker, self.domain, self.assertions = events, tracker, domain, assertions
 
     def find(self, check: Check) -> int | None:
-        """Number of events up to and including the one that fulfils the check (0 when none is needed); None when nothing does."""
+        """Events up to and including the one that fulfils the check (0 when none is needed); None when nothing does."""
         finder = getattr(self, f"_{check.kind}")
         found: int | None = finder(check.value)
         return found
@@ -164,8 +165,11 @@ def _fulfils(message: BotSaid, wanted: dict[str, Any]) -> bool:
     buttons = wanted.get("buttons")
     if buttons is None:
         return True
-    actual = [(button.title, button.payload) for button in message.buttons]
-    return actual == [(str(button.get("title")), str(button.get("payload"))) for button in buttons]
+    return len(buttons) == len(message.buttons) and all(
+        str(expected.get("title", actual.title)) == actual.title
+        and str(expected.get("payload", actual.payload)) == actual.payload
+        for expected, actual in zip(buttons, message.buttons, strict=True)
+    )
 
 
 def _text_matches(text: str, pattern: str) -> bool:
@@ -185,12 +189,13 @@ def _same_text(actual: str, expected: str) -> bool:
 
 
 def _failure(check: Check, matcher: _Matcher) -> Failure:
-    expected, actual = _described(check), _what_happened(check, matcher)
+    expected, actual = described(check), _what_happened(check, matcher)
     message = f"expected {expected}, but {' and '.join(actual[:4]) if actual else 'nothing of the kind happened'}"
     return Failure(check, check.line, message, (f"+ {expected}", *(f"- {line}" for line in actual)))
 
 
-def _described(check: Check) -> str:
+def described(check: Check) -> str:
+    """A check in one line, as in `slot_was_set street = 'Elm Road 4'`."""
     value = check.value
     if check.kind in ("slot_was_set", "slot_was_not_set"):
         return f"{check.kind} {value[0]}" + ("" if value[1] is ANY else f" = {value[1]!r}")

@@ -1,7 +1,8 @@
 """Coverage of flow steps by tests, and the histogram of commands.
 
-Every step but `noop` counts, nested ones separately; a step is covered once a test passed it, a collect also when its slot was filled
-already. The table shows the owner's business flows; a called flow has its own row; patterns have none.
+Every step but `noop` counts, nested ones separately; a step is covered once a test passed it, a collect also when its
+slot was filled already. The table shows the owner's business flows; a called flow has its own row; patterns, the
+owner's own included, have none.
 """
 
 from __future__ import annotations

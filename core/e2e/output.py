@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from core.assistant.yaml_text import to_yaml
 from core.dialogue.events import ActionRan, BotSaid, FlowCancelled, FlowStarted, SlotSet
+from core.e2e.assertions import described
 from core.e2e.cases import TestSuite
 from core.e2e.coverage import CoverageReport
 from core.e2e.results import TestResult
@@ -25,8 +25,8 @@ _BAR_WIDTH = 40
 def suite_as_yaml(suite: TestSuite, keep: Collection[str]) -> str:
     """The tests of some ids (`file::name`) as one runnable test file.
 
-    Fixtures and metadata are written where tests use them, stubs for each test by name, so that tests of several files do not meet.
-    Tests of the same name in several files get the file's name added.
+    Fixtures and metadata are written where tests use them, stubs for each test by name, so that tests of several files
+    do not meet. Tests of the same name in several files get the file's name added.
     """
     cases = [(file, case) for file in suite.files for case in file.cases if case.id in keep]
     names = [case.name for _, case in cases]
@@ -61,11 +61,11 @@ def suite_as_yaml(suite: TestSuite, keep: Collection[str]) -> str:
     if stubs:
         content["stub_custom_actions"] = stubs
     content["test_cases"] = written
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return to_yaml(content)
 
 
 def _shared(known: dict[str, Any], name: str, values: Mapping[str, Any], file: str) -> str:
-    """The name under which values are written: their own, or one with the file's name when another file uses it otherwise."""
+    """The name to write values under: their own, or one with the file's name when another file uses it otherwise."""
     if known.setdefault(name, dict(values)) == dict(values):
         return name
     return _shared(known, f"{name} ({file})", values, file)
@@ -104,9 +104,10 @@ def histogram_text(commands: Mapping[str, int]) -> str:
     """Bars of counts, one line a command."""
     most = max(commands.values(), default=0)
     width = max(map(len, commands), default=0)
-    lines = [
-        f"{name:<{width}}  {'█' * max(1, round(_BAR_WIDTH * count / most))} {count}" for name, count in commands.items()
-    ]
+    lines = []
+    for name, count in commands.items():
+        bar = "█" * max(1, round(_BAR_WIDTH * count / most))
+        lines.append(f"{name:<{width}}  {bar} {count}")
     return "\n".join(lines) or "no commands"
 
 
@@ -136,13 +137,14 @@ def write_results(
     folder: Path,
     histograms: Mapping[bool, Mapping[str, int]],
 ) -> list[str]:
-    """All artefacts of a coverage review into a folder; `reports` and `histograms` by passed or not. Returns notices."""
+    """All artefacts of a coverage review into a folder; `reports` and `histograms` by passed. Returns notices."""
     folder.mkdir(parents=True, exist_ok=True)
     notices = []
     for passed, word in ((True, "passed"), (False, "failed")):
         ids = {result.case.id for result in results if result.passed is passed}
         (folder / f"{word}.yml").write_text(suite_as_yaml(suite, ids), encoding="utf-8")
-        (folder / f"coverage_report_for_{word}_tests.csv").write_text(coverage_csv(reports[passed]), encoding="utf-8")
+        table = folder / f"coverage_report_for_{word}_tests.csv"
+        table.write_text(coverage_csv(reports[passed]), encoding="utf-8")
         histogram = histograms[passed]
         notice = write_histogram(
             histogram, f"Commands in {word} tests", folder / f"commands_histogram_for_{word}_tests.png"
@@ -164,16 +166,24 @@ def results_yaml(results: Iterable[TestResult]) -> str:
         if not result.passed:
             entry["difference"] = difference(result)
         entries.append(entry)
-    return yaml.safe_dump({"test_results": entries}, sort_keys=False, allow_unicode=True, width=120)
+    return to_yaml({"test_results": entries})
 
 
 # Reports for people
 
 
 def difference(result: TestResult) -> list[str]:
-    """What was expected ("+") and what came instead ("-"), in the order of the checks."""
-    lines = [line for failure in result.failures for line in failure.difference]
-    return lines + [f"! {reason}" for reason in (result.error, result.undecided) if reason]
+    """The test up to its last failure: what held (" "), what was expected ("+"), what came instead ("-")."""
+    failures = {id(failure.check): failure for failure in result.failures}
+    lines: list[str] = []
+    end = 0
+    for user, checks in ((None, result.case.opening), *((turn.user, turn.checks) for turn in result.case.turns)):
+        lines += [] if user is None else [f"  user: {user}"]
+        for check in checks:
+            failure = failures.get(id(check))
+            lines += [f"  {described(check)}"] if failure is None else failure.difference
+            end = end if failure is None else len(lines)
+    return lines[:end] + [f"! {reason}" for reason in (result.error, result.undecided) if reason]
 
 
 def failure_report(result: TestResult) -> str:

@@ -8,28 +8,31 @@
         - start flow send_parcel
       - utter: utter_ask_street
 
-Written after a run, read to replay it. Turns of buttons have no `llm_commands`.
+Written after a run, read to replay it. Turns of buttons have no `llm_commands`. A message that no model was shown,
+because it is empty or too long, is written as `internal error TYPE {…}`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from core.assistant.settings import Dialect
 from core.assistant.source import Reader, YamlMapping, read_yaml
+from core.assistant.yaml_text import to_yaml
 from core.dialogue.command_text import parse, render
-from core.dialogue.commands import Command
+from core.dialogue.commands import Command, InternalError
 from core.dialogue.events import BotSaid, UserSaid
 from core.dialogue.source import Prediction, UserMessage
 from core.dialogue.tracker import Tracker
 from core.e2e.cases import TestCase
 from core.e2e.results import TestResult
 from core.errors import Problem, ProblemsError, UsageError
+
+_INTERNAL_ERROR = "internal error "
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ def read_recording(path: Path) -> Recording:
         steps = [
             (step, at) for step, at in reader.items(item, "steps") if isinstance(step, YamlMapping) and "user" in step
         ]
-        turns[str(item["original_test_case"])] = tuple(_commands(step, reader) for step, _ in steps)
+        test = reader.text(item, "original_test_case")
+        if test in turns:
+            reader.error(line, f"test {test} is recorded twice")
+        turns[test] = tuple(_commands(step, reader) for step, _ in steps)
     if problems:
         raise ProblemsError(problems)
     return Recording(turns)
@@ -89,11 +95,24 @@ def _commands(step: YamlMapping, reader: Reader) -> tuple[Command, ...] | None:
         return None
     commands: list[Command] = []
     for text, line in reader.items(step, "llm_commands"):
+        if (error := _internal_error(str(text))) is not None:
+            commands.append(error)
+            continue
         read = parse(str(text), "v2")
         commands += read.commands
         if read.dropped or not read.commands:
             reader.error(line, f"{text!r} is no command")
     return tuple(commands)
+
+
+def _internal_error(text: str) -> InternalError | None:
+    kind, _, info = text.removeprefix(_INTERNAL_ERROR).partition(" ")
+    if not text.startswith(_INTERNAL_ERROR):
+        return None
+    try:
+        return InternalError(kind, tuple(json.loads(info or "{}").items()))
+    except (ValueError, AttributeError):
+        return InternalError(kind)
 
 
 def write_recording(results: Iterable[TestResult], path: Path, dialect: Dialect) -> None:
@@ -102,16 +121,21 @@ def write_recording(results: Iterable[TestResult], path: Path, dialect: Dialect)
         {"original_test_case": result.case.id, "steps": list(_steps(result, dialect))} for result in results
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({"conversations": conversations}, sort_keys=False, allow_unicode=True, width=120)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(to_yaml({"conversations": conversations}), encoding="utf-8")
 
 
 def _steps(result: TestResult, dialect: Dialect) -> Iterable[dict[str, Any]]:
     for record in result.turns:
         step: dict[str, Any] = {"user": record.turn.user}
         if record.prediction is not None:
-            step["llm_commands"] = [render(command, dialect) for command in record.prediction.commands]
+            step["llm_commands"] = [_written(command, dialect) for command in record.prediction.commands]
         yield step
         for event in record.events:
             if isinstance(event, BotSaid):
                 yield {"utter": event.utter} if event.utter else {"bot": event.text or ""}
+
+
+def _written(command: Command, dialect: Dialect) -> str:
+    if isinstance(command, InternalError):
+        return f"{_INTERNAL_ERROR}{command.error_type} {json.dumps(dict(command.info))}"
+    return render(command, dialect)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 from core.dialogue.actions import Actions, StubActions
-from core.dialogue.commands import Command
 from core.dialogue.engine import Engine
 from core.dialogue.events import Event, StepVisited, Warned
 from core.dialogue.source import CommandSource, Prediction, UserMessage
 from core.dialogue.tracker import Tracker
-from core.e2e.assertions import Judgement, judge
+from core.e2e.assertions import NEEDS_JUDGE, Judgement, judge
 from core.e2e.cases import TestCase, Turn
 from core.e2e.results import Failure, TestResult, TurnRecord
 from core.errors import CalmtuneError
 
 OnResult = Callable[[TestResult], None]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_log = logging.getLogger(__name__)
 
 
 def engine_for(engine: Engine, case: TestCase, actions: Actions | None = None, require_actions: bool = True) -> Engine:
@@ -38,12 +42,15 @@ def begin(engine: Engine, case: TestCase) -> tuple[Tracker, list[Event], tuple[F
 
 
 async def run_test(engine: Engine, case: TestCase, source: CommandSource) -> TestResult:
-    """Play one test on an engine that has the test's actions (`engine_for`). Never raises for what a test or its provider does."""
+    """Play one test on an engine that has the test's actions (`engine_for`). What goes wrong becomes `result.error`."""
     play = _Play(engine, case, source)
     try:
         await play.run()
     except CalmtuneError as error:
         play.error = str(error)
+    except Exception as error:  # actions answer what they like; one test must not end the others
+        _log.debug("test %s broke", case.id, exc_info=True)
+        play.error = f"the test could not be played to its end: {type(error).__name__}: {error}"
     return play.result()
 
 
@@ -60,7 +67,7 @@ async def run_tests(
 ) -> list[TestResult]:
     """Play tests, `concurrency` at a time; results come in the order of the cases (without those `fail_fast` left out).
 
-    `source` is one for all, or a function that gives each test its own.
+    `source` is one for all, or a function that gives each test its own; where it raises, that test has failed.
     """
     cases = list(cases)
     results: list[TestResult | None] = [None] * len(cases)
@@ -71,8 +78,11 @@ async def run_tests(
         async with limit:
             if stop.is_set():
                 return
-            own = source(case) if callable(source) else source
-            result = await run_test(engine_for(engine, case, actions, require_actions), case, own)
+            try:
+                own = source(case) if callable(source) else source
+                result = await run_test(engine_for(engine, case, actions, require_actions), case, own)
+            except CalmtuneError as error:
+                result = TestResult(case, False, error=str(error))
             results[at] = result
             if on_result is not None:
                 on_result(result)
@@ -96,15 +106,17 @@ class _Play:
         self.skipped = 0
         self.counts: Counter[tuple[str, bool]] = Counter()
         self.error: str | None = None
+        self.warnings: list[str] = []
 
     async def run(self) -> None:
-        tracker, self.opening, failures = begin(self.engine, self.case)
+        tracker, self.opening, failures = await self._call(begin, self.engine, self.case)
         self.failures.extend(failures)
         for position, turn in enumerate(self.case.turns):
             message = UserMessage(turn.user, turn.metadata)
             payload = self.engine.payload_commands(turn.user)
             prediction = None if payload is not None else await self.source.predict(tracker, message)
-            events = await self._handle(tracker, message, prediction.commands if prediction else payload or ())
+            commands = prediction.commands if prediction is not None else payload or ()
+            events = await self._call(self.engine.handle, tracker, message, commands)
             self._record(turn, prediction, events)
             judgement = judge(turn.checks, events, tracker, self.engine.assistant.domain, turn)
             self._count(judgement, turn)
@@ -112,11 +124,11 @@ class _Play:
                 self.skipped += sum(len(later.checks) for later in self.case.turns[position + 1 :])
                 return
 
-    async def _handle(self, tracker: Tracker, message: UserMessage, commands: Sequence[Command]) -> list[Event]:
-        """Custom actions may block, so turns that can reach one run in a thread."""
+    async def _call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Custom actions may block, so what can reach one runs in a thread."""
         if self.engine.may_block:
-            return await asyncio.to_thread(self.engine.handle, tracker, message, commands)
-        return self.engine.handle(tracker, message, commands)
+            return await asyncio.to_thread(function, *args, **kwargs)
+        return function(*args, **kwargs)
 
     def _record(self, turn: Turn, prediction: Prediction | None, events: list[Event]) -> None:
         executed = getattr(events[0], "commands", ())
@@ -125,12 +137,15 @@ class _Play:
     def _count(self, judgement: Judgement, turn: Turn) -> None:
         self.failures.extend(judgement.failures)
         self.skipped += len(judgement.skipped)
+        unjudged = [check.kind for check in judgement.skipped if check.kind in NEEDS_JUDGE]
+        self.warnings += [f"{kind} was skipped: no model judges texts here" for kind in unjudged]
         if turn.uses_assertions:
             self.counts.update((check.kind, True) for check in judgement.passed)
             self.counts.update((failure.check.kind, False) for failure in judgement.failures)
 
     def result(self) -> TestResult:
         events = [*self.opening, *(event for record in self.turns for event in record.events)]
+        met = [event.message for event in events if isinstance(event, Warned)]
         kinds = sorted({kind for kind, _ in self.counts})
         return TestResult(
             case=self.case,
@@ -142,5 +157,5 @@ class _Play:
             error=self.error,
             visited=frozenset((event.flow, event.step) for event in events if isinstance(event, StepVisited)),
             assertion_counts=tuple((kind, self.counts[kind, True], self.counts[kind, False]) for kind in kinds),
-            warnings=tuple(dict.fromkeys(event.message for event in events if isinstance(event, Warned))),
+            warnings=tuple(dict.fromkeys([*met, *self.warnings])),
         )

@@ -59,9 +59,9 @@ def coverage_gates(
 def required_commands(assistant: Assistant) -> list[str]:
     """Commands that conversations with this assistant cannot do without.
 
-    start flow where a flow can be started by the user, set slot and cancel flow where a flow asks for a slot that a model may fill, clarify
-    where there is more than one flow to choose from. Digressions (small talk, questions, a person) depend on the users and are shown
-    in the histogram only.
+    start flow where a flow can be started by the user, set slot and cancel flow where a flow asks for a slot that a
+    model may fill, clarify where there is more than one flow to choose from. Digressions (small talk, questions, a
+    person) depend on the users and are shown in the histogram only.
     """
     startable = [flow for flow in assistant.business_flows if not flow.never_startable]
     asks = any(

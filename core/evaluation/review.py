@@ -26,7 +26,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands, read_recording, write_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test, run_tests
-from core.errors import UsageError
+from core.errors import CalmtuneError, UsageError
 from core.evaluation.gates import GateResult, coverage_gates
 from core.llm.client import ChatClient
 
@@ -141,7 +141,8 @@ def choose_source(assistant: Assistant, commands: str) -> tuple[str, str]:
         missing = f"{llm.api_key_variable} is not set" if llm.api_key_variable else "it has no key"
         return (
             "infer",
-            f"{llm.model} is configured, but {missing}: commands are inferred from the tests (--commands llm asks it all the same)",
+            f"{llm.model} is configured, but {missing}: commands are inferred from the tests "
+            "(--commands llm asks it all the same)",
         )
     return "llm", f"commands come from {llm.model}"
 
@@ -199,7 +200,10 @@ async def _infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
     if (failure := impossible(case, bench.engine.assistant)) is not None:
         return TestResult(case, False, failures=(failure,))
     engine = engine_for(bench.engine, case, bench.actions, require_actions=False)
-    found = infer(engine, case)
+    try:
+        found = infer(engine, case)
+    except CalmtuneError as error:
+        return TestResult(case, False, error=str(error))
     if found.contradiction is not None:
         return TestResult(case, False, failures=(found.contradiction,))
     if found.undecided is not None:

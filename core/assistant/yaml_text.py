@@ -1,0 +1,29 @@
+"""Plain data as YAML that reads back the same, here (YAML 1.2 scalars) and by readers of YAML 1.1.
+
+Text that either would take for something else is quoted: `yes`, `12:30` for the one, `0891`, `1e3` for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from core.assistant.source import SCALARS
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, which knows YAML 1.1, with our scalars added; no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _scalar in SCALARS:
+    _Dumper.add_implicit_resolver(*_scalar)
+
+
+def to_yaml(content: Any) -> str:
+    """Dicts, lists and scalars as YAML, keys in their order. Raises yaml.YAMLError for other objects."""
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
