@@ -50,6 +50,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"a mistake in calmtune: {type(error).__name__}: {error}; run again with --debug and report what it shows")
+        sys.exit(1)
 
 
 def _say(text: str) -> None:
@@ -197,6 +202,202 @@ def _existing(name: str | None) -> Session:
 def attach(session: str | None) -> None:
     """Open a session in the app."""
     _open_app(session)
+
+
+@cli.command()
+@click.argument("session", required=False)
+def stop(session: str | None) -> None:
+    """Stop whatever a session has running: training jobs and model servers."""
+    opened = _existing(session)
+    try:
+        stopped = 0
+        for target in _targets(opened).values():
+            for job in target.list():
+                if job.state == "running":
+                    target.cancel(job.id)
+                    _say(f"stopped {job.id}")
+                    stopped += 1
+        if not stopped:
+            _say(f"nothing of session {opened.id} is running")
+    finally:
+        opened.close()
+
+
+@cli.command()
+@click.argument("session", required=False)
+@click.option("--yes", is_flag=True, help="Remove them without asking.")
+def gc(session: str | None, yes: bool) -> None:
+    """Remove outputs that no present answer of a session leads to."""
+    import shutil
+
+    opened = _existing(session)
+    try:
+        folders = opened.unreachable_runs()
+        size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+        if not folders:
+            _say("nothing to remove")
+            return
+        if not yes and not click.confirm(f"remove {len(folders)} old runs ({size / 1e6:.0f} MB)?", err=True):
+            return
+        for folder in folders:
+            shutil.rmtree(folder)
+        _say(f"removed {len(folders)} old runs, {size / 1e6:.0f} MB")
+    finally:
+        opened.close()
+
+
+@cli.command()
+@click.argument("session", required=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("calmtune-export"),
+    show_default=True,
+    help="Folder to write.",
+)
+def export(session: str | None, out: Path) -> None:
+    """Copy a session's answers, reports and finished outputs (models left out) to a folder."""
+    import shutil
+
+    opened = _existing(session)
+    try:
+        if out.exists():
+            raise UsageError(f"{out} exists already; name another folder with --out")
+        out.mkdir(parents=True)
+        if (opened.folder / "answers.yml").exists():
+            shutil.copyfile(opened.folder / "answers.yml", out / "answers.yml")
+        for status in opened.statuses():
+            if status.folder is not None and status.outputs is not None:
+                leave = shutil.ignore_patterns("model", "adapter", "*.safetensors")
+                shutil.copytree(status.folder, out / status.step, ignore=leave)
+        _say(f"wrote {out}")
+    finally:
+        opened.close()
+
+
+@cli.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """Look at this machine: what is installed, what runs without a session to own it."""
+    from importlib.util import find_spec
+
+    from core.wizard.session import sessions_in
+    from provisioning.local import LocalTarget, Resources
+    from tui import output
+
+    packages = {
+        "train": ("torch", "transformers", "trl", "peft", "datasets"),
+        "serve": ("transformers", "fastapi", "uvicorn"),
+        "vllm": ("vllm",),
+        "actions": ("rasa_sdk",),
+        "plots": ("matplotlib",),
+        "cloud": ("sky",),
+    }
+    found: list[dict[str, str]] = []
+    for name, modules in packages.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        found.append({"what": name, "state": f"missing {', '.join(missing)}" if missing else "installed"})
+    (offer,) = LocalTarget(home()).offers(Resources())
+    found.append({"what": "this machine", "state": offer.reason})
+    for folder in sessions_in(home()):
+        for job in LocalTarget(folder / "jobs").list():
+            if job.state == "running":
+                found.append({"what": f"job {job.id}", "state": f"running; `calmtune stop {folder.name}` ends it"})
+    if as_json:
+        output.as_json(found)
+    else:
+        output.data(output.table([[row["what"], row["state"]] for row in found], ["what", "state"]))
+
+
+@cli.command()
+@click.option(
+    "--session", "name", default="demo", show_default=True, help="Name of the session; continued when it exists."
+)
+@click.option("--keep-serving", is_flag=True, help="Leave the model server running at the end.")
+@_json
+def demo(name: str, keep_serving: bool, as_json: bool) -> None:
+    """The shipped sample assistant, all seven steps, on this machine."""
+    from core.demo import answers as demo_answers
+    from core.demo import copy_to
+    from core.errors import CalmtuneError
+    from tui import output
+
+    session = _open_or_create(name)
+    try:
+        folder = session.folder / "assistant"
+        if not folder.exists():
+            copy_to(folder)
+        for section, body in demo_answers(folder.resolve()).items():
+            if body != session.answers.get(section):
+                session.answer(section, body)
+        try:
+            _run(session, STEP_NAMES[-1], as_json=as_json)
+        finally:
+            _demo_verdict(session)
+            if not keep_serving:
+                for target in _targets(session).values():
+                    for job in target.list():
+                        if job.state == "running":
+                            target.cancel(job.id)
+    except CalmtuneError:
+        output.narrate(f"`calmtune demo --session {name}` or `calmtune resume {name}` goes on from here")
+        raise
+    finally:
+        session.close()
+
+
+def _demo_verdict(session: Session) -> None:
+    """The table the demo ends with, and where to read on."""
+    from tui import output
+
+    rows = []
+    for status in session.statuses():
+        for gate in status.outputs.gates if status.outputs else ():
+            rows.append([status.step, gate.name, gate.required, gate.measured, "passed" if gate.passed else "FAILED"])
+    if rows:
+        output.narrate(output.table(rows, ["step", "gate", "required", "measured", "verdict"]))
+    for status in session.statuses():
+        if status.step in ("evaluation", "production") and status.folder is not None:
+            output.narrate(f"{status.step} report: {status.folder / 'results'}")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--name", default="calmtune", show_default=True, help="Name under which vLLM serves it.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+def serve(model: Path, name: str, port: int, engine: str) -> None:
+    """Serve the model in folder MODEL on this machine until Ctrl-C."""
+    import asyncio
+    import tempfile
+
+    from core.serving.server import ModelServer, plan_server
+    from tui import output
+
+    async def until_stopped() -> None:
+        plan = plan_server(model.resolve(), name, engine, port)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as scratch:
+            async with ModelServer(plan, Path(scratch) / "server.log"):
+                output.as_json(
+                    {"endpoint": plan.endpoint.base_url, "model": plan.endpoint.model, "engine": plan.engine}
+                )
+                output.narrate("serving; Ctrl-C stops")
+                await asyncio.Event().wait()
+
+    asyncio.run(until_stopped())
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port on 127.0.0.1.")
+def web(port: int) -> None:
+    """The app in a browser, on this machine only."""
+    from importlib.util import find_spec
+
+    if find_spec("textual_serve") is None:
+        raise UsageError("the browser version needs textual-serve; install calmtune[web]")
+    from textual_serve.server import Server
+
+    Server(f"{sys.executable} -m tui.cli", host="127.0.0.1", port=port, title="calmtune").serve()
 
 
 # Looking
@@ -415,3 +616,7 @@ def answers_schema() -> None:
     from tui import output
 
     output.as_json(schema())
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,25 @@ _FILES: dict[PatternSet, tuple[str, ...]] = {
 _FOLDER = Path(__file__).parent / "patterns"
 
 DEFAULT_ACTION_NAMES = frozenset(
-    ["action_listen", "action_restart", "action_session_start", "action_default_fallback", "action_run_slot_rejections", "action_correct_flow_slot", "action_cancel_flow", "action_clarify_flows", "action_clean_stack", "action_trigger_chitchat", "action_trigger_search", "action_repeat_bot_messages", "action_continue_interrupted_flow", "action_cancel_interrupted_flows", "action_handoff_metric", "action_hangup", "action_reset_routing"]
+    [
+        "action_listen",
+        "action_restart",
+        "action_session_start",
+        "action_default_fallback",
+        "action_run_slot_rejections",
+        "action_correct_flow_slot",
+        "action_cancel_flow",
+        "action_clarify_flows",
+        "action_clean_stack",
+        "action_trigger_chitchat",
+        "action_trigger_search",
+        "action_repeat_bot_messages",
+        "action_continue_interrupted_flow",
+        "action_cancel_interrupted_flows",
+        "action_handoff_metric",
+        "action_hangup",
+        "action_reset_routing",
+    ]
 )
 """Actions that flows may name without the owner defining them."""
 

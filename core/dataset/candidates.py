@@ -18,27 +18,181 @@ _WORD = re.compile(r"[^\W_]+(?:['’.,:/@+-][^\W_]+)*")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|'([^']+)'")
 _LEAD_IN = frozenset(
-    ["is", "are", "to", "at", "in", "on", "for", "from", "of", "with", "by", "as", "be", "it's", "its", "it", "that's", "make", "want", "need", "like", "call", "called", "named", "named", "about", "please"]
+    [
+        "is",
+        "are",
+        "to",
+        "at",
+        "in",
+        "on",
+        "for",
+        "from",
+        "of",
+        "with",
+        "by",
+        "as",
+        "be",
+        "it's",
+        "its",
+        "it",
+        "that's",
+        "make",
+        "want",
+        "need",
+        "like",
+        "call",
+        "called",
+        "named",
+        "named",
+        "about",
+        "please",
+    ]
 )
 _NUMBER_WORDS = (
     {
         word: number
         for number, word in enumerate(
-            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+            [
+                "zero",
+                "one",
+                "two",
+                "three",
+                "four",
+                "five",
+                "six",
+                "seven",
+                "eight",
+                "nine",
+                "ten",
+                "eleven",
+                "twelve",
+                "thirteen",
+                "fourteen",
+                "fifteen",
+                "sixteen",
+                "seventeen",
+                "eighteen",
+                "nineteen",
+                "twenty",
+            ]
         )
     }
-    | {word: 10 * tens for tens, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 3)}
+    | {
+        word: 10 * tens
+        for tens, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 3)
+    }
     | {
         "hundred": 100,
         "thousand": 1000,
     }
 )
 _YES = frozenset(
-    ["yes", "yeah", "yep", "yup", "y", "sure", "ok", "okay", "correct", "right", "confirm", "confirmed", "affirmative", "absolutely", "definitely", "certainly", "agreed", "true", "please", "do", "go", "ahead", "proceed", "fine", "good", "perfect", "exactly", "indeed", "course"]
+    [
+        "yes",
+        "yeah",
+        "yep",
+        "yup",
+        "y",
+        "sure",
+        "ok",
+        "okay",
+        "correct",
+        "right",
+        "confirm",
+        "confirmed",
+        "affirmative",
+        "absolutely",
+        "definitely",
+        "certainly",
+        "agreed",
+        "true",
+        "please",
+        "do",
+        "go",
+        "ahead",
+        "proceed",
+        "fine",
+        "good",
+        "perfect",
+        "exactly",
+        "indeed",
+        "course",
+    ]
 )
-_NO = frozenset(["no", "nope", "nah", "n", "not", "don't", "dont", "never", "negative", "wrong", "incorrect", "false", "decline", "neither"])
+_NO = frozenset(
+    [
+        "no",
+        "nope",
+        "nah",
+        "n",
+        "not",
+        "don't",
+        "dont",
+        "never",
+        "negative",
+        "wrong",
+        "incorrect",
+        "false",
+        "decline",
+        "neither",
+    ]
+)
 _STOP_WORDS = frozenset(
-    ["a", "an", "the", "i", "i'd", "i'll", "i'm", "you", "me", "my", "we", "our", "it", "is", "are", "to", "of", "in", "on", "at", "for", "and", "or", "with", "want", "would", "like", "can", "could", "please", "need", "this", "that", "do", "does", "have", "has", "get", "user", "users", "flow", "lets", "let", "their", "them", "they", "when", "about", "from", "be", "will", "how", "what"]
+    [
+        "a",
+        "an",
+        "the",
+        "i",
+        "i'd",
+        "i'll",
+        "i'm",
+        "you",
+        "me",
+        "my",
+        "we",
+        "our",
+        "it",
+        "is",
+        "are",
+        "to",
+        "of",
+        "in",
+        "on",
+        "at",
+        "for",
+        "and",
+        "or",
+        "with",
+        "want",
+        "would",
+        "like",
+        "can",
+        "could",
+        "please",
+        "need",
+        "this",
+        "that",
+        "do",
+        "does",
+        "have",
+        "has",
+        "get",
+        "user",
+        "users",
+        "flow",
+        "lets",
+        "let",
+        "their",
+        "them",
+        "they",
+        "when",
+        "about",
+        "from",
+        "be",
+        "will",
+        "how",
+        "what",
+    ]
 )
 
 

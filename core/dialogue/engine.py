@@ -168,7 +168,9 @@ class Engine:
             return
         below = turn.stack[at - 1]
         waiting = self.index.flows[below.flow].step(below.step) if below.step != END else None
-        if (isinstance(waiting, CallStep) and frame.kind == "call") or (isinstance(waiting, CollectStep) and frame.context.get("collect") == waiting.slot):
+        if (isinstance(waiting, CallStep) and frame.kind == "call") or (
+            isinstance(waiting, CollectStep) and frame.context.get("collect") == waiting.slot
+        ):
             self._advance(waiting, below, turn)
 
     def _collect(self, step: CollectStep, frame: Frame, turn: Turn) -> None:

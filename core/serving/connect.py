@@ -69,23 +69,22 @@ def patch(root: Path, connection: Connection) -> Patch:
     if config_path is None:
         raise UsageError(f"{root} has no config.yml to point at the model")
     endpoints_path = _existing(root, "endpoints") or root / "endpoints.yml"
-    yaml = _yaml()
-    config = yaml.load(config_path.read_text(encoding="utf-8"))
+    config, config_yaml = _loaded(config_path.read_text(encoding="utf-8"))
     generator = _generator(config)
     if generator is None:
         raise UsageError(
             f"{config_path.name} has no LLM command generator in its pipeline; add one, e.g. {_GENERATORS[0]}"
         )
     before = endpoints_path.read_text(encoding="utf-8") if endpoints_path.exists() else ""
-    endpoints = (yaml.load(before) if before.strip() else None) or {}
+    endpoints, endpoints_yaml = _loaded(before)
     if _in_place(generator):
         generator["llm"] = _model(connection)
     else:
         _set_group(generator)
         _put_group(endpoints, connection)
-    texts = {config_path.name: _dumped(yaml, config)}
+    texts = {config_path.name: _dumped(config_yaml, config)}
     if not _in_place(generator):
-        texts[endpoints_path.name] = _dumped(yaml, endpoints)
+        texts[endpoints_path.name] = _dumped(endpoints_yaml, endpoints)
     old = {config_path.name: config_path.read_text(encoding="utf-8"), endpoints_path.name: before}
     changed = {name: text for name, text in texts.items() if text != old[name]}
     return Patch(changed, "".join(_diff(name, old[name], text) for name, text in changed.items()))
@@ -132,13 +131,17 @@ def _existing(root: Path, stem: str) -> Path | None:
     return next((path for suffix in (".yml", ".yaml") if (path := root / f"{stem}{suffix}").is_file()), None)
 
 
-def _yaml() -> Any:
+def _loaded(text: str) -> tuple[Any, Any]:
+    """The content of a YAML text and a writer that keeps its comments, quotes, order and indentation."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.util import load_yaml_guess_indent
 
-    yaml = YAML()  # round trip: comments, quotes and order stay
+    yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    return yaml
+    _, width, offset = load_yaml_guess_indent(text) if text.strip() else (None, 4, 2)
+    yaml.indent(mapping=2, sequence=width or 2, offset=offset or 0)
+    return (yaml.load(text) if text.strip() else None) or {}, yaml
 
 
 def _dumped(yaml: Any, content: Any) -> str:

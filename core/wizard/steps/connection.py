@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.assistant.project import load_assistant
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.e2e.output import transcript
+from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test
 from core.errors import StepFailed
 from core.evaluation.review import workbench
@@ -62,12 +63,15 @@ class ConnectionStep:
         (context.folder / "configuration.diff").write_text(change.diff, encoding="utf-8")
         for line in change.diff.splitlines():
             context.emit(Log(line))
-        passed, lines = await self._converse(context, copy)
+        result, lines = await self._converse(context, copy)
+        answered = result.error is None and all(
+            record.prediction is None or record.prediction.completion for record in result.turns
+        )
         (context.folder / "smoke.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         for line in lines:
             context.emit(Log(line))
         backups: list[Path] = []
-        if context.answers.in_place and passed:
+        if context.answers.in_place and answered:
             backups = patch(root, Connection(served["endpoint"], served["model"], served["needs_key"])).apply(root)
         gate = Gate(
             "first conversation", "answered by the new model as the test expects", "yes" if passed else "no", passed
@@ -76,12 +80,13 @@ class ConnectionStep:
             "endpoint": served["endpoint"],
             "changed": [str(root)] if backups else [],
             "backups": [str(path) for path in backups],
+            "test_passed": result.passed,
             "conversation": lines,
         }
         files = {"assistant": "assistant", "diff": "configuration.diff", "conversation": "smoke.txt"}
         return Outputs(summary, files, [gate])
 
-    async def _converse(self, context: Context, root: Path) -> tuple[bool, list[str]]:
+    async def _converse(self, context: Context, root: Path) -> tuple[TestResult, list[str]]:
         """Play the first validation test with the model that the patched configuration names."""
         dataset = context.upstream["dataset"]
         settings = load_assistant(root).settings
@@ -97,7 +102,7 @@ class ConnectionStep:
                 result = await run_test(engine_for(bench.engine, case, bench.actions, False), case, source)
         finally:
             bench.close()
-        return result.passed, [f"test: {case.id}", *transcript(result), *([result.error] if result.error else [])]
+        return result, [f"test: {case.id}", *transcript(result), *([result.error] if result.error else [])]
 
 
 STEP = ConnectionStep()

@@ -68,7 +68,7 @@ class EvaluationStep:
     async def run(self, context: Context) -> Outputs:
         training = context.upstream["training"]
         verdicts = await judge(context, context.answers, training, context.upstream["dataset"])
-        return outputs_of(verdicts, context)
+        return outputs_of(verdicts, context, answers=context.answers.model_dump(mode="json"))
 
 
 async def judge(
@@ -105,7 +105,7 @@ async def judge(
         verdict.write(context.folder / "results")
         for turn in verdict.wrong_turns:
             context.emit(Log(f"{turn['test']} turn {turn['turn']}: {turn['user']!r}"))
-            context.emit(Log(f"    expected {turn['expected']!r}, predicted {turn['predicted']!r}"))
+            context.emit(Log(f"    expected {turn['expected']!r}, predicted {turn['predicted'][:120]!r}"))
     return [(verdict, required[verdict.name]) for verdict in verdicts]
 
 

@@ -57,7 +57,8 @@ class ProductionStep:
         files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
         own = Upstream(Outputs({}, files), context.folder)
         # Both sets were learnt now: this shows that nothing broke, not how well the model does on what it has not seen.
-        verdicts = await judge(context, EvaluationAnswers(), own, dataset)
+        bars = EvaluationAnswers.model_validate(context.upstream["evaluation"].outputs.summary["answers"])
+        verdicts = await judge(context, bars, own, dataset)
         evaluated = outputs_of(verdicts, context, training=summary)
         curve = Gate("not diverged", "training loss ends low", diagnosis.sentence, diagnosis.state != "diverged")
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)

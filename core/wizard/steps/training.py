@@ -85,6 +85,7 @@ class TrainingStep:
     async def run(self, context: Context) -> Outputs:
         dataset = context.upstream["dataset"]
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
+        summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
         if (context.folder / "loss.png").is_file():
