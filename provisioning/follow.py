@@ -15,7 +15,10 @@ SECONDS_BETWEEN_LOOKS = 0.2
 def follow(
     read: Read, ended: Callable[[], bool], offset: int = 0, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Chunk]:
-    """Chunks of whole lines until the job has ended and everything is read; an unfinished last line comes at the end."""
+    """Chunks of whole lines until the job has ended and everything is read; an unfinished last line comes at the end.
+
+    An empty chunk comes with each look that finds nothing new, so that the caller may stop following.
+    """
     while True:
         last = ended()  # asked before reading, so that nothing written before the end is missed
         data = read(offset)
@@ -26,4 +29,5 @@ def follow(
         elif last:
             return
         else:
+            yield Chunk(b"", offset)
             sleep(SECONDS_BETWEEN_LOOKS)

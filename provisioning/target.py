@@ -47,7 +47,8 @@ class Target(Protocol):
     def status(self, id: str) -> JobStatus: ...
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
-        """The job's `events.jsonl` from a byte offset, until the job ends. Whole lines only, no gaps, no duplicates."""
+        """The job's `events.jsonl` from a byte offset, until the job ends. Whole lines only, no gaps, no duplicates;
+        empty chunks while nothing new is there, so that the caller may stop following."""
         ...
 
     def fetch(self, id: str, paths: Sequence[str], into: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from provisioning.job import Job, JobStatus
 from provisioning.target import Target
 
 OnEvent = Callable[[dict[str, Any]], None]
+LEAVE = "leave"
+"""Message of a cancellation that lets jobs go on."""
 
 
 class JobKeeper:
@@ -46,15 +49,19 @@ class JobKeeper:
         """Launch a job and follow it to its end.
 
         `on_event` gets each line of its event stream from the beginning, also of the part that ran before an interruption. Cancelling
-        the task stops the job. Raises StepFailed, DeadlineError or Interrupted when the job did not succeed.
+        the task stops the job; cancelling it with the message LEAVE only stops following. Raises StepFailed, DeadlineError or Interrupted
+        when the job did not succeed.
         """
         id = await self.launch(job, target)
         place = self.target(target)
+        leave = threading.Event()
         try:
-            await asyncio.to_thread(_follow, place, id, on_event)
-        except asyncio.CancelledError:
-            await asyncio.to_thread(place.cancel, id)
-            self._journal.job_ended(self.name(job.name), "stopped")
+            await asyncio.to_thread(_follow, place, id, on_event, leave)
+        except asyncio.CancelledError as error:
+            leave.set()
+            if error.args != (LEAVE,):
+                await asyncio.to_thread(place.cancel, id)
+                self._journal.job_ended(self.name(job.name), "stopped")
             raise
         status = await asyncio.to_thread(place.status, id)
         self._journal.job_ended(self.name(job.name), status.state)
@@ -66,8 +73,10 @@ class JobKeeper:
         await asyncio.to_thread(self.target(target).fetch, id, paths, into)
 
 
-def _follow(target: Target, id: str, on_event: OnEvent) -> None:
+def _follow(target: Target, id: str, on_event: OnEvent, leave: threading.Event) -> None:
     for chunk in target.follow(id):
+        if leave.is_set():
+            return
         for line in chunk.data.splitlines():
             try:
                 event = json.loads(line)

@@ -73,9 +73,7 @@ class ConnectionStep:
         backups: list[Path] = []
         if context.answers.in_place and answered:
             backups = patch(root, Connection(served["endpoint"], served["model"], served["needs_key"])).apply(root)
-        gate = Gate(
-            "first conversation", "answered by the new model as the test expects", "yes" if passed else "no", passed
-        )
+        gate = Gate("first conversation", "every message answered by the new model", result.error or "all", answered)
         summary = {
             "endpoint": served["endpoint"],
             "changed": [str(root)] if backups else [],
