@@ -50,6 +50,10 @@ def read(target, id, offset=0):
     return b"".join(chunk.data for chunk in target.follow(id, offset))
 
 
+def wait_for_events(target, id):
+    next(chunk for chunk in target.follow(id) if chunk.data)
+
+
 def test_a_job_runs_and_its_events_are_followed(target):
     id = target.submit(job(EVENTS))
     lines = read(target, id).splitlines()
@@ -67,7 +71,7 @@ def test_following_goes_on_from_an_offset_without_gap_or_duplicate(target):
 
 def test_the_same_name_is_launched_once(target):
     first = target.submit(job(UNTIL_TOLD))
-    next(iter(target.follow(first)))
+    wait_for_events(target, first)
     assert target.submit(job(UNTIL_TOLD)) == first
     assert read_until_done(target, first) == b'{"up": 1}\n'
 
@@ -121,7 +125,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_job_whose_processes_are_gone_is_interrupted(target):
     id = target.submit(job(UNTIL_TOLD))
-    next(iter(target.follow(id)))
+    wait_for_events(target, id)
     folder = target.folder(id)
     os.kill(json.loads((folder / "wrapper.json").read_text())["pid"], 9)
     os.kill(json.loads((folder / "child.json").read_text())["pid"], 9)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.dialogue.commands import Command
 from core.dialogue.engine import Engine
-from core.dialogue.events import UserSaid
+from core.dialogue.events import StepVisited, UserSaid
 from core.dialogue.source import Prediction, UserMessage
 from core.e2e.cases import TestCase, Turn
 from core.e2e.results import TestResult, TurnRecord
@@ -35,4 +35,6 @@ def play(
         said = next(event for event in events if isinstance(event, UserSaid))
         prediction = Prediction(tuple(commands)) if payload is None else None
         records.append(TurnRecord(turn, prediction, said.commands, tuple(events)))
-    return TestResult(case, True, tuple(records), tuple(opening))
+    happened = [*opening, *(event for record in records for event in record.events)]
+    visited = frozenset((event.flow, event.step) for event in happened if isinstance(event, StepVisited))
+    return TestResult(case, True, tuple(records), tuple(opening), visited=visited)

@@ -1,0 +1,50 @@
+"""What may be imported on the way to a prompt; looked at in a child process, where nothing was imported before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "textual", "matplotlib", "openai", "paramiko", "sky", "rasa_sdk", "vllm"}
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {line.partition(".")[0] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "core.assistant.project",
+        "core.dialogue.engine",
+        "core.e2e.runner",
+        "core.dataset.infer",
+        "core.evaluation.review",
+        "core.wizard.run",
+        "core.wizard.session",
+        "core.training.plan",
+        "core.training.bundle",
+        "core.serving.server",
+        "provisioning.local",
+        *(f"core.wizard.steps.{step}" for step in (
+            "coverage", "dataset", "training", "evaluation", "production", "deployment", "connection")),
+    ],
+)  # fmt: skip
+def test_core_imports_nothing_heavy(module):
+    assert not modules_after(f"import {module}") & HEAVY
+
+
+def test_help_imports_next_to_nothing():
+    loaded = modules_after("from tui.cli import cli\ntry:\n    cli(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass")
+    assert not loaded & (HEAVY | {"pydantic", "yaml", "jinja2", "rich"})
+
+
+def test_the_command_line_and_the_recipe_name_the_same_steps():
+    from core.wizard.recipe import STEP_IDS
+    from tui.cli import STEP_NAMES
+
+    assert STEP_NAMES == STEP_IDS

@@ -1,0 +1,219 @@
+"""Sessions: statuses follow from what is there, whatever happened before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import GateFailed, StepFailed, UsageError
+from core.wizard.run import run_recipe, run_step
+from core.wizard.session import Session, sessions_in
+from tests.fake_recipe import RAN, install
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    install(monkeypatch)
+    RAN.clear()
+    (tmp_path / "bot").mkdir()
+    (tmp_path / "bot" / "flows.yml").write_text("flows: {}")
+    opened = Session.create(tmp_path / "home", "one")
+    opened.answer("session", {"assistant": str(tmp_path / "bot")})
+    yield opened
+    opened.close()
+
+
+def run(session, **options):
+    return asyncio.run(run_recipe(session, lambda step, event: None, {}, **options))
+
+
+def states(session):
+    return [status.state for status in session.statuses()]
+
+
+def test_the_first_step_is_ready_and_the_rest_waits(session):
+    assert states(session) == ["ready", *["blocked"] * 6]
+    assert session.statuses()[1].reason == "waits for coverage"
+
+
+def test_a_run_makes_every_step_fresh_and_a_second_one_repeats_nothing(session):
+    assert [status.state for status in run(session)] == ["fresh"] * 7
+    assert len(RAN) == 7
+    run(session)
+    assert len(RAN) == 7
+
+
+def test_a_changed_answer_makes_its_step_stale_and_says_why(session):
+    run(session)
+    session.answer("training", {"amount": 5})
+    status = session.status("training")
+    assert (status.state, status.reason) == ("stale", "amount 1 → 5")
+    assert session.status("evaluation").reason == "training is stale"
+    assert session.frontier == "training"
+
+
+def test_going_back_to_an_old_answer_is_fresh_at_once(session):
+    run(session)
+    session.answer("training", {"amount": 5})
+    run(session)
+    count = len(RAN)
+    session.answer("training", {"amount": 1})
+    assert states(session) == ["fresh"] * 7
+    run(session)
+    assert len(RAN) == count
+
+
+def test_same_outputs_above_leave_what_is_below_alone(session):
+    run(session)
+    session.answer("coverage", {"note": "other words, same outcome"})
+    assert session.status("coverage").state == "stale"
+    run(session)
+    assert RAN[7:] == ["coverage"]
+
+
+def test_cosmetic_answers_change_nothing(session):
+    run(session)
+    session.answer("dataset", {"colour": "green"})
+    assert states(session) == ["fresh"] * 7
+
+
+def test_a_changed_file_makes_stale(session, tmp_path):
+    run(session)
+    (tmp_path / "bot" / "flows.yml").write_text("flows: {a: 1}")
+    assert session.status("coverage").reason == "bot changed"
+
+
+def test_a_failed_gate_stops_the_recipe_and_is_kept(session):
+    session.answer("evaluation", {"amount": -1})
+    with pytest.raises(GateFailed, match="Evaluation: positive -1"):
+        run(session)
+    assert states(session) == ["fresh", "fresh", "fresh", "gate failed", *["blocked"] * 3]
+    count = len(RAN)
+    with pytest.raises(GateFailed):
+        run(session)
+    assert len(RAN) == count
+
+
+def test_a_failed_step_says_why_and_is_tried_again(session):
+    session.answer("dataset", {"amount": 13})
+    with pytest.raises(StepFailed, match="unlucky"):
+        run(session)
+    assert session.status("dataset").reason == "thirteen is an unlucky amount"
+    session.answer("dataset", {"amount": 1})
+    assert run(session)[-1].state == "fresh"
+
+
+def test_force_repeats_one_step_only(session):
+    run(session)
+    run(session, force=["training"])
+    assert RAN[7:] == ["training"]
+
+
+def test_until_stops_there(session):
+    run(session, until="dataset")
+    assert states(session)[:3] == ["fresh", "fresh", "ready"]
+
+
+def test_a_blocked_step_cannot_run(session):
+    with pytest.raises(StepFailed, match="waits for coverage"):
+        asyncio.run(run_step(session, "dataset", lambda step, event: None, {}))
+
+
+def test_the_answers_file_repeats_the_session(session, tmp_path):
+    import yaml
+
+    session.answer("training", {"amount": 3})
+    written = yaml.safe_load((session.folder / "answers.yml").read_text())
+    assert written == {"assistant": str(tmp_path / "bot"), "training": {"amount": 3}}
+
+
+def test_wrong_answers_are_refused(session):
+    with pytest.raises(UsageError, match="amount"):
+        session.answer("training", {"amount": "many"})
+
+
+def test_a_second_process_only_looks(session, tmp_path):
+    code = f"""
+from pathlib import Path
+from core.wizard.session import Session
+session = Session.open(Path({str(session.folder)!r}))
+print(session.read_only, "can only be looked at" in session.notice)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_a_dead_process_is_replaced_with_a_notice(session, tmp_path):
+    session.journal.drop_lease(session.holder)
+    code = f"""
+import os
+from pathlib import Path
+from core.wizard.session import Session
+Session.open(Path({str(session.folder)!r}))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    again = Session.open(session.folder)
+    assert not again.read_only
+    assert "taken over" in again.notice
+    again.close()
+    session.take()
+
+
+def test_old_runs_can_be_collected(session):
+    run(session)
+    session.answer("training", {"amount": 5})
+    run(session, until="training")
+    session.answer("training", {"amount": 1})
+    assert [folder.name.split("-")[0] for folder in session.unreachable_runs()] == ["training"]
+
+
+def test_lost_outputs_are_noticed(session):
+    import shutil
+
+    run(session)
+    shutil.rmtree(session.status("connection").folder)
+    assert session.status("connection").reason == "its files are gone"
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    import sqlite3
+
+    folder = tmp_path / "s"
+    folder.mkdir()
+    sqlite3.connect(folder / "session.db").execute("PRAGMA user_version = 99")
+    with pytest.raises(UsageError, match="newer calmtune"):
+        Session.open(folder)
+
+
+def test_a_damaged_database_is_a_sentence(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "session.db").write_bytes(b"no database at all, whatever its name says" * 30)
+    with pytest.raises(UsageError, match="cannot be read as a session"):
+        Session.open(folder)
+
+
+def test_sessions_are_listed_newest_first(tmp_path):
+    for number, name in enumerate(("old", "new")):
+        Session.create(tmp_path, name).close()
+        os.utime(tmp_path / name / "session.db", (number, number))
+    assert [folder.name for folder in sessions_in(tmp_path)] == ["new", "old"]
+
+
+def test_names_of_sessions_are_folder_names(tmp_path):
+    with pytest.raises(UsageError, match="cannot name a session"):
+        Session.create(tmp_path, "../up")
+    Session.create(tmp_path, "one").close()
+    with pytest.raises(UsageError, match="resume one"):
+        Session.create(tmp_path, "one")
+
+
+def test_outputs_are_plain_json(session):
+    status = run(session)[0]
+    assert json.loads((status.folder / "outputs.json").read_text())["summary"]["amount"] == 1
