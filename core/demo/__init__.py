@@ -1,12 +1,13 @@
 """The shipped sample assistant, its tests and its paraphrases.
 
-The Last Lamp is a lighthouse hostel: beds, breakfast, a rowing boat, tours, postcards, a foghorn, lost things and gulls.
+The Last Lamp is a lighthouse hostel: beds, breakfast, a rowing boat, tours, postcards, a foghorn, lost things, gulls.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from core.errors import UsageError
 
@@ -20,7 +21,7 @@ def assistant_folder() -> Path:
 
 
 def commands_file() -> Path:
-    """The commands every user message of the tests calls for, as a recording."""
+    """The commands that each user message of the tests calls for, as a recording."""
     return _HERE / "commands.yml"
 
 
@@ -30,7 +31,7 @@ def paraphrases_file() -> Path:
 
 
 def copy_to(folder: Path) -> Path:
-    """Copy all of it into `folder` (assistant/, commands.yml, paraphrases.yml); returns the copied project folder.
+    """Copy all of it into `folder`: `assistant/`, `commands.yml`, `paraphrases.yml`. Returns the copied project folder.
 
     Raises UsageError when `folder` holds something already, so that nobody's edits are lost.
     """
@@ -40,3 +41,11 @@ def copy_to(folder: Path) -> Path:
     for file in (commands_file(), paraphrases_file()):
         shutil.copyfile(file, folder / file.name)
     return Path(shutil.copytree(assistant_folder(), folder / "assistant", ignore=_NOT_COPIED))
+
+
+def answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Answers of a session that takes a copy made by `copy_to(folder)` through all steps; the rest are the defaults."""
+    return {
+        "session": {"assistant": str(folder / "assistant"), "commands": str(folder / "commands.yml")},
+        "dataset": {"rephraser": str(folder / "paraphrases.yml"), "history_turns": 0},
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -13,7 +13,7 @@ NIGHTLY_RATES = {"attic": 22.0, "cellar": 18.0, "tower": 31.0}
 """Crowns for one night in each room."""
 MEMBER_DISCOUNT = 0.1
 
-HIGH_WATER = datetime(2026, 1, 1, 4, 10, tzinfo=timezone.utc)
+HIGH_WATER = datetime(2026, 1, 1, 4, 10, tzinfo=UTC)
 """A high water at our jetty, from which all others follow."""
 TIDE = timedelta(hours=12, minutes=25)
 """From one high water to the next."""
@@ -51,4 +51,4 @@ class CheckTide(Action):
         return "action_check_tide"
 
     def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: dict[str, Any]) -> list[dict[str, Any]]:
-        return [SlotSet("tide", tide_at(datetime.now(timezone.utc)))]
+        return [SlotSet("tide", tide_at(datetime.now(UTC)))]
