@@ -152,9 +152,7 @@ class Session:
         waiting = [id for id in it.upstream if above[id].state != "fresh"]
         runs = self.journal.runs(it.id)
         if waiting:
-            first = above[waiting[0]]
-            why = f"{first.step} is {first.state}" if first.state != "ready" else f"waits for {first.step}"
-            return StepStatus(it.id, "blocked", why)
+            return StepStatus(it.id, "blocked", _waits_for(above[waiting[0]]))
         inputs = self.inputs(it, {id: status for id, status in above.items() if status.outputs})
         key = digest.of_value(inputs)
         run = next((run for run in runs if run.key == key), None)
@@ -285,6 +283,13 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if before.get("version") != now.get("version"):
         parts.append("calmtune does this step differently now")
     return ", ".join(parts) or "its inputs changed"
+
+
+def _waits_for(first: StepStatus) -> str:
+    """Why a step cannot run, given the first one above it that is not fresh."""
+    if first.state == "blocked":
+        return first.reason
+    return f"waits for {first.step}" if first.state == "ready" else f"{first.step} is {first.state}"
 
 
 def _shown(value: Any) -> str:

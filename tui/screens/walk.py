@@ -38,7 +38,7 @@ class WalkScreen(Screen[None]):
     CSS = """
     WalkScreen #main { padding: 0 2; width: 1fr; }
     WalkScreen #title { text-style: bold; margin: 1 0 0 0; }
-    WalkScreen #purpose, WalkScreen #reason { color: $text-muted; height: auto; }
+    WalkScreen #purpose, WalkScreen #reason { color: $text-muted; height: auto; width: 1fr; }
     WalkScreen #reason.problem { color: $text-error; }
     WalkScreen #panel { height: 1fr; margin: 1 0 0 0; }
     WalkScreen #buttons { height: auto; }
@@ -66,7 +66,7 @@ class WalkScreen(Screen[None]):
         self.view = session.frontier
         self.sub_title = session.id
         self._events: deque[StepEvent] = deque()
-        self._running: str | None = None
+        self._at_work: str | None = None
         self._cancel: Callable[[str], None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -106,28 +106,28 @@ class WalkScreen(Screen[None]):
         reason.set_class(problem is not None or status.state in ("failed", "gate failed"), "problem")
         reason.update(problem or (f"{status.state}: {status.reason}" if status.reason else ""))
         await self._fill_panel(status, edit)
-        running, done = self._running == view, status.done and not edit
+        running, done = self._at_work == view, status.done and not edit
         self.query_one("#run", Button).display = not running and not done and status.state != "blocked"
-        self.query_one("#run", Button).disabled = self._running is not None or self.session.read_only
+        self.query_one("#run", Button).disabled = self._at_work is not None or self.session.read_only
         self.query_one("#next", Button).display = status.state == "fresh" and view != STEP_IDS[-1]
         self.query_one("#edit", Button).display = not running and done
         self.query_one("#stop", Button).display = running
 
     def _mark(self, status: StepStatus) -> str:
-        if self._running == status.step:
+        if self._at_work == status.step:
             return "running"
         return "failed_gate" if status.state == "gate failed" else status.state
 
     async def _fill_panel(self, status: StepStatus, edit: bool) -> None:
         panel = self.query_one("#panel", ContentSwitcher)
         running = self.query("#run-panel")
-        if self._running == status.step and running:
+        if self._at_work == status.step and running:
             panel.current = "run-panel"
             return
         for child in list(panel.children):
-            if child.id != "run-panel" or self._running is None:
+            if child.id != "run-panel" or self._at_work is None:
                 await child.remove()
-        if self._running == status.step:
+        if self._at_work == status.step:
             await panel.add_content(RunPanel(id="run-panel"), set_current=True)
         elif status.done and not edit and status.outputs is not None and status.folder is not None:
             await panel.add_content(ResultPanel(status.outputs, status.folder, id="result"), set_current=True)
@@ -158,13 +158,13 @@ class WalkScreen(Screen[None]):
         await self._show(STEP_IDS[max(STEP_IDS.index(self.view) - 1, 0)])
 
     async def action_edit(self) -> None:
-        if self._running != self.view:
+        if self._at_work != self.view:
             await self._show(self.view, edit=True)
 
     async def action_run(self) -> None:
         """Take over the form's answers and run the step in view."""
         form = self.query("#form")
-        if self._running is not None or self.session.read_only or not form:
+        if self._at_work is not None or self.session.read_only or not form:
             return
         try:
             self.session.answer(self.view, form.first(QuestionForm).values)
@@ -175,7 +175,7 @@ class WalkScreen(Screen[None]):
         if status.state == "blocked" or status.done:
             await self._show(self.view)
             return
-        self._running = self.view
+        self._at_work = self.view
         self._events.clear()
         await self._show(self.view)
         self._work(self.view)
@@ -200,7 +200,7 @@ class WalkScreen(Screen[None]):
 
     @on(StepEnded)
     async def _ended(self, event: StepEnded) -> None:
-        self._running, self._cancel = None, None
+        self._at_work, self._cancel = None, None
         self._show_events()
         if event.error:
             self.notify(event.error, title=step(event.step).title, severity="error", timeout=10)
@@ -213,7 +213,7 @@ class WalkScreen(Screen[None]):
     async def _worker_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
             self.post_message(
-                self.StepEnded(self._running or self.view, f"a mistake in calmtune: {event.worker.error!r}")
+                self.StepEnded(self._at_work or self.view, f"a mistake in calmtune: {event.worker.error!r}")
             )
 
     def action_stop(self) -> None:

@@ -20,7 +20,7 @@ class QuestionForm(VerticalScroll):
     QuestionForm .row { height: auto; margin: 0 0 1 0; }
     QuestionForm .question { width: 30; padding: 1 1 0 0; }
     QuestionForm .field { width: 1fr; height: auto; max-width: 80; }
-    QuestionForm .help { color: $text-muted; }
+    QuestionForm .help { color: $text-muted; padding: 0 1; }
     QuestionForm #form-error { color: $text-error; height: auto; }
     .-narrow QuestionForm .question { width: 18; }
     """

@@ -49,10 +49,10 @@ class ResultPanel(VerticalScroll):
     def on_mount(self) -> None:
         if self._outputs.gates:
             table = self.query_one("#gates", DataTable)
-            table.add_columns("Gate", "Required", "Measured", "")
+            table.add_columns("", "Gate", "Measured", "Required")
             for gate in self._outputs.gates:
                 mark = Text("✓ passed", "green") if gate.passed else Text("✗ failed", "red")
-                table.add_row(Text(gate.name), Text(gate.required), Text(gate.measured), mark)
+                table.add_row(mark, Text(gate.name), Text(gate.measured), Text(gate.required))
 
 
 def readable(summary: Any) -> Iterator[tuple[str, str]]:
