@@ -61,7 +61,7 @@ def suite_as_yaml(suite: TestSuite, keep: Collection[str]) -> str:
     if stubs:
         content["stub_custom_actions"] = stubs
     content["test_cases"] = written
-    import yaml; return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return to_yaml(content)
 
 
 def _shared(known: dict[str, Any], name: str, values: Mapping[str, Any], file: str) -> str:
