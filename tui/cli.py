@@ -324,7 +324,7 @@ def demo(name: str, keep_serving: bool, as_json: bool) -> None:
 
     session = _open_or_create(name)
     try:
-        folder = session.folder / "assistant"
+        folder = session.folder / "sample"
         if not folder.exists():
             copy_to(folder)
         for section, body in demo_answers(folder.resolve()).items():
