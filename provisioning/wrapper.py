@@ -9,6 +9,7 @@ CALMTUNE_EVENTS). Secrets arrive in the environment, never in job.json.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -68,18 +69,14 @@ def main(folder: Path) -> int:
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Ask the whole group to stop, then make it."""
     signal_group(child.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(timeout=float(os.environ.get("CALMTUNE_GRACE_SECONDS", GRACE_SECONDS)))
-    except subprocess.TimeoutExpired:
-        pass
     signal_group(child.pid, signal.SIGKILL)
 
 
 def signal_group(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def write_exit(folder: Path, body: dict[str, Any]) -> None:

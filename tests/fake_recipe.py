@@ -54,7 +54,9 @@ class FakeStep:
             with self._log.open("a") as log:
                 log.write(f"{self.id}\n")
             await self._job(context)
-        (context.folder / "out.txt").write_text(f"{self.id} {amount} {[u.outputs.digest for u in context.upstream.values()]}")
+        (context.folder / "out.txt").write_text(
+            f"{self.id} {amount} {[u.outputs.digest for u in context.upstream.values()]}"
+        )
         return Outputs({"amount": amount}, {"out": "out.txt"}, [Gate("positive", "≥ 0", str(amount), amount >= 0)])
 
     async def _job(self, context: Context) -> None:

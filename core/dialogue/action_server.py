@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.assistant.project import Assistant
 from core.dialogue.actions import ActionAnswer, ActionFailed, Actions, ActionUnavailable
@@ -72,6 +72,7 @@ class ModuleActions:
         self._server: subprocess.Popen[bytes] | None = None
         self._http: HttpActions | None = None
         self._unavailable: str | None = None
+        self._log: IO[bytes] | None = None
 
     def run(self, name: str, tracker: Tracker) -> ActionAnswer:
         if self._unavailable is not None:
@@ -91,7 +92,7 @@ class ModuleActions:
         if not path.is_dir() and not path.with_suffix(".py").is_file():
             raise ActionUnavailable(f"the actions module {self._module} is not in {self._root}")
         port = _free_port()
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the server runs; closed in close()
         command = [self._python, "-m", "rasa_sdk", "--actions", self._module, "--port", str(port)]
         environment = {
             **os.environ,
@@ -119,12 +120,16 @@ class ModuleActions:
         raise ActionUnavailable(f"the actions module {self._module} did not start within {START_SECONDS:g} s")
 
     def _last_words(self) -> str:
+        assert self._log is not None
         self._log.seek(0)
         lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         return lines[-1] if lines else "it said nothing"
 
     def close(self) -> None:
         """Stop the child process, if it was started."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
         if self._http is not None:
             self._http.close()
         if self._server is not None and self._server.poll() is None:

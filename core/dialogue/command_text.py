@@ -2,8 +2,8 @@
 
 v1 is function style (`StartFlow(book)`), v2 and v3 are verb phrases (`start flow book`). Rendering is lossless: a value that plain text
 would change (outer blanks or quotes, line breaks, in v1 also a closing bracket) is written as a JSON string. Numbers and booleans are
-written `12.5`, `3` and `True` and come back as text; the slot's type makes them values again. Reading is tolerant of bullets, numbers, quotes,
-code fences and upper or lower case.
+written `12.5`, `3` and `True` and come back as text; the slot's type makes them values again. Reading is tolerant of bullets, numbers,
+quotes, code fences and upper or lower case.
 """
 
 from __future__ import annotations

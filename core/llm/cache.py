@@ -22,7 +22,8 @@ class CompletionCache:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS completion (key TEXT PRIMARY KEY, text TEXT, prompt_tokens INT, completion_tokens INT, seconds REAL)"
+            "CREATE TABLE IF NOT EXISTS completion "
+            "(key TEXT PRIMARY KEY, text TEXT, prompt_tokens INT, completion_tokens INT, seconds REAL)"
         )
 
     def get(self, request: dict[str, Any]) -> Completion | None:

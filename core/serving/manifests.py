@@ -46,7 +46,7 @@ def kubernetes(served_name: str, claim: str = "calmtune-models") -> str:
             "--port",
             str(PORT),
             "--enable-prefix-caching",
-        ],  # fmt: skip
+        ],
         "env": [
             {"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"name": f"{name}-key", "key": "key"}}},
             {"name": "HF_HUB_OFFLINE", "value": "1"},

@@ -7,8 +7,8 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
 Leaves: adapter/, model/ (merged), checkpoints/, loss.png, manifest.json; appends events to $CALMTUNE_EVENTS, one JSON object a line.
-Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started again, it
-goes on from the last checkpoint.
+Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started
+again, it goes on from the last checkpoint.
 """
 
 from __future__ import annotations

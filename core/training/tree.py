@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def fold(rows: Sequence[Row]) -> Tree:
     if any(len(row.tokens) < 2 or not 1 <= row.labels_from < len(row.tokens) for row in rows):
         raise ValueError("a row needs at least one prompt token and one label")
     order = sorted(range(len(rows)), key=lambda number: tuple(rows[number].tokens))
-    shared = [_shared(rows[one].tokens, rows[other].tokens) for one, other in zip(order, order[1:], strict=False)]
+    shared = [_shared(rows[one].tokens, rows[other].tokens) for one, other in pairwise(order)]
     builder = _Builder(rows, order, shared)
     if rows:
         builder.grow(0, len(order), 0, ())

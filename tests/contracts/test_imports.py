@@ -7,7 +7,20 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "textual", "matplotlib", "openai", "paramiko", "sky", "rasa_sdk", "vllm"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "textual",
+    "matplotlib",
+    "openai",
+    "paramiko",
+    "sky",
+    "rasa_sdk",
+    "vllm",
+}
 
 
 def modules_after(code: str) -> set[str]:
@@ -39,7 +52,9 @@ def test_core_imports_nothing_heavy(module):
 
 
 def test_help_imports_next_to_nothing():
-    loaded = modules_after("from tui.cli import cli\ntry:\n    cli(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass")
+    loaded = modules_after(
+        "from tui.cli import cli\ntry:\n    cli(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
+    )
     assert not loaded & (HEAVY | {"pydantic", "yaml", "jinja2", "rich"})
 
 

@@ -24,7 +24,9 @@ def tiny(tmp_path_factory):
 
 
 def calmtune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(), check=False)
+    return subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(), check=False
+    )
 
 
 def command(*arguments: str) -> list[str]:

@@ -297,7 +297,7 @@ def test_newest_version_asks_for_more_after_the_last_flow(make_assistant):
 def test_two_flows_started_at_once_run_one_after_the_other(chat):
     said = chat.say("both", StartFlow("opening_hours"), StartFlow("send_parcel"))
     assert said == ["Which day?"]
-    assert [event.flow for event in chat.of(FlowStarted)][0] == "opening_hours"
+    assert chat.of(FlowStarted)[0].flow == "opening_hours"
     assert chat.say("Friday", SetSlot("day", "Friday")) == ["Hours on Friday.", "Which street?"]
 
 

@@ -156,7 +156,8 @@ class LossChart(Widget, can_focus=True):
             entries += [Segment(f"{line}{line} train {self.average.values[-1]:.3f}  ", styles[_SMOOTH])]
         if self.validation.values:
             best = min(range(len(self.validation.values)), key=self.validation.values.__getitem__)
-            text = f"{line}{line} validation {self.validation.values[-1]:.3f} (best {self.validation.values[best]:.3f} at {self.validation.steps[best]})"
+            best_text = f"best {self.validation.values[best]:.3f} at {self.validation.steps[best]}"
+            text = f"{line}{line} validation {self.validation.values[-1]:.3f} ({best_text})"
             entries += [Segment(text, styles[_VALIDATION])]
         return [Segment(" " * _AXIS_WIDTH, axis), *entries, Segment("  log" if self.log_scale else "", axis)]
 

@@ -92,7 +92,8 @@ class DeploymentStep:
             await asyncio.to_thread(target.cancel, id)
             raise
         (context.folder / "docker.sh").write_text(
-            f"#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\nexec {docker_command(model, answers.served_name)}\n"
+            "#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\n"
+            f"exec {docker_command(model, answers.served_name)}\n"
         )
         (context.folder / "kubernetes.yaml").write_text(kubernetes(answers.served_name))
         address = plan.endpoint.base_url or ""
