@@ -1,0 +1,105 @@
+"""Commands found without a language model."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from core.assistant.project import load_assistant
+from core.dataset.infer import infer
+from core.dialogue.command_text import render_all
+from core.dialogue.engine import Engine
+from core.e2e.patterns import choose_patterns
+from core.e2e.reader import find_tests, read_tests
+from core.e2e.recording import RecordedCommands
+from core.e2e.runner import engine_for, run_test
+from tests.conftest import SHARED_ASSISTANTS
+
+PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
+
+
+def inferred(folder, tests=None):
+    assistant = load_assistant(folder)
+    suite = read_tests(tests or find_tests(folder), folder)
+    engine = Engine(assistant, None, choose_patterns(assistant, suite)[0], require_actions=False)
+    return {case.name: infer(engine_for(engine, case, None, False), case) for case in suite.cases}
+
+
+def shown(inference):
+    return [None if turn is None else render_all(turn, "v2").split("\n") for turn in inference.turns]
+
+
+def test_every_test_of_the_parcel_service():
+    found = {name: shown(inference) for name, inference in inferred(PARCELS).items()}
+    assert found["a parcel is booked"] == [
+        ["start flow send_parcel"], ["set slot street Elm Road 4"], ["set slot weight 2"], ["set slot method Card"], None,
+    ]  # fmt: skip
+    assert found["too heavy a parcel"] == [
+        ["start flow send_parcel", "set slot weight 40"], ["set slot street Ash Way 1"],
+    ]  # fmt: skip
+    assert found["a corrected street"][-1] == ["set slot street Elm Road 8"]
+    assert found["a parcel given up"][-1] == ["cancel flow"]
+    assert found["which one"] == [["disambiguate flows send_parcel opening_hours"]]
+    assert found["small talk while sending"][-1] == ["offtopic reply"]
+    assert found["opening hours on Friday"] == [["start flow opening_hours", "set slot day Friday"]]
+
+
+async def test_what_is_found_makes_the_test_pass():
+    assistant = load_assistant(PARCELS)
+    suite = read_tests(find_tests(PARCELS), PARCELS)
+    engine = Engine(assistant, None, "newest", require_actions=False)
+    for case in suite.cases:
+        own = engine_for(engine, case, None, False)
+        result = await run_test(own, case, RecordedCommands(case, infer(own, case).turns))
+        assert result.passed, (case.name, result.failures, result.error)
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ("- user: send a parcel\n- utter: utter_booked", "turn 1 ('send a parcel'): no commands were found"),
+        ("- user: hm\n- slot_was_set: [{member: true}]", "no commands were found"),
+    ],
+)
+def test_nothing_is_invented(tmp_path, steps, reason):
+    test = tmp_path / "t.yml"
+    test.write_text("test_cases:\n- test_case: a\n  steps:\n" + textwrap.indent(steps, "  "))
+    (found,) = inferred(PARCELS, test).values()
+    assert not found.turns
+    assert reason in found.undecided
+
+
+def test_what_cannot_be_told_apart_is_said_to_be_ambiguous(tmp_path):
+    test = tmp_path / "t.yml"
+    test.write_text(
+        "test_cases:\n- test_case: a\n  steps:\n  - user: send a parcel to Elm Road\n  - utter: utter_ask_street\n"
+        "  - user: xyzzy\n  - utter: utter_cannot_handle\n"
+    )
+    (found,) = inferred(PARCELS, test).values()
+    assert found.undecided is None or "ambiguous" in found.undecided
+
+
+def test_a_button_that_leads_elsewhere_fails_the_test(tmp_path):
+    test = tmp_path / "t.yml"
+    test.write_text(
+        "test_cases:\n- test_case: a\n  steps:\n  - user: send a parcel\n  - user: /SetSlots(street=Elm)\n  - utter: utter_booked\n"
+    )
+    (found,) = inferred(PARCELS, test).values()
+    assert found.contradiction is not None
+    assert found.contradiction.line == 6
+
+
+def test_the_search_is_deterministic():
+    assert {name: found.turns for name, found in inferred(PARCELS).items()} == {
+        name: found.turns for name, found in inferred(PARCELS).items()
+    }
+
+
+def test_a_bank_of_others():
+    folder = SHARED_ASSISTANTS / "hybrid-banking"
+    if not folder.is_dir():
+        pytest.skip("hybrid-banking is not beside this checkout")
+    found = inferred(folder)
+    assert sum(bool(inference.turns) for inference in found.values()) >= 60

@@ -1,0 +1,161 @@
+"""Reading projects: what is there, and every complaint with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.assistant.flows import END, CollectStep, Lines
+from core.assistant.project import load_assistant
+from core.errors import ProblemsError, UsageError
+from tests.conftest import SHARED_ASSISTANTS
+
+DOMAIN = """
+slots:
+  amount: {type: float}
+  size: {type: categorical, values: [small, large]}
+  things: {type: list}
+responses:
+  utter_ask_amount: [{text: "How much?"}]
+  utter_ask_size: [{text: "Which size?"}]
+  utter_ask_things: [{text: "What?"}]
+  utter_done: [{text: Done.}]
+"""
+
+
+def problems(write_assistant, flows, domain=DOMAIN):
+    with pytest.raises(ProblemsError) as caught:
+        load_assistant(write_assistant(flows, domain))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_nested_lists_are_lifted_and_every_way_on_is_resolved(make_assistant):
+    flow = make_assistant(
+        """
+flows:
+  order:
+    description: order something
+    steps:
+      - collect: amount
+        next:
+          - if: slots.amount > 5
+            then:
+              - action: utter_done
+                next: END
+          - else: ask
+      - id: ask
+        collect: size
+      - action: utter_done
+""",
+        DOMAIN,
+    ).flows["order"]
+    assert [step.id for step in flow.steps] == ["0_collect_amount", "1_action_utter_done", "ask", "3_action_utter_done"]
+    assert [[branch.target for branch in step.next] for step in flow.steps] == [
+        ["1_action_utter_done", "ask"], [END], ["3_action_utter_done"], [END],
+    ]  # fmt: skip
+    assert flow.steps[0].lines == Lines("data/flows.yml", 6, 12)
+    assert flow.steps[1].lines == Lines("data/flows.yml", 10, 11)
+    assert isinstance(flow.steps[2], CollectStep)
+
+
+def test_all_problems_of_all_files_at_once(write_assistant):
+    found = problems(
+        write_assistant,
+        """
+flows:
+  order:
+    description: order something
+    steps:
+      - collect: amont
+      - action: utter_dnoe
+      - collect: things
+      - id: there
+        action: utter_done
+        next: nowhere
+      - id: there
+        link: pay
+        next: END
+      - action: utter_done
+        collect: size
+      - noop: true
+      - call: order
+  -bad:
+    steps: []
+""",
+    )
+    text = "\n".join(found)
+    for line, complaint in (
+        (6, "slot amont is not in the domain; did you mean amount?"),
+        (7, "response utter_dnoe is not in the domain; did you mean utter_done?"),
+        (8, "a list slot cannot be asked for"),
+        (9, "goes on to nowhere, which is no step of flow order"),
+        (12, "step id there is used twice in flow order (first in line 9)"),
+        (12, "link to pay, which is no flow"),
+        (14, "a link ends the flow"),
+        (15, "is both action and collect"),
+        (17, "needs `next`"),
+        (19, "must not begin with -"),
+    ):
+        assert f"data/flows.yml:{line}: " in text, (line, text)
+        assert complaint in text
+
+
+@pytest.mark.parametrize(
+    ("flows", "complaint"),
+    [
+        ("flows: {}", "`flows` holds no flow of its own"),
+        ("nlu: []", "no file with a top-level `flows`"),
+        ("flows:\n\t- a", "not valid YAML"),
+        ("flows: {a: {steps: [{action: utter_done}]}, a: {steps: [{action: utter_done}]}}", "a is given twice"),
+        (
+            "flows: {a: {description: x, steps: [{action: utter_done, next: [{if: slots.amount >, then: END}]}]}}",
+            "cannot be read",
+        ),
+        ("flows: {a: {description: x, if: slots.amuont, steps: [{action: utter_done}]}}", "did you mean amount?"),
+        (
+            "flows: {a: {description: x, steps: [{call: t, mcp_server: s}]}, t: {steps: [{action: utter_done}]}}",
+            "not supported",
+        ),
+        ("flows: {a: {steps: [{call: b}]}, b: {steps: [{call: a}]}}", "comes to call itself"),
+        ("flows: {a: {steps: [{call: b}]}, b: {steps: [{link: a}]}}", "a called flow must come back"),
+    ],
+)
+def test_complaints(write_assistant, flows, complaint):
+    assert complaint in "\n".join(problems(write_assistant, flows))
+
+
+def test_what_is_no_assistant_is_said(tmp_path):
+    with pytest.raises(UsageError, match="is not a folder"):
+        load_assistant(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="holds no assistant"):
+        load_assistant(tmp_path)
+
+
+def test_latin_1_and_alias_bombs_are_sentences(write_assistant):
+    folder = write_assistant("flows: {a: {steps: [{action: utter_done}]}}", DOMAIN)
+    (folder / "data" / "more.yml").write_bytes("flows:\n  b:\n    description: gr\xfc\xdfe".encode("latin-1"))
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+    (folder / "data" / "bomb.yml").write_text(bomb)
+    with pytest.raises(ProblemsError) as caught:
+        load_assistant(folder)
+    assert "data/more.yml:3: the file is not UTF-8" in str(caught.value)
+    assert "aliases that multiply each other" in str(caught.value)
+
+
+def test_yes_and_no_are_text_in_yaml(make_assistant):
+    domain = DOMAIN.replace("values: [small, large]", "values: [yes, no, on, 010, 12:30]")
+    values = (
+        make_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", domain)
+        .domain.slots["size"]
+        .values
+    )
+    assert values == ("yes", "no", "on", 10, "12:30")
+
+
+@pytest.mark.parametrize(("name", "flows"), [("hybrid-banking", 8), ("concerts", 3), ("masterclass", 4)])
+def test_assistants_of_others_load(name, flows):
+    folder = SHARED_ASSISTANTS / name
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not beside this checkout")
+    assert len(load_assistant(Path(folder)).business_flows) == flows
