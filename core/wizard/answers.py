@@ -172,7 +172,7 @@ def _message(details: Any) -> str:
     }
     if kind in limits:
         words, name = limits[kind]
-        return f"{where}: {value} is not {words} {context[name]}"
+        return f"{where}: {value} is not {words} {context[name]:g}"
     if kind == "literal_error":
         return f"{where}: {value!r} is not one of {context['expected']}"
     return f"{where}: {value!r}: {details['msg'][0].lower()}{details['msg'][1:]}"

@@ -1,0 +1,151 @@
+"""The app, driven as a person would drive it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Button, DataTable, Input, Label
+
+from core.wizard.events import Log, Metric, Notice, Progress
+from core.wizard.session import Session
+from tests.fake_recipe import install
+from tui.app import CalmtuneApp
+from tui.screens.sessions import SessionsScreen
+from tui.screens.walk import WalkScreen
+from tui.widgets.loss_chart import LossChart, summarise
+from tui.widgets.question_form import QuestionForm
+from tui.widgets.result_panel import ResultPanel
+from tui.widgets.run_panel import RunPanel
+
+PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
+SIZES = [(80, 24), (120, 36)]
+
+
+async def until(pilot, condition, what="something") -> None:
+    for _ in range(400):
+        await pilot.pause(0.02)
+        if condition():
+            return
+    raise AssertionError(f"{what} did not come about")
+
+
+async def begin(app, pilot, path=PARCELS) -> WalkScreen:
+    await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+    app.screen.query_one("#path", Input).value = str(path)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk")
+    return app.screen
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_coverage_review_runs_and_shows_its_gates(tmp_path, size):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=size) as pilot:
+        walk = await begin(app, pilot)
+        assert walk.view == "coverage"
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
+        table = walk.query_one("#gates", DataTable)
+        assert table.row_count == 3
+        assert str(table.get_cell_at((0, 0))) == "✓ passed"
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: walk.view == "dataset", "the next step")
+        assert walk.query_one(QuestionForm)
+        await pilot.press("ctrl+b")
+        await until(pilot, lambda: bool(walk.query(ResultPanel)), "the way back")
+
+
+async def test_a_wrong_path_is_a_sentence_and_nothing_is_written(tmp_path):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        app.screen.query_one("#path", Input).value = "/no/such [/place]"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "is not a folder" in str(app.screen.query_one("#error", Label).render())
+        assert not (tmp_path / "sessions").exists()
+
+
+async def test_a_wrong_answer_is_shown_in_the_form(tmp_path):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        walk = await begin(app, pilot)
+        walk.query_one("#field-total_min", Input).value = "lots"
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert "total_min" in str(walk.query_one("#form-error", Label).render())
+        assert walk.session.status("coverage").state == "ready"
+
+
+async def test_a_whole_walk_and_resuming_it(tmp_path, monkeypatch):
+    install(monkeypatch)
+    import tui.screens.walk
+
+    monkeypatch.setattr(tui.screens.walk, "step", __import__("core.wizard.session").wizard.session.step)
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        walk = await begin(app, pilot)
+        for number, id in enumerate(("coverage", "dataset", "training")):
+            assert walk.view == id
+            await pilot.press("ctrl+r")
+            await until(pilot, lambda number=number: walk.session.statuses()[number].state == "fresh", id)
+            await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
+            await pilot.press("ctrl+n")
+            await pilot.pause()
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the newest unfinished session")
+        assert app.screen.view == "evaluation"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+        assert app.screen.query_one("#sessions", DataTable).row_count == 1
+
+
+async def test_a_failed_step_says_why(tmp_path, monkeypatch):
+    install(monkeypatch)
+    import tui.screens.walk
+
+    monkeypatch.setattr(tui.screens.walk, "step", __import__("core.wizard.session").wizard.session.step)
+    session = Session.create(tmp_path / "sessions", "one")
+    session.answer("session", {"assistant": str(PARCELS)})
+    session.close()
+    app = CalmtuneApp(tmp_path / "sessions", "one")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen))
+        walk = app.screen
+        walk.query_one("#field-amount", Input).value = "13"
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "unlucky" in str(walk.query_one("#reason", Label).render()), "the reason")
+        assert walk.query_one("#run", Button).display
+
+
+async def test_events_are_drawn(tmp_path):
+    from textual.app import App
+
+    class Host(App[None]):
+        def compose(self):
+            yield RunPanel()
+
+    app = Host()
+    async with app.run_test(size=(100, 40)) as pilot:
+        panel = app.query_one(RunPanel)
+        points = [
+            Metric(n, {"loss": 3 * 0.9**n, **({"eval_loss": 3 * 0.9**n + 0.1} if n % 5 == 0 else {})})
+            for n in range(40)
+        ]
+        panel.show_events(
+            [Log("text with [/brackets] and [red]"), Notice("warning", "[b]"), Progress(3, 10, "steps"), *points]
+        )
+        await pilot.pause()
+        chart = app.query_one(LossChart)
+        assert len(chart.training.values) == 40
+        assert chart.summary == summarise(chart.training, chart.validation)
+        assert chart.summary.startswith("train 0.049 falling, validation")
+        chart.focus()
+        await pilot.press("y", "s")
+        assert chart.log_scale
+        text = "\n".join(
+            "".join(segment.text for segment in strip) for strip in chart._draw(80, 12) for strip in [strip]
+        )
+        assert any("⠀" < character <= "⣿" for character in text)

@@ -1,0 +1,164 @@
+"""The command line: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.wizard import answers as answering
+
+ROOT = Path(__file__).resolve().parents[2]
+PARCELS = ROOT / "tests" / "assistants" / "parcels"
+
+
+@pytest.fixture
+def calmtune(tmp_path):
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        environment.pop("OPENAI_API_KEY", None)
+        command = [sys.executable, "-m", "tui.cli", *arguments]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    return run
+
+
+def test_coverage_as_json_is_one_object_on_stdout(calmtune):
+    done = calmtune("coverage", str(PARCELS), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"passed", "failed", "undecided", "flows", "total", "commands", "gates"} <= found.keys()
+    assert len(found["passed"]) == 12
+    assert found["failed"] == found["undecided"] == []
+    assert found["total"] == 1.0
+    assert found["flows"][0].keys() >= {"flow", "coverage", "steps", "missing", "lines"}
+    assert found["gates"][0].keys() == {"name", "required", "measured", "passed"}
+    assert found["commands"]["start flow"] == 11
+    assert "OPENAI_API_KEY is not set" in done.stderr
+
+
+def test_coverage_writes_the_files_of_the_recipe(calmtune, tmp_path):
+    calmtune("coverage", str(PARCELS))
+    names = {path.name for path in (tmp_path / "e2e_coverage_results").iterdir()}
+    assert {
+        "passed.yml",
+        "failed.yml",
+        "coverage_report_for_passed_tests.csv",
+        "coverage_report_for_failed_tests.csv",
+        "commands_histogram_for_passed_tests.png",
+        "commands_histogram_for_failed_tests.png",
+    } <= names
+
+
+def test_a_recording_gives_the_same_coverage(calmtune, tmp_path):
+    calmtune("coverage", str(PARCELS), "--out", "first")
+    again = calmtune("coverage", str(PARCELS), "--commands", "first/commands.yml", "--json")
+    assert json.loads(again.stdout)["total"] == 1.0
+    assert len(json.loads(again.stdout)["passed"]) == 12
+
+
+def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
+    done = calmtune("coverage", str(PARCELS), "--tests", f"{PARCELS}/e2e_tests/parcels.yml::tidy things")
+    assert done.returncode == 5
+    assert "FAILED: total coverage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("coverage", "nowhere"), 2, "nowhere is not a folder"),
+        (("coverage", "."), 2, "holds no assistant"),
+        (("coverage", str(PARCELS), "--tests", "no.yml"), 2, "no.yml does not exist"),
+        (("coverage", str(PARCELS), "--commands", "guess"), 2, "there is no file guess"),
+        (("coverage", str(PARCELS), "--commands", "llm"), 2, "OPENAI_API_KEY is not set"),
+        (("run",), 2, "nothing to run"),
+        (("run", "--answers", "none.yml"), 2, "there is no file none.yml"),
+        (("run", "--set", "training.epochs=0"), 2, "0 is not more than 0"),
+        (("run", "--set", "training.epohcs=1"), 2, "did you mean epochs?"),
+        (("run", "--plain"), 2, "no terminal to ask in"),
+        ((), 2, "calmtune run --answers"),
+        (("attach",), 2, "no terminal to open the app in"),
+        (("resume",), 2, "no session in"),
+        (("resume", "x"), 2, "is no session"),
+        (("status", "x"), 2, "is no session"),
+        (("coverage", "--wrong"), 2, "No such option"),
+    ],
+)
+def test_mistakes_are_sentences(calmtune, arguments, code, sentence):
+    done = calmtune(*arguments)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_three_mistakes_in_an_answers_file_are_three_lines(calmtune, tmp_path):
+    (tmp_path / "answers.yml").write_text(
+        "assistant: bot\n"
+        "commands: infer\n"
+        "dataset:\n"
+        "  num_rephrases: 80\n"
+        "training:\n"
+        "  epochs: 0\n"
+        "  learning_rat: 0.001\n"
+    )
+    for command in (("answers", "check", "answers.yml"), ("run", "--answers", "answers.yml")):
+        done = calmtune(*command)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            "answers.yml:4: dataset.num_rephrases: 80 is not at most 49",
+            "answers.yml:6: training.epochs: 0 is not more than 0",
+            "answers.yml:7: training.learning_rat is not a question; did you mean learning_rate?",
+        ]
+
+
+def test_the_template_is_a_valid_answers_file(calmtune, tmp_path):
+    assert calmtune("answers", "init", "a.yml").returncode == 0
+    assert calmtune("answers", "check", "a.yml").returncode == 0
+    assert "exists already" in calmtune("answers", "init", "a.yml").stderr
+
+
+def test_the_schema_names_every_question(calmtune):
+    schema = json.loads(calmtune("answers", "schema").stdout)
+    assert {"assistant", "coverage", "training"} <= schema["properties"].keys()
+
+
+def test_every_question_has_help_and_a_title():
+    from core.wizard.recipe import STEP_IDS
+
+    for section in (answering.SESSION, *STEP_IDS):
+        for question in answering.questions(section):
+            assert question.help.endswith((".", ")")), question
+            assert question.title
+
+
+def test_keys_are_not_shown(calmtune):
+    done = calmtune("coverage", "sk-canary123456789", MY_TOKEN="another-canary-value")
+    assert "canary123456789" not in done.stderr
+    assert (
+        "another-canary-value"
+        not in calmtune("coverage", "another-canary-value", MY_TOKEN="another-canary-value").stderr
+    )
+
+
+def test_output_is_the_same_on_a_pipe_and_in_a_file(calmtune, tmp_path):
+    one = calmtune("coverage", str(PARCELS), "--json").stdout
+    two = calmtune("coverage", str(PARCELS), "--json", NO_COLOR="1", TERM="dumb").stdout
+    assert one == two
+
+
+def test_doctor_looks_at_this_machine(calmtune):
+    found = {row["what"]: row["state"] for row in json.loads(calmtune("doctor", "--json").stdout)}
+    assert "cores" in found["this machine"] or "GB" in found["this machine"]

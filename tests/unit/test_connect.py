@@ -1,0 +1,127 @@
+"""Pointing configurations at a served model, and the files to take away."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import yaml
+
+from core.assistant.source import Reader
+from core.errors import UsageError
+from core.serving.connect import Connection, patch
+from core.serving.manifests import VLLM_VERSION, docker_command, kubernetes
+
+CONNECTION = Connection("http://127.0.0.1:8000/v1", "tuned", needs_key=True)
+CONFIG = """# my assistant
+recipe: default.v1
+pipeline:
+  # understands users
+  - name: CompactLLMCommandGenerator   # the compact one
+    llm:
+      model_group: big
+    user_input:
+      max_characters: 300
+policies:
+  - name: FlowPolicy
+"""
+ENDPOINTS = """# servers
+action_endpoint:
+  url: "http://localhost:5055/webhook"   # ours
+
+model_groups:
+  - id: big
+    models:
+      - provider: openai
+        model: gpt-4o
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "config.yml").write_text(CONFIG)
+    (tmp_path / "endpoints.yml").write_text(ENDPOINTS)
+    return tmp_path
+
+
+def test_only_what_must_change_changes(root):
+    change = patch(root, CONNECTION)
+    lines = [line for line in change.diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    assert lines == [
+        "-      model_group: big",
+        "+      model_group: calmtune",
+        "+  - id: calmtune",
+        "+    models:",
+        "+      - provider: self-hosted",
+        "+        model: tuned",
+        "+        api_base: http://127.0.0.1:8000/v1",
+        "+        temperature: 0.0",
+        "+        max_tokens: 256",
+        "+        api_key: ${HOSTED_VLLM_API_KEY}",
+    ]
+
+
+def test_a_backup_is_made_and_a_second_time_changes_nothing(root):
+    backups = patch(root, CONNECTION).apply(root)
+    assert sorted(path.read_text() for path in backups) == sorted([CONFIG, ENDPOINTS])
+    assert patch(root, CONNECTION).texts == {}
+
+
+def test_the_assistant_then_names_the_model(root):
+    from core.assistant.settings import read_settings
+    from core.assistant.source import read_yaml
+
+    patch(root, CONNECTION).apply(root)
+    problems = []
+    reader = Reader("config.yml", problems)
+    settings = read_settings(
+        read_yaml(root / "config.yml", "c"), read_yaml(root / "endpoints.yml", "e"), root, reader, reader
+    )
+    assert (settings.llm.model, settings.llm.api_base) == ("tuned", "http://127.0.0.1:8000/v1")
+    assert settings.llm.api_key_variable == "HOSTED_VLLM_API_KEY"
+    assert not problems
+
+
+def test_a_model_named_in_place_stays_in_place(root):
+    (root / "config.yml").write_text(
+        "pipeline:\n- name: SingleStepLLMCommandGenerator\n  llm:\n    model_name: gpt-4 # old\n    provider: openai\n"
+    )
+    change = patch(root, CONNECTION)
+    assert list(change.texts) == ["config.yml"]
+    assert "provider: self-hosted" in change.texts["config.yml"]
+
+
+def test_no_generator_is_a_sentence(root):
+    (root / "config.yml").write_text("pipeline:\n- name: WhitespaceTokenizer\n")
+    with pytest.raises(UsageError, match="no LLM command generator"):
+        patch(root, CONNECTION)
+    (root / "config.yml").unlink()
+    with pytest.raises(UsageError, match=r"no config.yml"):
+        patch(root, CONNECTION)
+
+
+def test_endpoints_are_made_when_there_are_none(root):
+    (root / "endpoints.yml").unlink()
+    patch(root, CONNECTION).apply(root)
+    assert yaml.safe_load((root / "endpoints.yml").read_text())["model_groups"][0]["id"] == "calmtune"
+
+
+def test_the_docker_command_is_pinned_private_and_keyless(tmp_path):
+    words = shlex.split(docker_command(tmp_path / "a model", "tuned"))
+    assert f"vllm/vllm-openai:v{VLLM_VERSION}" in words
+    assert "127.0.0.1:8000:8000" in words
+    assert words[words.index("-e") + 1] == "VLLM_API_KEY"
+    assert f"{tmp_path}/a model:/models/tuned:ro" in words
+    assert words[words.index("--served-model-name") + 1] == "tuned"
+
+
+def test_the_kubernetes_manifest_is_pinned_and_closed():
+    deployment, service, policy = yaml.safe_load_all(kubernetes("My_Model"))
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"].endswith(f":v{VLLM_VERSION}")
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "calmtune-my-model-key"
+    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert policy["spec"]["egress"] == []
+    assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}

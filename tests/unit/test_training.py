@@ -1,0 +1,175 @@
+"""Shared-prefix training against plain rows, on a tiny model; curves and checksums."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from core.errors import StepFailed
+from core.training.bundle import ModelArtifact, training_program
+from core.training.diagnosis import diagnose
+from core.training.metrics import Curves, averaged, curves_of
+from core.training.plan import PRESETS, settings_of
+from tests import tiny_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def rows(count, prefix="Flows: book, cancel, ask. Commands: start flow, set slot.\n"):
+    return [
+        {"prompt": f"{prefix}USER: number {n % 7} please\n", "completion": f"set slot n {n % 7}"} for n in range(count)
+    ]
+
+
+def train(folder: Path, tiny: Path, data, validation=None, **overrides) -> subprocess.CompletedProcess[str]:
+    """Run the training program as a job would."""
+    folder.mkdir(exist_ok=True)
+    for name, source in training_program().items():
+        (folder / name).write_bytes(source.read_bytes())
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    if validation:
+        (folder / "val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in validation))
+    settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
+    config = {
+        "model": str(tiny),
+        "train": "train.jsonl",
+        "val": "val.jsonl" if validation else None,
+        "settings": settings,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    environment = {**os.environ, "CALMTUNE_EVENTS": str(folder / "events.jsonl"), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "program.py", "config.json"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def events(folder: Path):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_the_program_trains_merges_and_leaves_checksums(tmp_path, tiny):
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = events(tmp_path / "job")
+    (check,) = [event["line"] for event in found if "against plain rows" in event.get("line", "")]
+    loss, gradient = float(check.split("by ")[1].split(",")[0]), float(check.split("by ")[2])
+    assert loss < 1e-5
+    assert gradient < 1e-4
+    curves = curves_of(found)
+    assert curves.train[-1][1] < curves.train[0][1]
+    assert curves.validation
+    artifact = ModelArtifact(tmp_path / "job" / "model", tmp_path / "job" / "manifest.json")
+    artifact.verify()
+    (artifact.folder / "config.json").write_text("{}")
+    with pytest.raises(StepFailed, match=r"config.json is not the file that was trained"):
+        artifact.verify()
+
+
+def test_both_forms_of_rows_are_the_same_to_it(tmp_path, tiny):
+    as_messages = [
+        {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
+        for row in rows(8)
+    ]
+    for name, data in (("a", rows(8)), ("b", as_messages)):
+        assert train(tmp_path / name, tiny, data, epochs=1).returncode == 0
+    assert curves_of(events(tmp_path / "a")).train == curves_of(events(tmp_path / "b")).train
+
+
+def test_a_row_that_does_not_fit_is_named_and_nothing_is_cut(tmp_path, tiny):
+    data = [*rows(3), {"prompt": "x" * 5000, "completion": "start flow a", "original_test_name": "tests.yml::too much"}]
+    done = train(tmp_path / "job", tiny, data)
+    assert done.returncode == 1
+    assert "train.jsonl:4: the row (tests.yml::too much) has" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_losses_do_not_depend_on_how_rows_are_folded():
+    torch = pytest.importorskip("torch")
+    sys.path.insert(0, str(training_program()["tree.py"].parent))
+    try:
+        import attention
+        from tree import Row, fold
+    finally:
+        sys.path.pop(0)
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    attention.register()
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, attn_implementation=attention.NAME,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    prompt = [1, 2, 3, 4, 5, 6, 7]
+    data = [Row([*prompt, 8, 9, 10 + n], 8) for n in range(5)] + [Row([*prompt[:4], 30 + n, 40], 5) for n in range(3)]
+
+    def loss_and_gradient(batches):
+        model.zero_grad()
+        total = 0.0
+        for batch in batches:
+            folded = fold(batch)
+            states = model.model(
+                input_ids=torch.tensor([folded.tokens]),
+                position_ids=torch.tensor([folded.positions]),
+                tree_layout=attention.layout(folded.segments, "cpu"),
+                use_cache=False,
+            ).last_hidden_state[0]
+            logits = model.lm_head(states[torch.tensor(folded.label_nodes)])
+            loss = torch.nn.functional.cross_entropy(logits, torch.tensor(folded.labels), reduction="sum")
+            loss.backward()
+            total += float(loss.detach())
+        return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    apart, plain = loss_and_gradient([[row] for row in data])
+    together, folded = loss_and_gradient([data])
+    assert together == pytest.approx(apart, rel=1e-5)
+    assert float((folded - plain).norm() / plain.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "validation", "state"),
+    [
+        ([2 * 0.9**n for n in range(40)], [2 * 0.9**n + 0.05 for n in range(0, 40, 5)], "healthy"),
+        ([1.0] * 10 + [float("nan")], [1.0] * 5, "diverged"),
+        ([2 * 0.8**n for n in range(20)] + [3.0] * 20, [1.0] * 5, "diverged"),
+        ([2 * 0.9**n for n in range(40)], [1.0, 0.5, 0.4, 0.5, 0.6, 0.8], "overfitting"),
+        ([2 * 0.98**n for n in range(40)], [2.0, 1.7, 1.4, 1.2, 1.0, 0.8], "underfitting"),
+        ([1.0, 0.5], [1.0], "too few points"),
+    ],
+)
+def test_what_a_curve_says(train_loss, validation, state):
+    curves = Curves(list(enumerate(train_loss)), [(5 * n, loss) for n, loss in enumerate(validation)])
+    assert diagnose(curves).state == state
+
+
+def test_repeated_steps_after_a_resume_replace_the_earlier():
+    curves = Curves()
+    for step, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 2.1), (3, 1.1)):
+        curves.add({"step": step, "values": {"loss": loss}})
+    assert curves.train == [(1, 3.0), (2, 2.1), (3, 1.1)]
+
+
+def test_averages_begin_at_the_first_value():
+    assert averaged([4.0])[0] == pytest.approx(4.0)
+    assert math.isnan(averaged([float("nan"), 1.0])[0])
+
+
+def test_the_recipes_settings_are_presets():
+    assert {"recipe-2024", "recipe-2025", "small-cpu"} == set(PRESETS)
+    assert PRESETS["recipe-2025"].learning_rate == 1e-4
+    assert settings_of("recipe-2025", epochs=5, lora_rank=None).epochs == 5
