@@ -144,7 +144,7 @@ def test_losses_do_not_depend_on_how_rows_are_folded():
 @pytest.mark.parametrize(
     ("train_loss", "validation", "state"),
     [
-        ([2 * 0.9**n for n in range(40)], [2 * 0.9**n + 0.05 for n in range(0, 40, 5)], "healthy"),
+        ([2 * 0.8**n for n in range(40)], [2 * 0.8**n + 0.3 for n in range(0, 40, 5)], "healthy"),
         ([1.0] * 10 + [float("nan")], [1.0] * 5, "diverged"),
         ([2 * 0.8**n for n in range(20)] + [3.0] * 20, [1.0] * 5, "diverged"),
         ([2 * 0.9**n for n in range(40)], [1.0, 0.5, 0.4, 0.5, 0.6, 0.8], "overfitting"),
