@@ -70,7 +70,8 @@ class DomainReader:
         self._actions: dict[str, None] = {}
         self._intents: dict[str, None] = {}
         self._entities: dict[str, None] = {}
-        self._session: dict[str, Any] = {}
+        self._expiration = 60.0
+        self._carry_over = True
         self._raw: dict[str, Any] = {}
 
     @property
@@ -81,8 +82,8 @@ class DomainReader:
             actions=tuple(self._actions),
             intents=tuple(self._intents),
             entities=tuple(self._entities),
-            session_expiration_minutes=float(self._session.get("session_expiration_time", 60)),
-            carry_over_slots=bool(self._session.get("carry_over_slots_to_new_session", True)),
+            session_expiration_minutes=self._expiration,
+            carry_over_slots=self._carry_over,
             raw=self._raw,
         )
 
@@ -102,8 +103,10 @@ class DomainReader:
             self._merge("slot", self._slots, self._slot(name, body, line, reader), reader)
         for name, body, line in _entries(content, "responses", reader):
             self._merge("response", self._responses, self._response(name, body, line, reader), reader)
-        if isinstance(content.get("session_config"), YamlMapping):
-            self._session.update(content["session_config"])
+        session = reader.part(content, "session_config")
+        minutes = reader.number(session, "session_expiration_time")
+        self._expiration = self._expiration if minutes is None else minutes
+        self._carry_over = reader.flag(session, "carry_over_slots_to_new_session", self._carry_over)
         for key, value in content.items():
             _merge_raw(self._raw, key, _plain(value))
 
@@ -136,8 +139,7 @@ class DomainReader:
         values = tuple(value for value, _ in reader.items(body, "values"))
         if kind == "categorical":
             self._check_values(name, values, body, reader)
-        validation = body.get("validation")
-        checks = validation if isinstance(validation, YamlMapping) else YamlMapping()
+        checks = reader.part(body, "validation")
         return Slot(
             name=name,
             type=kind,  # type: ignore[arg-type]
@@ -233,13 +235,8 @@ def _literal(value: Any) -> str:
 
 
 def _entries(content: YamlMapping, key: str, reader: Reader) -> Iterable[tuple[str, Any, int]]:
-    part = content.get(key)
-    if part is None:
-        return
-    if not isinstance(part, YamlMapping):
-        reader.error(content.line_of(key), f"{key} must be a mapping from names to their definitions")
-        return
-    yield from ((str(name), body, part.line_of(name)) for name, body in part.items())
+    part = reader.part(content, key)
+    return ((name, body, part.line_of(name)) for name, body in part.items())
 
 
 def _without_lines(value: Slot | Response) -> tuple[Any, ...]:

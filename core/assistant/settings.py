@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.assistant.source import Reader, YamlList, YamlMapping
+from core.assistant.source import Reader, YamlMapping
 
 Dialect = Literal["v1", "v2", "v3"]
 """Form of the commands a generator's model writes."""
@@ -70,84 +71,114 @@ class Settings:
     rephrases_responses: bool = False
     language: str = "en"
     assistant_id: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader, endpoints_reader: Reader) -> Settings:
     """Settings from parsed files (None for a missing one). Problems go to the readers."""
-    config = config if isinstance(config, YamlMapping) else YamlMapping()
-    endpoints = endpoints if isinstance(endpoints, YamlMapping) else YamlMapping()
-    components = [item for item in config.get("pipeline") or [] if isinstance(item, YamlMapping) and item.get("name")]
-    generators = [item for item in components if str(item["name"]).rpartition(".")[2] in _DIALECTS]
+    config, endpoints = _whole(config, config_reader), _whole(endpoints, endpoints_reader)
+    components = list(_named(config, "pipeline", config_reader))
+    generators = [item for item in components if _short_name(item) in _DIALECTS]
     generator = generators[0] if generators else YamlMapping()
+    name = _short_name(generator) if generators else None
     if len(generators) > 1:
         config_reader.error(generators[1].line_of("name"), "only one command generator may be in the pipeline")
-    if not generators:
+    if config and not generators:
         config_reader.warn(
             0, "no LLM command generator in the pipeline; commands take the form of CompactLLMCommandGenerator"
         )
-    name = str(generator["name"]).rpartition(".")[2] if generator else None
+    policies = list(_named(config, "policies", config_reader))
+    for item in (*(item for item in components if item not in generators), *policies):
+        if _short_name(item) != "FlowPolicy":
+            config_reader.warn(item.line_of("name"), f"{item['name']} takes no part here; flows run without it")
+    action_endpoint = endpoints_reader.part(endpoints, "action_endpoint")
+    nlg = endpoints_reader.part(endpoints, "nlg")
+    if rephrases := nlg.get("type") == "rephrase":
+        endpoints_reader.warn(
+            endpoints.line_of("nlg"), "responses are said as written; the rephraser takes no part here"
+        )
     return Settings(
         generator=name,
         dialect=_DIALECTS[name] if name else "v2",
-        llm=_endpoint(generator, endpoints, config_reader),
+        llm=_endpoint(generator, endpoints, config_reader, endpoints_reader),
         prompt_template=_template(generator, root, config_reader),
         flow_retrieval=_retrieval(generator, config_reader),
-        max_characters=int(_number(_part(generator, "user_input"), "max_characters", config_reader, 420)),
-        include_date_time=generator.get("include_date_time") is True,
+        max_characters=int(_number(config_reader.part(generator, "user_input"), config_reader, 420, "max_characters")),
+        include_date_time=config_reader.flag(generator, "include_date_time", False),
         other_components=tuple(str(item["name"]) for item in components if item is not generator),
-        policies=tuple(
-            str(item["name"])
-            for item in config.get("policies") or []
-            if isinstance(item, YamlMapping) and "name" in item
-        ),
-        action_url=_part(endpoints, "action_endpoint").get("url"),
-        actions_module=_part(endpoints, "action_endpoint").get("actions_module"),
-        rephrases_responses=_part(endpoints, "nlg").get("type") == "rephrase",
-        language=str(config.get("language", "en")),
-        assistant_id=config.get("assistant_id"),
+        policies=tuple(str(item["name"]) for item in policies),
+        action_url=endpoints_reader.text(action_endpoint, "url") or None,
+        actions_module=endpoints_reader.text(action_endpoint, "actions_module") or None,
+        rephrases_responses=rephrases,
+        language=config_reader.text(config, "language") or "en",
+        assistant_id=config_reader.text(config, "assistant_id") or None,
     )
 
 
-def _part(mapping: YamlMapping, key: str) -> YamlMapping:
-    value = mapping.get(key)
-    return value if isinstance(value, YamlMapping) else YamlMapping()
+def _whole(content: Any, reader: Reader) -> YamlMapping:
+    if content is not None and not isinstance(content, YamlMapping):
+        reader.error(1, "the file must be a mapping, such as `language: en`")
+    return content if isinstance(content, YamlMapping) else YamlMapping()
 
 
-def _number(mapping: YamlMapping, key: str, reader: Reader, default: float) -> float:
-    found = reader.number(mapping, key) if mapping else None
-    return default if found is None else found
+def _named(config: YamlMapping, key: str, reader: Reader) -> Iterator[YamlMapping]:
+    """The entries of a list whose entries have a `name`."""
+    for item, line in reader.items(config, key):
+        if isinstance(item, YamlMapping) and isinstance(item.get("name"), str):
+            yield item
+        else:
+            reader.error(line, f"an entry of {key} must be a mapping such as `- name: FlowPolicy`")
 
 
-def _endpoint(generator: YamlMapping, endpoints: YamlMapping, reader: Reader) -> ModelEndpoint | None:
+def _short_name(item: YamlMapping) -> str:
+    """`SomeGenerator` of `package.module.SomeGenerator`."""
+    return str(item["name"]).rpartition(".")[2]
+
+
+def _number(mapping: YamlMapping, reader: Reader, default: float, *keys: str) -> float:
+    """The first of several keys that is given; a `${VARIABLE}` counts as not given."""
+    for key in keys:
+        if mapping.get(key) is not None and not _ENVIRONMENT_VALUE.match(str(mapping[key])):
+            found = reader.number(mapping, key)
+            return default if found is None or not math.isfinite(found) else found
+    return default
+
+
+def _endpoint(
+    generator: YamlMapping, endpoints: YamlMapping, config_reader: Reader, endpoints_reader: Reader
+) -> ModelEndpoint | None:
     """The generator's model: of a group in endpoints.yml, or written in place."""
-    written = _part(generator, "llm")
+    written = config_reader.part(generator, "llm")
     group = written.get("model_group")
     if group is None:
-        return _model(written) if written.get("model") or written.get("model_name") else None
-    groups = endpoints.get("model_groups")
-    for candidate in groups if isinstance(groups, YamlList) else []:
+        return _model(written, config_reader) if _model_name(written) else None
+    for candidate, _ in endpoints_reader.items(endpoints, "model_groups"):
         if isinstance(candidate, YamlMapping) and candidate.get("id") == group:
-            models = [model for model in candidate.get("models") or [] if isinstance(model, YamlMapping)]
-            if models:
-                return _model(models[0])
-    reader.warn(
+            for model, _ in endpoints_reader.items(candidate, "models"):
+                if isinstance(model, YamlMapping):
+                    return _model(model, endpoints_reader)
+    config_reader.warn(
         written.line_of("model_group"), f"model group {group} is not in endpoints.yml; no language model can be asked"
     )
     return None
 
 
-def _model(written: YamlMapping) -> ModelEndpoint:
+def _model_name(written: YamlMapping) -> str:
+    return str(written.get("model") or written.get("model_name") or written.get("deployment") or "")
+
+
+def _model(written: YamlMapping, reader: Reader) -> ModelEndpoint:
     provider = str(written.get("provider") or written.get("type") or "openai")
     key = _ENVIRONMENT_VALUE.match(str(written.get("api_key", "")))
+    if key is None and written.get("api_key"):
+        reader.warn(written.line_of("api_key"), "a key in a file is not read; write api_key: ${VARIABLE}")
     return ModelEndpoint(
-        model=str(written.get("model") or written.get("model_name") or written.get("deployment") or ""),
+        model=_model_name(written),
         provider=provider,
-        api_base=written.get("api_base") or written.get("base_url"),
+        api_base=reader.text(written, "api_base") or reader.text(written, "base_url") or None,
         api_key_variable=key[1] if key else _KEY_VARIABLES.get(provider),
-        timeout_seconds=float(written.get("timeout") or written.get("request_timeout") or 7.0),
-        temperature=float(written.get("temperature") or 0.0),
-        max_tokens=int(written.get("max_tokens") or written.get("max_completion_tokens") or 256),
+        timeout_seconds=_number(written, reader, 7.0, "timeout", "request_timeout"),
+        temperature=_number(written, reader, 0.0, "temperature"),
+        max_tokens=int(_number(written, reader, 256, "max_tokens", "max_completion_tokens")),
     )
 
 
@@ -162,12 +193,18 @@ def _template(generator: YamlMapping, root: Path, reader: Reader) -> Path | None
 
 
 def _retrieval(generator: YamlMapping, reader: Reader) -> FlowRetrieval:
-    written = _part(generator, "flow_retrieval")
+    written = reader.part(generator, "flow_retrieval")
     if not written:
         return FlowRetrieval()
+    active = reader.flag(written, "active", True)
+    if active:
+        reader.warn(
+            generator.line_of("flow_retrieval"),
+            "prompts list every flow here; set `active: false` so that they are the same where the assistant runs",
+        )
     return FlowRetrieval(
-        active=reader.flag(written, "active", True),
-        num_flows=int(_number(written, "num_flows", reader, 20)),
-        turns_to_embed=int(_number(written, "turns_to_embed", reader, 1)),
+        active=active,
+        num_flows=int(_number(written, reader, 20, "num_flows")),
+        turns_to_embed=int(_number(written, reader, 1, "turns_to_embed")),
         should_embed_slots=reader.flag(written, "should_embed_slots", True),
     )

@@ -47,7 +47,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 SCALARS: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
     ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
-    ("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
+    ("tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
     (
         "tag:yaml.org,2002:float",
         re.compile(
@@ -59,6 +59,8 @@ SCALARS: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
     ("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"]),
 )
 """(tag, what plain scalars it takes, their first characters)."""
+_PATTERNS = {tag: pattern for tag, pattern, _ in SCALARS}
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the YAML reader counts as one
 _Loader.yaml_implicit_resolvers = {}
 for _scalar in SCALARS:
     _Loader.add_implicit_resolver(*_scalar)
@@ -90,11 +92,13 @@ def parse_yaml(text: str, shown_as: str) -> Any:
         raise _problem(
             shown_as, mark.line + 1 if mark else 0, f"not valid YAML: {error.problem or error.context}"
         ) from error
-    except yaml.YAMLError as error:
-        raise _problem(shown_as, 0, f"not valid YAML: {error}") from error
+    except yaml.reader.ReaderError as error:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line = text.count("\n", 0, found.start()) + 1 if found else 0
+        raise _problem(shown_as, line, "not valid YAML: a control character stands there; remove it") from error
     except RecursionError as error:
         raise _problem(shown_as, 0, "not readable: nested too deeply") from error
-    return None if node is None else _Builder(shown_as).build(node)
+    return None if node is None else _Builder(shown_as, text).build(node)
 
 
 def _problem(file: str, line: int, message: str) -> ProblemsError:
@@ -102,8 +106,9 @@ def _problem(file: str, line: int, message: str) -> ProblemsError:
 
 
 class _Builder:
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.file = file
+        self.text_lines = _LINE_BREAK.split(text)
         self.left = MOST_NODES
         self.problems: list[Problem] = []
         self.open: set[int] = set()
@@ -125,8 +130,10 @@ class _Builder:
             raise _problem(
                 self.file, line, f"more than {MOST_NODES:,} values; aliases that multiply each other are not read"
             )
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            self.problems.append(Problem(self.file, line, f"the tag {node.tag} is not read; remove it"))
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node), _last_line(node)
+            return self._scalar(node), self._last_line(node)
         if id(node) in self.open:
             raise _problem(self.file, line, "an alias contains itself")
         self.open.add(id(node))
@@ -142,18 +149,18 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text = node.value
         kind = node.tag.rpartition(":")[2]
+        pattern = _PATTERNS.get(node.tag)
+        if pattern is not None and not pattern.match(text):  # possible with a tag written out, such as `!!int`
+            self.problems.append(Problem(self.file, node.start_mark.line + 1, f"{text!r} is not of the type !!{kind}"))
+            return None
         if kind == "bool":
             return text.casefold() == "true"
         if kind == "null":
             return None
         if kind == "int":
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 400 else text
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 300 else text
         if kind == "float":
-            return float(
-                text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan")
-            )
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self.problems.append(Problem(self.file, node.start_mark.line + 1, f"the tag {node.tag} is not read"))
+            return float(re.sub(r"\.(inf|nan)", r"\1", text.casefold()))
         return text
 
     def _mapping(self, node: yaml.MappingNode) -> YamlMapping:
@@ -163,12 +170,10 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             value, end = self._value(value_node)
-            last = max(last, _last_line(key_node), end if value_node.start_mark.line + 1 >= line else line)
+            # An alias points at lines above; its own line is that of the key.
+            last = max(last, self._last_line(key_node), end if value_node.start_mark.line + 1 >= line else line)
             if key_node.tag == "tag:yaml.org,2002:merge":
-                for part in value if isinstance(value, list) else [value]:
-                    for name, merged in part.items() if isinstance(part, dict) else ():
-                        mapping.setdefault(name, merged)
-                        mapping.key_lines.setdefault(name, line)
+                self._merge(mapping, value, line)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem(self.file, line, "a key must be a plain word"))
@@ -186,6 +191,18 @@ class _Builder:
         mapping.lines = Lines(self.file, first, last)
         return mapping
 
+    def _merge(self, mapping: YamlMapping, value: Any, line: int) -> None:
+        """`<<: *other`: keys of the mapping itself, and of earlier ones, stand."""
+        for part in value if isinstance(value, YamlList) else [value]:
+            if not isinstance(part, YamlMapping):
+                self.problems.append(Problem(self.file, line, "<< takes a mapping or a list of mappings"))
+                continue
+            for name in part.keys() - mapping.keys():
+                mapping.key_lines[name] = line
+                if name in part.written:
+                    mapping.written[name] = part.written[name]
+            mapping.update({name: part[name] for name in part if name not in mapping})
+
     def _sequence(self, node: yaml.SequenceNode) -> YamlList:
         sequence = YamlList()
         sequence.item_lines = []
@@ -199,15 +216,14 @@ class _Builder:
         sequence.lines = Lines(self.file, first, last)
         return sequence
 
-
-def _last_line(node: yaml.Node) -> int:
-    """Line of the last character of a scalar; block scalars end where the next token begins."""
-    start, end = node.start_mark.line, node.end_mark.line
-    if end > start and node.end_mark.column == 0:
-        end -= 1
-    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
-        end = min(end, start + len(node.value.rstrip("\n").split("\n")) if node.style == "|" else end)
-    return int(end) + 1
+    def _last_line(self, node: yaml.Node) -> int:
+        """Line of the last character of a scalar; the marks of block scalars include the blank lines that follow."""
+        start, end = int(node.start_mark.line), int(node.end_mark.line)
+        if end > start and node.end_mark.column == 0:
+            end -= 1
+        while end > start and not self.text_lines[end].strip():
+            end -= 1
+        return end + 1
 
 
 class Reader:
@@ -234,7 +250,9 @@ class Reader:
         return mapping.written.get(key, str(value))
 
     def flag(self, mapping: YamlMapping, key: str, default: bool) -> bool:
-        value = mapping.get(key, default)
+        value = mapping.get(key)
+        if value is None:
+            return default
         if not isinstance(value, bool):
             self.error(mapping.line_of(key), f"{key} must be true or false, not {value!r}")
             return default
@@ -246,6 +264,13 @@ class Reader:
             self.error(mapping.line_of(key), f"{key} must be a number, not {value!r}")
             return None
         return None if value is None else float(value)
+
+    def part(self, mapping: YamlMapping, key: str) -> YamlMapping:
+        """A mapping inside; an empty one when the key is absent."""
+        value = mapping.get(key)
+        if value is not None and not isinstance(value, YamlMapping):
+            self.error(mapping.line_of(key), f"{key} must be a mapping")
+        return value if isinstance(value, YamlMapping) else YamlMapping()
 
     def items(self, mapping: YamlMapping, key: str) -> Iterator[tuple[Any, int]]:
         """(item, line) pairs of a list value; nothing when the key is absent."""
