@@ -41,6 +41,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {">": gt, ">=": ge, "<": lt, "<=": le}
+_EQUALITIES = ("=", "==", "!=")
 _FLAGS = {"i": re.I, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
 LONGEST_CONDITION = 10_000
 """Characters; longer ones are refused rather than parsed for minutes."""
@@ -106,6 +107,11 @@ class Predicate:
         return () if self.is_template else parse(self.source).names
 
     @property
+    def comparisons(self) -> tuple[tuple[str, Any], ...]:
+        """(identifier, constant) of each = and != between such two; () for a template. Raises ConditionError."""
+        return () if self.is_template else parse(self.source).comparisons
+
+    @property
     def mixes_and_or(self) -> bool:
         """True when `and` and `or` stand side by side without brackets, which reads otherwise than most expect."""
         return not self.is_template and parse(self.source).mixed
@@ -125,7 +131,15 @@ class Predicate:
         try:
             text = _rendered(self.source, slots, context) if self.is_template else self.source
             return bool(parse(text).evaluate(Scope({"slots": slots, "context": context}, warn)))
-        except (ConditionError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (
+            ConditionError,
+            TemplateError,
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             if warn is not None:
                 warn(f"condition {self.source!r} counts as false: {error}")
             return False
@@ -150,7 +164,24 @@ class Parsed:
 
     evaluate: Evaluate
     names: tuple[str, ...]
+    comparisons: tuple[tuple[str, Any], ...]
     mixed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Identifier:
+    name: str
+
+    def __call__(self, scope: Scope) -> Any:
+        return scope.find(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    value: Any
+
+    def __call__(self, scope: Scope) -> Any:
+        return self.value
 
 
 @lru_cache(maxsize=8192)
@@ -164,7 +195,7 @@ def parse(source: str) -> Parsed:
     except RecursionError as error:
         raise ConditionError("it is nested too deeply") from error
     parser.expect_end()
-    return Parsed(evaluate, tuple(dict.fromkeys(parser.names)), parser.mixed)
+    return Parsed(evaluate, tuple(dict.fromkeys(parser.names)), tuple(parser.comparisons), parser.mixed)
 
 
 class _Parser:
@@ -175,6 +206,7 @@ class _Parser:
         self.at = 0
         self.end = len(source)
         self.names: list[str] = []
+        self.comparisons: list[tuple[str, Any]] = []
         self.mixed = False
 
     def peek(self) -> tuple[str, str, int]:
@@ -219,15 +251,17 @@ class _Parser:
         left = self.operand()
         kind, text, _ = self.peek()
         keyword = self.word()
-        if kind == "operator":
+        if kind == "operator" or keyword == "is":
             self.take()
-            return _compare(text, left, self.operand())
-        if keyword == "is":
-            self.take()
-            if self.word() == "not":
+            operator = text if kind == "operator" else "="
+            if keyword == "is" and self.word() == "not":
                 self.take()
-                return _compare("!=", left, self.operand())
-            return _compare("=", left, self.operand())
+                operator = "!="
+            right = self.operand()
+            for one, other in ((left, right), (right, left)):
+                if operator in _EQUALITIES and isinstance(one, _Identifier) and isinstance(other, _Constant):
+                    self.comparisons.append((one.name, other.value))
+            return _compare(operator, left, right)
         if keyword == "contains":
             self.take()
             return _contains(left, self.operand())
@@ -245,19 +279,16 @@ class _Parser:
         if text == "{":
             return self.members(position)
         if kind == "string":
-            literal: Any = text[1:-1]
-            return lambda scope: literal
+            return _Constant(text[1:-1])
         if kind == "number":
-            number = float(text)
-            return lambda scope: number
+            return _Constant(float(text))
         if kind == "word":
             if text.casefold() in _CONSTANTS:
-                constant = _CONSTANTS[text.casefold()]
-                return lambda scope: constant
+                return _Constant(_CONSTANTS[text.casefold()])
             if text.casefold() in ("and", "or", "not", "is", "contains", "matches"):
                 raise ConditionError(f"a value is missing before {text!r} at character {position + 1}")
             self.names.append(text)
-            return lambda scope: scope.find(text)
+            return _Identifier(text)
         if kind == "end":
             raise ConditionError("it ends where a value was expected")
         raise ConditionError(f"unexpected {text!r} at character {position + 1}")
@@ -265,7 +296,7 @@ class _Parser:
     def members(self, opened: int) -> Evaluate:
         """A set `{'a' 'b' 3}`: constants side by side."""
         found: list[Any] = []
-        while self.peek()[1] != "}" and self.peek()[0] in ("string", "number", "word"):
+        while self.peek()[0] in ("string", "number", "word"):
             kind, text, _ = self.take()
             found.append(
                 float(text)
@@ -275,8 +306,7 @@ class _Parser:
                 else _CONSTANTS.get(text.casefold(), text)
             )
         self.close("}", opened)
-        members = tuple(found)
-        return lambda scope: members
+        return _Constant(tuple(found))
 
     def regex(self) -> re.Pattern[str]:
         kind, text, position = self.take()

@@ -159,7 +159,8 @@ class _FlowReader:
             last = position + 1 == len(places)
             if branches is None and last and outer is not None and kind != "link":
                 self.reader.warn(item.lines.first, f"step {id} ends a nested list without `next`; the flow ends there")
-            onward = branches if branches is not None else (Branch(END if last else places[position + 1][1]),)
+            following = END if last or kind == "link" else places[position + 1][1]
+            onward = branches if branches is not None else (Branch(following),)
             self.steps[at] = self._step(kind, item, id, onward)
         return places[0][1] if places else END
 
@@ -219,6 +220,8 @@ class _FlowReader:
         for key in branch:
             if key not in ("if", "then", "else"):
                 self.reader.warn(branch.line_of(key), f"{key} beside `then` or `else` has no effect")
+        if "if" in branch and "else" in branch:
+            self.reader.error(branch.line_of("else"), "`else` must be an item of its own after the one with `if`")
         if "else" in branch:
             return Branch(self._target(branch["else"], branch.line_of("else"), id))
         if "then" not in branch:

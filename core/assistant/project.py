@@ -18,6 +18,8 @@ from core.assistant.validate import validate
 from core.errors import Problem, ProblemsError, UsageError
 
 _SUFFIXES = (".yml", ".yaml")
+_TRAINING_DATA = ("nlu", "stories", "rules")
+"""Top-level keys of files beside flows that other parts of Rasa read."""
 
 
 @dataclass(frozen=True)
@@ -63,88 +65,102 @@ def load_assistant(root: Path) -> Assistant:
         raise UsageError(
             f"{root} is not a folder; give the folder of the assistant, where config.yml and domain.yml are"
         )
-    flow_files = _first_existing(root, ("data", "flows", "data.yml", "data.yaml", "flows.yml", "flows.yaml"))
-    domain_files = _first_existing(root, ("domain.yml", "domain.yaml", "domain"))
+    folder = _Folder(root)
+    flow_files = folder.files("data", "flows", "data.yml", "data.yaml", "flows.yml", "flows.yaml")
+    domain_files = folder.files("domain.yml", "domain.yaml", "domain")
     if not flow_files and not domain_files:
         raise UsageError(
             f"{root} holds no assistant: neither flows (data/, flows/, flows.yml) nor a domain (domain.yml, domain/) found"
         )
-    problems: list[Problem] = []
-    flows = _read_flow_files(flow_files, root, problems)
-    domain = DomainReader(problems)
+    flows = _read_flow_files(flow_files, folder)
+    domain = DomainReader(folder.problems)
     for path in domain_files:
-        domain.add(_read(path, root, problems), _shown(path, root))
+        domain.add(folder.read(path), folder.shown(path))
     if not domain_files:
-        problems.append(
-            Problem(
-                "domain.yml", 0, "there is no domain; write domain.yml or a folder domain/ with slots and responses"
-            )
+        folder.incomplete(
+            "domain.yml", "there is no domain; write domain.yml or a folder domain/ with slots and responses"
         )
-    settings = _read_settings_files(root, problems)
-    problems += validate(flows, domain.domain)
-    errors = [problem for problem in problems if problem.severity == "error"]
+    settings = _read_settings_files(folder)
+    if folder.is_complete:  # else names would seem unknown that stand in what could not be read
+        folder.problems += validate(flows, domain.domain)
+    errors = [problem for problem in folder.problems if problem.severity == "error"]
     if errors:
         raise ProblemsError(errors)
-    return Assistant(root, flows, domain.domain, settings, tuple(sorted(set(problems))))
+    return Assistant(root, flows, domain.domain, settings, tuple(sorted(set(folder.problems))))
 
 
-def _read_flow_files(paths: Iterable[Path], root: Path, problems: list[Problem]) -> dict[str, Flow]:
+class _Folder:
+    """The YAML files of a project, and the problems found in them so far."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[Problem] = []
+        self.is_complete = True
+
+    def files(self, *names: str) -> list[Path]:
+        """YAML files of the first of several files or folders that has any; hidden ones are left aside."""
+        for name in names:
+            path = self.root / name
+            found = [path] if path.is_file() else sorted(path.rglob("*"))
+            files = [
+                file for file in found if file.suffix in _SUFFIXES and file.is_file() and "/." not in self.shown(file)
+            ]
+            if files:
+                return files
+        return []
+
+    def shown(self, path: Path) -> str:
+        """The path as problems name it."""
+        return path.relative_to(self.root).as_posix()
+
+    def read(self, path: Path) -> Any:
+        """The content; None for an empty or unreadable file."""
+        try:
+            return read_yaml(path, self.shown(path))
+        except ProblemsError as error:
+            self.problems += error.problems
+            self.is_complete = False
+            return None
+
+    def incomplete(self, file: str, message: str) -> None:
+        """Report that a part of the project is missing."""
+        self.problems.append(Problem(file, 0, message))
+        self.is_complete = False
+
+
+def _read_flow_files(paths: Iterable[Path], folder: _Folder) -> dict[str, Flow]:
     flows: dict[str, Flow] = {}
     declared = False
+    aside: list[Problem] = []
     for path in paths:
-        content = _read(path, root, problems)
-        if not isinstance(content, YamlMapping) or "flows" not in content:
+        content, file = folder.read(path), folder.shown(path)
+        if not isinstance(content, YamlMapping):
             continue
-        declared = True
-        for flow in read_flows(content, Reader(_shown(path, root), problems)):
+        aside += [
+            Problem(file, content.line_of(key), "nlu, stories and rules are left aside; flows run without", "warning")
+            for key in _TRAINING_DATA
+            if key in content
+        ]
+        declared = declared or "flows" in content
+        for flow in read_flows(content, Reader(file, folder.problems)):
             if flow.id in flows:
                 first = flows[flow.id].lines
-                problems.append(
-                    Problem(
-                        flow.lines.file,
-                        flow.lines.first,
-                        f"flow {flow.id} is defined twice (first in {first.file}:{first.first})",
-                    )
-                )
+                message = f"flow {flow.id} is defined twice (first in {first.file}:{first.first})"
+                folder.problems.append(Problem(file, flow.lines.first, message))
             flows.setdefault(flow.id, flow)
-    if not any(not flow.is_pattern for flow in flows.values()) and not problems:
-        what = (
-            "`flows` holds no flow of its own" if declared else "no file with a top-level `flows` was found below data/"
-        )
-        problems.append(Problem("data", 0, f"{what}; an assistant needs at least one flow"))
+    folder.problems += aside[:1]
+    if all(flow.is_pattern for flow in flows.values()) and not any(p.severity == "error" for p in folder.problems):
+        what = "`flows` holds no flow of its own" if declared else "no file with a top-level `flows` was found"
+        folder.incomplete("data", f"{what}; an assistant needs at least one flow")
     return flows
 
 
-def _read_settings_files(root: Path, problems: list[Problem]) -> Settings:
+def _read_settings_files(folder: _Folder) -> Settings:
     readers, contents = [], []
     for name in ("config", "endpoints"):
-        found = _first_existing(root, [f"{name}{suffix}" for suffix in _SUFFIXES])
-        reader = Reader(_shown(found[0], root) if found else f"{name}.yml", problems)
+        found = folder.files(f"{name}.yml", f"{name}.yaml")
+        readers.append(Reader(folder.shown(found[0]) if found else f"{name}.yml", folder.problems))
+        contents.append(folder.read(found[0]) if found else None)
         if not found and name == "config":
-            reader.warn(0, "there is no config.yml; defaults are used")
-        readers.append(reader)
-        contents.append(_read(found[0], root, problems) if found else None)
-    return read_settings(contents[0], contents[1], root, readers[0], readers[1])
-
-
-def _first_existing(root: Path, names: Iterable[str]) -> list[Path]:
-    """YAML files of the first of several files or folders that exists."""
-    for name in names:
-        path = root / name
-        if path.is_file():
-            return [path]
-        if path.is_dir():
-            return sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-    return []
-
-
-def _read(path: Path, root: Path, problems: list[Problem]) -> Any:
-    try:
-        return read_yaml(path, _shown(path, root))
-    except ProblemsError as error:
-        problems += error.problems
-        return None
-
-
-def _shown(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+            readers[0].warn(0, "there is no config.yml; defaults are used")
+    return read_settings(contents[0], contents[1], folder.root, readers[0], readers[1])

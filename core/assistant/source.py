@@ -19,8 +19,8 @@ from core.errors import Problem, ProblemsError
 
 LARGEST_FILE = 20_000_000
 """Bytes; larger files are refused rather than read for minutes."""
-MOST_NODES = 1_000_000
-"""Values in one file once aliases are resolved; more is an alias bomb."""
+MOST_COPIES = 100_000
+"""Values that the aliases of one file may repeat; more is an alias bomb."""
 
 
 class YamlMapping(dict[str, Any]):
@@ -109,7 +109,8 @@ class _Builder:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text_lines = _LINE_BREAK.split(text)
-        self.left = MOST_NODES
+        self.seen: set[int] = set()
+        self.copies = 0
         self.problems: list[Problem] = []
         self.open: set[int] = set()
 
@@ -124,11 +125,12 @@ class _Builder:
 
     def _value(self, node: yaml.Node) -> tuple[Any, int]:
         """The value and its last line."""
-        self.left -= 1
         line = node.start_mark.line + 1
-        if self.left < 0:
+        self.copies += id(node) in self.seen
+        self.seen.add(id(node))
+        if self.copies > MOST_COPIES:
             raise _problem(
-                self.file, line, f"more than {MOST_NODES:,} values; aliases that multiply each other are not read"
+                self.file, line, f"more than {MOST_COPIES:,} copies; aliases that multiply each other are not read"
             )
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self.problems.append(Problem(self.file, line, f"the tag {node.tag} is not read; remove it"))

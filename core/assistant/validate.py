@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from core.assistant.conditions import ConditionError, Predicate
+from core.assistant.conditions import EMPTY, UNDEFINED, ConditionError, Predicate
 from core.assistant.domain import Domain, Slot
 from core.assistant.flows import (
     END,
@@ -63,6 +64,8 @@ class _Validator:
             for rejection in slot.rejections:
                 self._predicate(rejection.condition, slot.lines)
                 self._response(rejection.utter, slot.lines)
+            if slot.refill_utter:
+                self._response(slot.refill_utter, slot.lines)
         for response in domain.responses.values():
             for variation in response.variations:
                 if variation.condition is not None:
@@ -80,6 +83,8 @@ class _Validator:
         for step in flow.steps:
             if isinstance(step, SetSlotsStep):
                 set_here.update(name for name, _ in step.slots)
+        if flow.persisted_slots and not all(step.reset_after_flow_ends for step in flow.collects()):
+            self.warn(flow.lines, f"flow {flow.id} has persisted_slots; reset_after_flow_ends is to be left out then")
         for slot in flow.persisted_slots:
             if self._slot(slot, flow.lines) and slot not in set_here:
                 self.warn(flow.lines, f"flow {flow.id} persists {slot}, which none of its own steps sets")
@@ -101,12 +106,13 @@ class _Validator:
         elif isinstance(step, CollectStep):
             self._collect(step)
         elif isinstance(step, SetSlotsStep):
-            for name, _ in step.slots:
-                self._slot(name, step.lines)
+            for name, value in step.slots:
+                if self._slot(name, step.lines) and value is not None and self.slots[name].type == "list":
+                    self.error(step.lines, f"set_slots {name}: a list slot is filled by custom actions only")
         elif isinstance(step, LinkStep):
             if step.flow not in self.flows:
                 self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
-            elif step.flow in self.flows and self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
+            elif self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
                 self.warn(
                     step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only"
                 )
@@ -177,25 +183,40 @@ class _Validator:
         self.error(lines, f"slot {name} is not in the domain{_near(name, self.slots)}")
         return False
 
+    def _value(self, slot: Slot, value: Any, condition: Predicate, lines: Lines) -> None:
+        """Warn of a constant that a bool or categorical slot never equals."""
+        where = f"{value!r} in the condition {condition.source!r}"
+        if value in (None, UNDEFINED, EMPTY):
+            return
+        if slot.type == "bool" and not isinstance(value, bool):
+            self.warn(lines, f"{where}: slot {slot.name} is true or false")
+        elif slot.type == "categorical" and value not in slot.values:
+            allowed = [str(known) for known in slot.values]
+            self.warn(lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{_near(str(value), allowed)}")
+
     def _predicate(self, condition: Predicate, lines: Lines) -> None:
         try:
-            names, mixed = condition.names, condition.mixes_and_or
+            names, comparisons, mixed = condition.names, condition.comparisons, condition.mixes_and_or
         except ConditionError:
             return  # reported where it was read
         for name in names:
             space, _, rest = name.partition(".")
             if space == "slots" and rest:
-                slot = rest.split(".")[0]
-                if slot not in self.slots:
+                base = rest.split(".")[0]
+                if base not in self.slots and rest not in self.slots:
                     self.error(
                         lines,
-                        f"slot {slot} in the condition {condition.source!r} is not in the domain{_near(slot, self.slots)}",
+                        f"slot {base} in the condition {condition.source!r} is not in the domain{_near(base, self.slots)}",
                     )
             elif space != "context":
                 self.warn(
                     lines,
                     f"{name} in the condition {condition.source!r} is neither slots.… nor context.…; put text in quotes",
                 )
+        for name, constant in comparisons:
+            slot = self.slots.get(name.removeprefix("slots."))
+            if slot is not None and name.startswith("slots."):
+                self._value(slot, constant, condition, lines)
         if mixed:
             self.warn(
                 lines,
