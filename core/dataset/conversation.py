@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from core.dialogue.commands import Command
-from core.dialogue.events import BotSaid, UserSaid
+from core.dialogue.commands import Command, SetSlot
+from core.dialogue.events import BotSaid, FlowStarted, UserSaid
 from core.dialogue.tracker import Tracker
 from core.e2e.cases import TestCase
 from core.e2e.results import TestResult, TurnRecord
@@ -50,6 +50,12 @@ class AnnotatedTurn:
     def rephrased(self) -> bool:
         """True when other wordings are wanted; `rephrase: false` in the metadata of test or step declines."""
         return self.annotated and self.record.turn.metadata.get("rephrase") is not False
+
+    @property
+    def only_answers(self) -> bool:
+        """True when the message does no more than answer the open question: a value, no correction, no new flow."""
+        corrected = FlowStarted("pattern_correction") in self.record.events
+        return bool(self.commands) and not corrected and all(isinstance(command, SetSlot) for command in self.commands)
 
     @property
     def bot(self) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory
@@ -38,6 +38,22 @@ async def rephrase(
         return done
 
     return await together(one(conversation) for conversation in conversations)
+
+
+def with_fewer_answers(conversations: Sequence[AnnotatedConversation], most: int) -> list[AnnotatedConversation]:
+    """The conversations with at most so many wordings of messages that only answer a question.
+
+    Such messages are the many and the easy ones; fewer of them leave room for what is rare and hard: openings, digressions, corrections.
+    """
+    return [
+        replace(
+            conversation,
+            turns=tuple(
+                replace(turn, passing=turn.passing[:most]) if turn.only_answers else turn for turn in conversation.turns
+            ),
+        )
+        for conversation in conversations
+    ]
 
 
 @dataclass(frozen=True)

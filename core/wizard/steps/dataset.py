@@ -17,7 +17,7 @@ from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory
 from core.dataset.output import OutputFormat
 from core.dataset.paraphrases import read_paraphrases
-from core.dataset.prepare import Divided, divide, rephrase
+from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Equality, Understanding
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
@@ -49,6 +49,14 @@ class DatasetAnswers(BaseModel):
         description="Other wordings tried for each user message; those that change the meaning are dropped. "
         "2 are often enough, 0 takes the tests as they are.",
         json_schema_extra={"unit": "per message"},
+    )
+    answer_rephrases: int | None = Field(
+        None,
+        ge=0,
+        le=49,
+        title="Rephrasings of answers",
+        description="Most other wordings kept for messages that only answer a question: the many, easy ones. Empty keeps all.",
+        json_schema_extra={"unit": "per message", "advanced": True},
     )
     rephraser: str = Field(
         "auto",
@@ -142,6 +150,8 @@ class DatasetStep:
         if not any(conversation.annotated_turns for conversation in conversations):
             raise StepFailed("no passing test has a message that a model answers; see the coverage review")
         conversations, rephrasing = await _rephrased(conversations, bench, context)
+        if answers.answer_rephrases is not None:
+            conversations = with_fewer_answers(conversations, answers.answer_rephrases)
         divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
         for warning in warnings(bench.assistant, divided):
             context.emit(Notice("warning", warning))
@@ -305,6 +315,7 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
     return {
         "path": shared.tests or str(shared.assistant),
         "num_rephrases": answers.num_rephrases,
+        "answer_rephrases": answers.answer_rephrases,
         "rephraser": answers.rephraser,
         "equality": answers.equality,
         "train_frac": answers.train_fraction,
