@@ -1,36 +1,49 @@
-"""Custom actions over HTTP: a running action server, or the assistant's own actions module served by rasa-sdk in a child process."""
+"""Custom actions over HTTP: a running action server, or the assistant's own actions module in a child process."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from core.assistant.project import Assistant
 from core.dialogue.actions import ActionAnswer, ActionFailed, Actions, ActionUnavailable
 from core.dialogue.events import BotSaid, SlotSet, UserSaid
 from core.dialogue.tracker import Tracker
 
+if TYPE_CHECKING:
+    import httpx
+
 TIMEOUT_SECONDS = 10.0
 START_SECONDS = 60.0
+_PROGRAM = Path(__file__).with_name("action_program.py")
 
 
 class HttpActions:
-    """An action server that speaks rasa-sdk's protocol."""
+    """An action server that speaks rasa-sdk's protocol. Safe to use from several threads."""
 
-    def __init__(self, url: str, domain: Mapping[str, Any], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        domain: Mapping[str, Any],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        shown_as: str | None = None,
+        proxies: bool = True,
+    ) -> None:
+        """`${VARIABLE}` in `url` is filled from the environment; `proxies` False goes past those the environment names."""
         import httpx
 
-        self.url = url
+        self._url = os.path.expandvars(url)
+        self._shown_as = shown_as or f"the action server {url}"
         self._domain = dict(domain)
-        self._client = httpx.Client(timeout=timeout_seconds)
+        self._client = httpx.Client(timeout=timeout_seconds, trust_env=proxies)
 
     def run(self, name: str, tracker: Tracker) -> ActionAnswer:
         import httpx
@@ -43,81 +56,93 @@ class HttpActions:
             "version": "3.21.0",
         }
         try:
-            answer = self._client.post(self.url, json=call)
+            answer = self._client.post(self._url, json=call)
         except httpx.TimeoutException as error:
-            raise ActionFailed(f"action {name}: the action server {self.url} did not answer in time") from error
-        except httpx.HTTPError as error:
-            raise ActionUnavailable(
-                f"action {name}: the action server {self.url} cannot be reached ({error})"
-            ) from error
+            raise ActionFailed(f"action {name}: {self._shown_as} did not answer in time") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ActionUnavailable(f"action {name}: {self._shown_as} cannot be reached ({error})") from error
         if answer.status_code == 404:
-            raise ActionUnavailable(f"action {name}: the action server {self.url} does not know it")
+            raise ActionUnavailable(f"action {name}: {self._shown_as} does not know it")
+        if answer.status_code == 400:
+            raise ActionFailed(f"action {name} was rejected: {_reason(answer)}")
         if answer.status_code != 200:
-            raise ActionFailed(f"action {name} failed: HTTP {answer.status_code}: {answer.text[:300]}")
+            raise ActionFailed(f"action {name} failed: HTTP {answer.status_code}: {_reason(answer)}")
         try:
-            body = answer.json()
-            return ActionAnswer(tuple(body.get("events") or ()), tuple(body.get("responses") or ()))
-        except (ValueError, AttributeError) as error:
-            raise ActionFailed(f"action {name}: the action server {self.url} did not answer in JSON") from error
+            body = answer.json() or {}
+            return ActionAnswer(_mappings(body.get("events")), _mappings(body.get("responses")))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ActionFailed(
+                f"action {name}: {self._shown_as} did not answer with JSON holding lists of events and responses"
+            ) from error
 
     def close(self) -> None:
         self._client.close()
 
 
+def _mappings(found: Any) -> tuple[Mapping[str, Any], ...]:
+    entries = tuple(found or ())
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise TypeError("not a list of mappings")
+    return entries
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
+
+
 class ModuleActions:
-    """The assistant's `actions_module`, run by rasa-sdk's server in a child process on loopback, started when first needed."""
+    """The assistant's `actions_module`, run in a child process that is started when first needed. Safe to use from several threads."""
 
     def __init__(self, module: str, root: Path, domain: Mapping[str, Any], python: str = sys.executable) -> None:
+        self._shown_as = f"the actions module {module}"
         self._module, self._root, self._domain, self._python = module, root, domain, python
-        self._server: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
         self._http: HttpActions | None = None
         self._unavailable: str | None = None
-        self._log: IO[bytes] | None = None
 
     def run(self, name: str, tracker: Tracker) -> ActionAnswer:
-        if self._unavailable is not None:
-            raise ActionUnavailable(f"action {name}: {self._unavailable}")
-        if self._http is None:
+        with self._lock:
             try:
-                self._http = self._start()
+                http = self._running()
             except ActionUnavailable as error:
                 self._unavailable = str(error)
                 raise ActionUnavailable(f"action {name}: {error}") from error
-        return self._http.run(name, tracker)
+        return http.run(name, tracker)
 
-    def _start(self) -> HttpActions:
+    def _running(self) -> HttpActions:
+        """The child's server, started if need be; what failed once is not tried again."""
+        if self._unavailable is not None:
+            raise ActionUnavailable(self._unavailable)
+        if self._process is not None and self._process.poll() is not None:
+            raise ActionUnavailable(f"{self._shown_as} has ended: {self._last_words()}")
+        if self._http is None:
+            address = f"http://127.0.0.1:{self._start()}/webhook"
+            self._http = HttpActions(address, self._domain, shown_as=self._shown_as, proxies=False)
+        return self._http
+
+    def _start(self) -> int:
+        """Start the child; the port it serves on."""
         if importlib.util.find_spec("rasa_sdk") is None:
             raise ActionUnavailable("running an actions module needs rasa-sdk; install calmtune[actions]")
-        path = self._root / self._module.replace(".", "/")
-        if not path.is_dir() and not path.with_suffix(".py").is_file():
-            raise ActionUnavailable(f"the actions module {self._module} is not in {self._root}")
-        port = _free_port()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the server runs; closed in close()
-        command = [self._python, "-m", "rasa_sdk", "--actions", self._module, "--port", str(port)]
-        environment = {
-            **os.environ,
-            "SANIC_HOST": "127.0.0.1",
-            "PYTHONPATH": os.pathsep.join([str(self._root.resolve()), os.environ.get("PYTHONPATH", "")]),
-        }
-        self._server = subprocess.Popen(command, cwd=self._root, stdout=self._log, stderr=self._log, env=environment)
-        self._wait_until_ready(port)
-        return HttpActions(f"http://127.0.0.1:{port}/webhook", self._domain)
-
-    def _wait_until_ready(self, port: int) -> None:
-        import httpx
-
-        assert self._server is not None
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._server.poll() is not None:
-                raise ActionUnavailable(f"the actions module {self._module} could not be started: {self._last_words()}")
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1.0).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        self.close()
-        raise ActionUnavailable(f"the actions module {self._module} did not start within {START_SECONDS:g} s")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child runs; closed in close()
+        command = [self._python, "-P", str(_PROGRAM), self._module]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=self._root, stdin=pipe, stdout=pipe, stderr=self._log)
+        limit = threading.Timer(START_SECONDS, self._process.kill)
+        limit.start()
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline()
+        limit.cancel()
+        if port:
+            return int(port)
+        if self._process.wait() == -signal.SIGKILL:
+            raise ActionUnavailable(f"{self._shown_as} did not start within {START_SECONDS:g} s")
+        raise ActionUnavailable(f"{self._shown_as} could not be started: {self._last_words()}")
 
     def _last_words(self) -> str:
         assert self._log is not None
@@ -127,18 +152,21 @@ class ModuleActions:
 
     def close(self) -> None:
         """Stop the child process, if it was started."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
         if self._http is not None:
             self._http.close()
-        if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()  # the child ends with its stdin
             try:
-                self._server.wait(timeout=5)
+                self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+        if self._log is not None:
+            self._log.close()
+        self._process = self._log = self._http = None
 
 
 def actions_for(assistant: Assistant) -> Actions | None:
@@ -189,9 +217,3 @@ def _as_json(event: UserSaid | BotSaid | SlotSet) -> dict[str, Any]:
     if isinstance(event, BotSaid):
         return {"event": "bot", "text": event.text, "data": {}, "metadata": {"utter_action": event.utter}}
     return {"event": "slot", "name": event.name, "value": event.value}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ from core.dialogue.prompt import PromptRenderer
 from core.dialogue.source import Prediction, UserMessage
 from core.dialogue.tracker import Tracker
 from core.llm.client import ChatClient, Endpoint
+from core.llm.providers import address, key_variable
 
 
 class LlmCommandGenerator:
@@ -48,5 +49,13 @@ class LlmCommandGenerator:
 
 
 def endpoint_of(model: ModelEndpoint) -> Endpoint:
-    """The endpoint an assistant is configured with. Annotating may take longer than a live turn: at least 60 s are waited."""
-    return Endpoint(model.api_base, model.model, model.api_key_variable, max(60.0, model.timeout_seconds))
+    """The endpoint an assistant is configured with. Annotating may take longer than a live turn: at least 60 s are waited.
+
+    Raises UsageError when the configuration does not say where the model is.
+    """
+    return Endpoint(
+        address(model.provider, model.api_base),
+        model.model,
+        model.api_key_variable or key_variable(model.provider),
+        max(60.0, model.timeout_seconds),
+    )

@@ -1,4 +1,4 @@
-"""Messages that buttons send: `/SetSlots(a=1, b=two)`, `/intent`, `/intent{"entity": "value"}`. They bypass the language model."""
+"""Messages that buttons send: `/SetSlots(a=1, b="two, three")`, `/intent`, `/intent{"entity": "value"}`. They bypass the model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from core.errors import UsageError
 MOST_SLOTS = 10
 """Pairs one `/SetSlots` may hold."""
 _SET_SLOTS = re.compile(r"/SetSlots\((?P<pairs>.*)\)\s*\Z", re.DOTALL)
+_PAIR = re.compile(
+    r"""\s*(?P<name>[^\s=,]+)\s*=\s*(?:(?P<quote>['"])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)|(?P<plain>[^,]*?))\s*(?:,|\Z)""",
+    re.DOTALL,
+)
 _INTENT = re.compile(r"/(?P<intent>[A-Za-z_][\w-]*)(?:@[\d.]+)?\s*(?P<entities>\{.*\})?\s*\Z", re.DOTALL)
 _EMPTY = frozenset({"none", "null", "undefined", ""})
 
 
 def parse(text: str) -> tuple[Command, ...] | None:
-    """Commands of a payload; None for ordinary text. Raises UsageError for a `/SetSlots` that cannot be read."""
+    """Commands of a payload; None for ordinary text. Raises UsageError for a `/SetSlots` that cannot be read.
+
+    Values are text. One in quotes may hold commas, and its quotes and backslashes after a backslash; an empty one, None, null
+    and undefined empty the slot.
+    """
     if not text.startswith("/"):
         return None
     if text.startswith("/SetSlots"):
@@ -35,13 +43,15 @@ def parse(text: str) -> tuple[Command, ...] | None:
 
 
 def _pairs(text: str, payload: str) -> list[SetSlot]:
-    found = []
-    for pair in filter(str.strip, text.split(",")):
-        name, equals, value = pair.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"{payload!r} cannot be read: {pair.strip()!r} is not slot=value")
-        value = value.strip().strip("'\"")
-        found.append(SetSlot(name.strip(), None if value.casefold() in _EMPTY else value))
+    found: list[SetSlot] = []
+    at = 0
+    while text[at:].strip():
+        match = _PAIR.match(text, at)
+        if match is None:
+            raise UsageError(f"{payload!r} cannot be read: {text[at:].strip()!r} does not begin with slot=value")
+        value = match["plain"] if match["quoted"] is None else re.sub(r"\\(['\"\\])", r"\1", match["quoted"])
+        found.append(SetSlot(match["name"], None if value.casefold() in _EMPTY else value))
+        at = match.end()
     if len(found) > MOST_SLOTS:
         raise UsageError(f"{payload!r} sets {len(found)} slots; a payload may set {MOST_SLOTS}")
     return found

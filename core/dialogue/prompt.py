@@ -7,6 +7,7 @@ closes a flow), the state and the conversation come last. Training computes a sh
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -72,12 +73,15 @@ class PromptRenderer:
         template: Path | None = None,
         history_turns: int | None = None,
         index: FlowIndex | None = None,
+        clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         """`template`: the owner's own Jinja file, with the documented variables; `history_turns`: earlier user messages to show,
-        with the bot's answers (None for all, 0 for only what the bot said last). Raises UsageError for a template that cannot be read."""
+        with the bot's answers (None for all, 0 for only what the bot said last). `clock` tells the time to assistants that
+        `include_date_time`. Raises UsageError for a template that cannot be read."""
         self.dialect = dialect
         self.history_turns = history_turns
         self._index = index or FlowIndex(assistant)
+        self._clock = clock if assistant.settings.include_date_time else None
         self._own = _owner_template(template) if template is not None else None
         environment = Environment(
             loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -130,7 +134,9 @@ class PromptRenderer:
                 for step in self._collects(frame.flow, tracker)
                 if step.slot in names and tracker.slots[step.slot] is not None
             ]
+        now = self._now(tracker)
         return {
+            "today": f"{now:%A, %Y-%m-%d}" if now else None,
             "active_flow": frame.flow if frame else None,
             "asked": asked.slot if asked else None,
             "filled": list(dict(filled).items()),
@@ -146,6 +152,13 @@ class PromptRenderer:
                 if frame.kind != "call":
                     break
         return steps
+
+    def _now(self, tracker: Tracker) -> datetime | None:
+        """The time a test pretends it is, else that of the clock; None unless the assistant's prompts tell the time."""
+        if self._clock is None:
+            return None
+        mocked = tracker.slots.get("mocked_datetime")
+        return datetime.fromisoformat(str(mocked)) if mocked else self._clock()
 
     def _history(self, tracker: Tracker) -> list[tuple[str, str]]:
         if self.history_turns != 0:
@@ -172,12 +185,10 @@ class PromptRenderer:
                     current_slot_allowed_values=list(slot.allowed_values) if slot and slot.allowed_values else None,
                     user_message=message,
                     is_repeat_command_enabled=True,
-                    current_datetime=datetime.fromisoformat(str(tracker.slots["mocked_datetime"]))
-                    if tracker.slots.get("mocked_datetime")
-                    else None,
+                    current_datetime=self._now(tracker),
                 )
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except Exception as error:  # a template can do as much as a program
             raise UsageError(f"the prompt template cannot be rendered: {error}") from error
 
     def _flow_slots(self, flow: str, tracker: Tracker) -> list[dict[str, Any]]:

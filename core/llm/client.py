@@ -9,13 +9,19 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import ProviderError, UsageError
 from core.llm.cache import CompletionCache
 
+if TYPE_CHECKING:
+    import openai
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 RETRIED_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+LONGEST_WAIT_SECONDS = 120.0
+"""An endpoint that asks for a longer pause (`Retry-After`) is given up at once."""
+_OPTIONAL = ("temperature", "max_tokens")
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -66,6 +72,7 @@ class ChatClient:
         self._cache = cache
         self._sleep = sleep
         self._slots = asyncio.Semaphore(concurrency)
+        self._refused: set[str] = set()
         self._client = openai.AsyncOpenAI(
             base_url=_expanded(endpoint.base_url),
             api_key=_key(endpoint),
@@ -82,79 +89,110 @@ class ChatClient:
     async def complete(
         self, messages: Sequence[dict[str, str]], temperature: float = 0.0, max_tokens: int = 256
     ) -> Completion:
-        """One completion. Raises ProviderError after the last try."""
+        """One completion. Raises ProviderError after the last try. Models that take no temperature are asked without one."""
         request: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": list(messages),
             "temperature": temperature,
             "max_tokens": max_tokens,
         }
-        if self._cache is not None and (known := self._cache.get(request)) is not None:
+        identity = {"address": self.endpoint.base_url, **request}
+        if self._cache is not None and (known := self._cache.get(identity)) is not None:
             return replace(known, cached=True)
         async with self._slots:
             completion = await self._ask(request)
         if self._cache is not None:
-            self._cache.put(request, completion)
+            self._cache.put(identity, completion)
         return completion
 
     async def _ask(self, request: dict[str, Any]) -> Completion:
         import openai
 
-        for attempt in range(self._retries + 1):
+        attempt = 0
+        while True:
+            accepted = self._accepted(request)
             started = time.monotonic()
             try:
-                answer = await self._client.chat.completions.create(**request)
+                answer = await self._client.chat.completions.create(**accepted)
                 return _completion(answer, time.monotonic() - started)
-            except openai.APIStatusError as error:
-                if error.status_code not in RETRIED_STATUSES or attempt == self._retries:
-                    raise ProviderError(
-                        f"{self.endpoint!r} refused: HTTP {error.status_code}: {_reason(error)}"
-                    ) from error
-                wait = _retry_after(error)
-            except openai.APITimeoutError as error:
-                if attempt == self._retries:
-                    limit = self.endpoint.timeout_seconds
-                    raise ProviderError(
-                        f"{self.endpoint!r} did not answer within {limit:g} s; is the server busy or down?"
-                    ) from error
-                wait = None
-            except openai.APIConnectionError as error:
-                if attempt == self._retries:
-                    raise ProviderError(
-                        f"{self.endpoint!r} cannot be reached: {error.__cause__ or error}; check the address"
-                    ) from error
-                wait = None
             except (openai.OpenAIError, ValueError) as error:
-                if attempt == self._retries:
-                    raise ProviderError(f"{self.endpoint!r} answered something unreadable: {error}") from error
-                wait = None
-            await self._sleep(wait if wait is not None else min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.5))
-        raise AssertionError("the last attempt returns or raises")
+                refused = _refused_parameter(error)
+                if refused in accepted and refused in _OPTIONAL:
+                    self._refused.add(refused)
+                    continue
+                wait = _wait(error, attempt)
+                if wait is None or attempt == self._retries:
+                    raise ProviderError(f"{self.endpoint!r} {_in_words(error, self.endpoint)}") from error
+            await self._sleep(wait)
+            attempt += 1
+
+    def _accepted(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request without parameters this endpoint has refused; reasoning models know another word for `max_tokens`."""
+        accepted = {name: value for name, value in request.items() if name not in self._refused}
+        if "max_tokens" in self._refused:
+            accepted["max_completion_tokens"] = request["max_tokens"]
+        return accepted
 
 
 def _completion(answer: Any, seconds: float) -> Completion:
-    choices = getattr(answer, "choices", None)
-    if not choices or choices[0].message is None:
-        raise ValueError("no choices")
-    usage = answer.usage
-    return Completion(
-        choices[0].message.content or "",
-        usage.prompt_tokens if usage else 0,
-        usage.completion_tokens if usage else 0,
-        seconds,
-    )
+    try:
+        text, usage = answer.choices[0].message.content or "", answer.usage
+        counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError("this is no chat completion") from error
+    if not isinstance(text, str):
+        raise ValueError("the content is no text")
+    return Completion(text, *counts, seconds)
 
 
-def _reason(error: Any) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message)[:300]
+def _refused_parameter(error: Exception) -> str | None:
+    import openai
+
+    if not isinstance(error, openai.APIStatusError) or error.code not in ("unsupported_parameter", "unsupported_value"):
+        return None
+    return error.param
 
 
-def _retry_after(error: Any) -> float | None:
+def _wait(error: Exception, attempt: int) -> float | None:
+    """Seconds until the next try; None when trying again will not help."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        if error.status_code not in RETRIED_STATUSES:
+            return None
+        asked = _retry_after(error)
+        if asked is not None:
+            return asked if asked <= LONGEST_WAIT_SECONDS else None
+    return min(30.0, 0.5 * 2.0**attempt) * random.uniform(0.5, 1.5)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds, as the endpoint asks for; None when it gives none, or a date."""
     try:
         return max(0.0, float(error.response.headers["retry-after"]))
     except (KeyError, ValueError):
         return None
+
+
+def _in_words(error: Exception, endpoint: Endpoint) -> str:
+    import openai
+
+    if isinstance(error, openai.APITimeoutError):
+        return f"did not answer within {endpoint.timeout_seconds:g} s; is the server busy or down?"
+    if isinstance(error, openai.APIConnectionError):
+        return f"cannot be reached: {error.__cause__ or error}; check the address"
+    if not isinstance(error, openai.APIStatusError):
+        return f"answered something unreadable: {error}"
+    body = error.body if isinstance(error.body, dict) else {}
+    said = f"refused: HTTP {error.status_code}: {str(body.get('message') or error.message)[:300]}"
+    if error.status_code in (401, 403):
+        key = endpoint.api_key_variable
+        return f"{said}; check the key in {key}" if key else f"{said}; name the environment variable with its key"
+    if error.status_code == 404:
+        return f"{said}; check the address and the model's name"
+    if (seconds := _retry_after(error)) is not None and seconds > LONGEST_WAIT_SECONDS:
+        return f"{said}; it asks to come back in {seconds:g} s"
+    return said
 
 
 def _expanded(url: str | None) -> str | None:
