@@ -117,12 +117,83 @@ flows:
             "flows: {a: {description: x, steps: [{call: t, mcp_server: s}]}, t: {steps: [{action: utter_done}]}}",
             "not supported",
         ),
+        (
+            "flows: {a: {steps: [{action: utter_done, next: [{if: slots.amount, then: END, else: END}]}]}}",
+            "`else` must be an item of its own",
+        ),
+        ("flows: {a: {steps: [{set_slots: [{things: [x]}]}]}}", "a list slot is filled by custom actions only"),
         ("flows: {a: {steps: [{call: b}]}, b: {steps: [{call: a}]}}", "comes to call itself"),
         ("flows: {a: {steps: [{call: b}]}, b: {steps: [{link: a}]}}", "a called flow must come back"),
     ],
 )
 def test_complaints(write_assistant, flows, complaint):
     assert complaint in "\n".join(problems(write_assistant, flows))
+
+
+@pytest.mark.parametrize(
+    ("steps", "warning"),
+    [
+        ("[{noop: true, next: [{if: slots.size = 'Small', then: END}, {else: END}]}]", "did you mean small?"),
+        ("[{noop: true, next: [{if: slots.size = small, then: END}, {else: END}]}]", "put text in quotes"),
+        ("[{noop: true, next: [{if: slots.sure is 'yes', then: END}, {else: END}]}]", "slot sure is true or false"),
+        ("[{noop: true, next: [{if: slots.sure, then: END}]}]", "has no `else`"),
+        (
+            "[{noop: true, next: [{if: slots.sure and slots.size or slots.amount, then: END}, {else: END}]}]",
+            "mixes and/or",
+        ),
+        (
+            "[{action: utter_done, next: END}, {action: utter_done}]",
+            "step 1_action_utter_done of flow a is never reached",
+        ),
+        ("[{link: b}, {action: utter_done}]", "step 1_action_utter_done of flow a is never reached"),
+        ("[{noop: true, next: [{if: slots.sure, then: [{action: utter_done}]}, {else: END}]}]", "ends a nested list"),
+        ("[{action: action_secret}]", "action action_secret is not listed under `actions`"),
+        ("[{collect: size, reset_after_flow_ends: false}]", "flow a has persisted_slots"),
+    ],
+)
+def test_what_only_looks_odd_is_a_warning(make_assistant, steps, warning):
+    flows = f"flows: {{a: {{description: x, persisted_slots: [size], steps: {steps}}}, b: {{steps: [{{action: utter_done}}]}}}}"
+    domain = DOMAIN.replace("slots:", "slots:\n  sure: {type: bool}")
+    assert warning in "\n".join(map(str, make_assistant(flows, domain).warnings))
+
+
+def test_a_file_that_cannot_be_read_makes_no_names_unknown(write_assistant):
+    folder = write_assistant(
+        "flows: {a: {steps: [{collect: amount, both: x}, {collect: size, action: y}]}}", "slots:\n\t- a"
+    )
+    with pytest.raises(ProblemsError) as caught:
+        load_assistant(folder)
+    assert [(problem.file, problem.line) for problem in caught.value.problems] == [
+        ("data/flows.yml", 1),
+        ("domain.yml", 2),
+    ]
+
+
+def test_files_of_other_parts_are_noted_once(write_assistant):
+    folder = write_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", DOMAIN)
+    (folder / "data" / "nlu.yml").write_text("version: '3.1'\nnlu: []")
+    (folder / "data" / "rules.yml").write_text("rules: []")
+    (folder / "data" / ".saved").mkdir()
+    (folder / "data" / ".saved" / "flows.yml").write_text("flows: {a: {steps: []}}")
+    warnings = load_assistant(folder).warnings
+    assert [str(warning) for warning in warnings] == [
+        "data/nlu.yml:2: nlu, stories and rules are left aside; flows run without"
+    ]
+
+
+def test_a_domain_in_several_files(write_assistant):
+    folder = write_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", "")
+    (folder / "domain.yml").unlink()
+    (folder / "domain" / "deep").mkdir(parents=True)
+    (folder / "domain" / "one.yml").write_text(DOMAIN + "actions: [action_x]")
+    (folder / "domain" / "deep" / "two.yml").write_text(
+        "responses:\n  utter_done: [{text: Done.}]\nactions: [action_y]"
+    )
+    domain = load_assistant(folder).domain
+    assert (domain.actions, len(domain.responses), len(domain.slots)) == (("action_y", "action_x"), 4, 3)
+    (folder / "domain" / "deep" / "two.yml").write_text("responses:\n  utter_done: [{text: Finished.}]")
+    with pytest.raises(ProblemsError, match=r"response utter_done is defined differently in domain/deep/two\.yml:2"):
+        load_assistant(folder)
 
 
 def test_what_is_no_assistant_is_said(tmp_path):
