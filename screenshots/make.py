@@ -21,10 +21,13 @@ from tui.widgets.result_panel import ResultPanel
 
 HERE = Path(__file__).resolve().parent
 SIZE = (120, 36)
-_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
+_FLAGS = [
+    f"--{flag}"
+    for flag in (
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync", "hide-scrollbars",
+    )
+]  # fmt: skip
 
 
 async def main() -> None:
