@@ -47,5 +47,11 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
     """Answers of a session that takes a copy made by `copy_to(folder)` through all steps; the rest are the defaults."""
     return {
         "session": {"assistant": str(folder / "assistant"), "commands": str(folder / "commands.yml")},
-        "dataset": {"rephraser": str(folder / "paraphrases.yml"), "history_turns": 0},
+        "dataset": {
+            "rephraser": str(folder / "paraphrases.yml"),
+            "num_rephrases": 9,
+            "answer_rephrases": 2,
+            "history_turns": 0,
+        },
+        "training": {"learning_rate": 0.0015},
     }
