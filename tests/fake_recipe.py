@@ -87,7 +87,6 @@ def main(home: Path, log: Path) -> None:
     """Create or resume the session "one" and run it to its end."""
     from core.wizard.run import run_recipe
     from core.wizard.session import Session
-    from provisioning.local import LocalTarget
 
     install(log=log)
     exists = (home / "one" / "session.db").exists()
@@ -95,7 +94,7 @@ def main(home: Path, log: Path) -> None:
     if not session.answers.get("session"):
         (log.parent / "bot").mkdir(exist_ok=True)
         session.answer("session", {"assistant": str(log.parent / "bot")})
-    asyncio.run(run_recipe(session, lambda step, event: None, {"local": LocalTarget(session.folder / "jobs")}))
+    asyncio.run(run_recipe(session, lambda step, event: None))
     print(*(f"{status.step} {status.state} {status.outputs.digest}" for status in session.statuses()), sep="\n")
     session.close()
 

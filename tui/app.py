@@ -9,7 +9,6 @@ from textual.app import App
 from textual.binding import Binding
 
 from core.wizard.session import Session, sessions_in
-from provisioning.local import LocalTarget
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 
@@ -38,8 +37,7 @@ class CalmtuneApp(App[None]):
             if session is None:
                 self.exit()
                 return
-            targets = {"local": LocalTarget(session.folder / "jobs")}
-            await self.push_screen_wait(WalkScreen(session, targets))
+            await self.push_screen_wait(WalkScreen(session))
             session = None
 
     def _first(self) -> Session | None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -156,21 +156,13 @@ def _run(session: Session, until: str, force: Sequence[str] = (), as_json: bool 
         _say(session.notice)
     narrator = Narrator(quiet=False)
     try:
-        statuses = asyncio.run(
-            run_recipe(session, narrator.on_event, _targets(session), until, force, narrator.on_step)
-        )
+        statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
     finally:
         if as_json:
             _show_statuses(session, as_json)
     if not as_json:
         _show_statuses(session, as_json)
     return statuses
-
-
-def _targets(session: Session) -> dict[str, Any]:
-    from provisioning.local import LocalTarget
-
-    return {"local": LocalTarget(session.folder / "jobs")}
 
 
 @cli.command()
@@ -211,7 +203,7 @@ def stop(session: str | None) -> None:
     opened = _existing(session)
     try:
         stopped = 0
-        for target in _targets(opened).values():
+        for target in opened.targets.values():
             for job in target.list():
                 if job.state == "running":
                     target.cancel(job.id)
@@ -335,7 +327,7 @@ def demo(name: str, keep_serving: bool, as_json: bool) -> None:
         finally:
             _demo_verdict(session)
             if not keep_serving:
-                for target in _targets(session).values():
+                for target in session.targets.values():
                     for job in target.list():
                         if job.state == "running":
                             target.cancel(job.id)

@@ -1,48 +1,104 @@
 """Attention over a token tree: each segment looks at its path to the root and at itself, so a shared prefix is computed once.
 
-Registered with transformers as an attention function. No mask over the whole tree is built: the root attends once, causally; every other
-segment attends to the keys and values gathered along its path. That is the plain rows' attention exactly, at the cost of the tree's tokens.
+Registered with transformers as an attention function. No mask over the whole tree is built and no key is copied: nodes stand in
+depth-first order, so all that is below a segment follows it, and a segment's keys meet the queries of its whole subtree in one product.
+One softmax over each node's path joins these parts, which is the plain rows' attention exactly. The backward pass is written out by hand,
+because slices under autograd would write a gradient of the whole tree's size for every segment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 NAME = "calmtune_tree"
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where segments stand and what each may see, as tensors."""
+class Block:
+    """The keys of one segment and the queries that see them."""
 
-    slices: tuple[tuple[int, int], ...]
-    """(start, end) node of each segment, in order of the nodes."""
-    paths: tuple[torch.Tensor | None, ...]
-    """Nodes above each segment, root first [path]; None for roots."""
-    masks: tuple[torch.Tensor | None, ...]
-    """True where a segment's node may look [length, path + length]; None for roots."""
+    keys: slice
+    """Nodes of the segment."""
+    queries: slice
+    """Nodes of its subtree, the segment's own first."""
+    ahead: torch.Tensor
+    """True where a node of the segment would see a later one [length, 1, length]."""
 
 
-def layout(segments: Any, device: torch.device | str) -> Layout:
-    """Tensors of a tree's segments (`tree.Tree.segments`)."""
-    paths: list[torch.Tensor | None] = []
-    masks: list[torch.Tensor | None] = []
-    for segment in segments:
-        if not segment.path:
-            paths.append(None)
-            masks.append(None)
-            continue
-        above = [torch.arange(segments[i].start, segments[i].start + segments[i].length) for i in segment.path]
-        own = torch.arange(segment.start, segment.start + segment.length)
-        paths.append(torch.cat([*above, own]).to(device))
-        length, whole = segment.length, len(paths[-1])  # type: ignore[arg-type]
-        masks.append(torch.ones(length, whole, dtype=torch.bool, device=device).tril(whole - length))
-    slices = tuple((segment.start, segment.start + segment.length) for segment in segments)
-    return Layout(slices, tuple(paths), tuple(masks))
+def layout(segments: Sequence[Any], device: torch.device | str) -> tuple[Block, ...]:
+    """Blocks of a tree's segments (`tree.Tree.segments`)."""
+    ends = [segment.start + segment.length for segment in segments]
+    last = list(ends)
+    for index, segment in enumerate(segments):
+        for above in segment.path:
+            last[above] = ends[index]
+    return tuple(
+        Block(
+            slice(segment.start, ends[index]),
+            slice(segment.start, last[index]),
+            torch.ones(segment.length, segment.length, dtype=torch.bool, device=device).triu(1)[:, None],
+        )
+        for index, segment in enumerate(segments)
+    )
+
+
+class TreeAttention(torch.autograd.Function):  # type: ignore[misc]
+    """query [key heads, nodes, group, width], key and value [key heads, nodes, width] → [key heads, nodes, group, width]."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        blocks: tuple[Block, ...],
+        scaling: float,
+    ) -> torch.Tensor:
+        heads, _, group, width = query.shape
+        highest = query.new_full((*query.shape[:3], 1), float("-inf"), dtype=torch.float32)
+        parts = []
+        for block in blocks:
+            scores = query[:, block.queries].flatten(1, 2) @ key[:, block.keys].transpose(1, 2)
+            part = scores.view(heads, -1, group, scores.shape[-1]).float().mul_(scaling)
+            part[:, : part.shape[-1]].masked_fill_(block.ahead, float("-inf"))
+            rows = highest[:, block.queries]
+            torch.maximum(rows, part.amax(-1, keepdim=True), out=rows)
+            parts.append(part)
+        total = torch.zeros_like(highest)
+        for block, part in zip(blocks, parts, strict=True):
+            total[:, block.queries] += part.sub_(highest[:, block.queries]).exp_().sum(-1, keepdim=True)
+        out = torch.zeros_like(query, dtype=torch.float32)
+        weights = []
+        for block, part in zip(blocks, parts, strict=True):
+            share = part.div_(total[:, block.queries]).to(value.dtype).flatten(1, 2)
+            out[:, block.queries] += (share @ value[:, block.keys]).view(heads, -1, group, width)
+            weights.append(share)
+        joined = out.to(query.dtype)
+        context.save_for_backward(query, key, value, joined, *weights)
+        context.blocks, context.scaling = blocks, scaling
+        return joined
+
+    @staticmethod
+    def backward(context: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        query, key, value, joined, *weights = context.saved_tensors
+        heads, _, group, width = query.shape
+        grad = grad.contiguous()
+        grad_query = torch.zeros_like(query, dtype=torch.float32)
+        grad_key, grad_value = torch.empty_like(key), torch.empty_like(value)
+        mean = (grad.float() * joined.float()).sum(-1, keepdim=True)
+        for block, share in zip(context.blocks, weights, strict=True):
+            above = grad[:, block.queries].flatten(1, 2)
+            grad_value[:, block.keys] = share.transpose(1, 2) @ above
+            by_share = (above @ value[:, block.keys].transpose(1, 2)).float()
+            by_score = by_share.sub_(mean[:, block.queries].flatten(1, 2)).mul_(share).mul_(context.scaling)
+            by_score = by_score.to(query.dtype)
+            grad_key[:, block.keys] = by_score.transpose(1, 2) @ query[:, block.queries].flatten(1, 2)
+            grad_query[:, block.queries] += (by_score @ key[:, block.keys]).view(heads, -1, group, width)
+        return grad_query.to(query.dtype), grad_key, grad_value, None, None
 
 
 def tree_attention(
@@ -53,7 +109,7 @@ def tree_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    tree_layout: Layout | None = None,
+    tree_layout: tuple[Block, ...] | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of one layer. query [1, heads, nodes, width], key and value [1, key heads, nodes, width] → [1, nodes, heads, width].
@@ -62,38 +118,11 @@ def tree_attention(
     """
     if tree_layout is None or dropout:
         raise ValueError("tree attention needs `tree_layout` and no dropout")
-    attend = _attend_by_products if query.device.type == "cpu" else _attend
-    parts = []
-    for (start, end), path, mask in zip(tree_layout.slices, tree_layout.paths, tree_layout.masks, strict=True):
-        own = query[:, :, start:end]
-        if path is None or mask is None:
-            parts.append(_attend(own, key[:, :, start:end], value[:, :, start:end], None, scaling))
-        else:
-            parts.append(attend(own, key.index_select(2, path), value.index_select(2, path), mask, scaling))
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float | None
-) -> torch.Tensor:
-    """One segment by torch's own kernel; causal within itself when there is no mask."""
-    grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+    grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(1, 2).contiguous()
+    out = TreeAttention.apply(
+        grouped, key[0].contiguous(), value[0].contiguous(), tree_layout, scaling or query.shape[-1] ** -0.5
     )
-
-
-def _attend_by_products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
-) -> torch.Tensor:
-    """The same by matrix products: for short segments on a CPU the kernel's backward pass is several times slower."""
-    heads, length, width = query.shape[1:]
-    key_heads, whole = key.shape[1], key.shape[2]
-    folded = query[0].reshape(key_heads, -1, width)  # [key heads, heads of the group * length, width]
-    scores = torch.bmm(folded, key[0].transpose(1, 2)).view(-1, length, whole).float()
-    scores = (scores * (scaling or width**-0.5)).masked_fill(~mask, float("-inf"))
-    weights = torch.softmax(scores, -1).to(value.dtype).view(key_heads, -1, whole)
-    return torch.bmm(weights, value[0]).view(1, heads, length, width)
+    return out.transpose(0, 1).flatten(1, 2)[None], None
 
 
 def register() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
 from core.wizard.answers import SESSION
@@ -12,13 +12,12 @@ from core.wizard.jobs import JobKeeper
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session, StepStatus
 from core.wizard.step import Context
-from provisioning.target import Target
 
 Emit = Callable[[str, StepEvent], None]
 """emit(step id, event)"""
 
 
-async def run_step(session: Session, id: str, emit: Emit, targets: Mapping[str, Target]) -> StepStatus:
+async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
     """Run one step under the present answers and return its new status.
 
     Raises CalmtuneError: StepFailed when a step above is missing or the step failed, and what the step raises. A failed gate is not
@@ -36,7 +35,7 @@ async def run_step(session: Session, id: str, emit: Emit, targets: Mapping[str, 
         upstream=session.upstream(it),
         folder=folder,
         emit=lambda event: emit(id, event),
-        jobs=JobKeeper(session.journal, targets, session.id, id, status.key),
+        jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key),
     )
     try:
         outputs = await it.run(context)
@@ -55,7 +54,6 @@ async def run_step(session: Session, id: str, emit: Emit, targets: Mapping[str, 
 async def run_recipe(
     session: Session,
     emit: Emit,
-    targets: Mapping[str, Target],
     until: str = STEP_IDS[-1],
     force: Collection[str] = (),
     on_step: Callable[[StepStatus], None] = lambda status: None,
@@ -70,7 +68,7 @@ async def run_recipe(
         status = session.status(id)
         on_step(status)
         if not status.done:
-            status = await run_step(session, id, emit, targets)
+            status = await run_step(session, id, emit)
             on_step(status)
         if status.state == "gate failed":
             raise GateFailed(f"{step(id).title}: {status.reason}")

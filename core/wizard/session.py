@@ -27,6 +27,8 @@ from core.wizard.answers import SESSION
 from core.wizard.journal import Journal
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
+from provisioning.places import targets
+from provisioning.target import Target
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
 _OUTPUTS = "outputs.json"
@@ -53,9 +55,13 @@ class StepStatus:
 class Session:
     """One walk through the recipe. Open with `create` or `open`; close when done."""
 
+    targets: Mapping[str, Target]
+    """Places where its jobs run, by name."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.id = folder.name
+        self.targets = targets(folder / "jobs")
         self.journal = Journal(folder / "session.db")
         self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
         self.read_only = False
@@ -165,6 +171,8 @@ class Session:
             if not (folder / _OUTPUTS).is_file():
                 return StepStatus(it.id, "stale", "its files are gone", key)
             outputs = _outputs(run.outputs or {})
+            if ended := self._ended(outputs):
+                return StepStatus(it.id, "stale", f"{ended} ended; it can be started again", key)
             return StepStatus(
                 it.id, "fresh" if outputs.passed else "gate failed", _gates(outputs), key, outputs, folder
             )
@@ -173,6 +181,16 @@ class Session:
         if self.read_only or self.running_here == it.id:
             return StepStatus(it.id, "running", "", key)
         return StepStatus(it.id, "interrupted", "was under way when calmtune ended; it goes on from there", key)
+
+    def _ended(self, outputs: Outputs) -> str | None:
+        """A job that should still run for these outputs to be true, and does not."""
+        for job, target in outputs.jobs.items():
+            try:
+                if self.targets[target].status(job).state != "running":
+                    return f"job {job}"
+            except UsageError:
+                return f"job {job}"
+        return None
 
     running_here: str | None = None
     """Id of the step this process is running."""
@@ -298,7 +316,7 @@ def _shown(value: Any) -> str:
 
 def _outputs(body: Mapping[str, Any]) -> Outputs:
     gates = [Gate(**gate) for gate in body.get("gates", ())]
-    return Outputs(body.get("summary", {}), body.get("files", {}), gates, body.get("digest", ""))
+    return Outputs(body.get("summary", {}), body.get("files", {}), gates, body.get("digest", ""), body.get("jobs", {}))
 
 
 def _gates(outputs: Outputs) -> str:

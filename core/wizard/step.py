@@ -35,6 +35,8 @@ class Outputs:
     gates: Sequence[Gate] = ()
     digest: str = ""
     """SHA-256 over what the steps below depend on; the session computes it from summary and files when empty."""
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    """Job id → target of the jobs that must go on running for these outputs to be true, such as a model server."""
 
     @property
     def passed(self) -> bool:

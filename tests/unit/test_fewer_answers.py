@@ -24,5 +24,9 @@ async def test_only_plain_answers_lose_wordings():
     wordings = ("one", "two", "three")
     conversation = replace(conversation, turns=tuple(replace(turn, passing=wordings) for turn in conversation.turns))
     (fewer,) = with_fewer_answers([conversation], 1)
-    assert [turn.user for turn in fewer.turns] == ["I would like to send a parcel", "Elm Road 6", "sorry, I meant Elm Road 8"]
+    assert [turn.user for turn in fewer.turns] == [
+        "I would like to send a parcel",
+        "Elm Road 6",
+        "sorry, I meant Elm Road 8",
+    ]
     assert [turn.passing for turn in fewer.turns] == [wordings, ("one",), wordings]

@@ -29,7 +29,7 @@ def session(tmp_path, monkeypatch):
 
 
 def run(session, **options):
-    return asyncio.run(run_recipe(session, lambda step, event: None, {}, **options))
+    return asyncio.run(run_recipe(session, lambda step, event: None, **options))
 
 
 def states(session):
@@ -121,7 +121,7 @@ def test_until_stops_there(session):
 
 def test_a_blocked_step_cannot_run(session):
     with pytest.raises(StepFailed, match="waits for coverage"):
-        asyncio.run(run_step(session, "dataset", lambda step, event: None, {}))
+        asyncio.run(run_step(session, "dataset", lambda step, event: None))
 
 
 def test_the_answers_file_repeats_the_session(session, tmp_path):

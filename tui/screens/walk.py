@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -60,9 +59,9 @@ class WalkScreen(Screen[None]):
             super().__init__()
             self.step, self.error = step, error
 
-    def __init__(self, session: Session, targets: Mapping[str, Any]) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.session, self._targets = session, targets
+        self.session = session
         self.view = session.frontier
         self.sub_title = session.id
         self._events: deque[StepEvent] = deque()
@@ -196,7 +195,7 @@ class WalkScreen(Screen[None]):
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         self._cancel = lambda message: loop.call_soon_threadsafe(task.cancel, message) and None
-        await run_step(self.session, id, lambda _, event: self._events.append(event), self._targets)
+        await run_step(self.session, id, lambda _, event: self._events.append(event))
 
     @on(StepEnded)
     async def _ended(self, event: StepEnded) -> None:

@@ -111,7 +111,7 @@ class DeploymentStep:
             "docker": docker_command(model, answers.served_name),
         }
         files = {"docker": "docker.sh", "kubernetes": "kubernetes.yaml"}
-        return Outputs(summary, files, gates, production.outputs.digest + ":" + address)
+        return Outputs(summary, files, gates, production.outputs.digest + ":" + address, {id: target.name})
 
 
 STEP = DeploymentStep()
