@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from core.wizard.step import Step
+if TYPE_CHECKING:
+    from core.wizard.step import Step
 
 STEP_IDS = ("coverage", "dataset", "training", "evaluation", "production", "deployment", "connection")
 

@@ -1,0 +1,69 @@
+"""The demo: the shipped sample assistant, all seven steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from core.wizard.session import Session
+
+from core.wizard.recipe import STEP_IDS
+from tui.opening import (
+    json_option,
+    open_or_create,
+    run_headless,
+)
+
+
+@click.command()
+@click.option(
+    "--session", "name", default="demo", show_default=True, help="Name of the session; continued when it exists."
+)
+@click.option("--keep-serving", is_flag=True, help="Leave the model server running at the end.")
+@json_option
+def demo(name: str, keep_serving: bool, as_json: bool) -> None:
+    """The shipped sample assistant, all seven steps, on this machine."""
+    from core.demo import answers as demo_answers
+    from core.demo import copy_to
+    from core.errors import CalmtuneError
+    from tui import output
+
+    session = open_or_create(name)
+    try:
+        folder = session.folder / "sample"
+        if not folder.exists():
+            copy_to(folder)
+        for section, body in demo_answers(folder.resolve()).items():
+            if body != session.answers.get(section):
+                session.answer(section, body)
+        try:
+            run_headless(session, STEP_IDS[-1], as_json=as_json)
+        finally:
+            _demo_verdict(session)
+            if not keep_serving:
+                for target in session.targets.values():
+                    for job in target.list():
+                        if job.state == "running":
+                            target.cancel(job.id)
+    except CalmtuneError:
+        output.narrate(f"`calmtune demo --session {name}` or `calmtune resume {name}` goes on from here")
+        raise
+    finally:
+        session.close()
+
+
+def _demo_verdict(session: Session) -> None:
+    """The table the demo ends with, and where to read on."""
+    from tui import output
+
+    rows = []
+    for status in session.statuses():
+        for gate in status.outputs.gates if status.outputs else ():
+            rows.append([status.step, gate.name, gate.required, gate.measured, "passed" if gate.passed else "FAILED"])
+    if rows:
+        output.narrate(output.table(rows, ["step", "gate", "required", "measured", "verdict"]))
+    for status in session.statuses():
+        if status.step in ("evaluation", "production") and status.folder is not None:
+            output.narrate(f"{status.step} report: {status.folder / 'results'}")

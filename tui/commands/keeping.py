@@ -1,0 +1,106 @@
+"""Commands that look at sessions, tidy them up and copy them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.errors import UsageError
+from tui.opening import (
+    existing_session,
+    home,
+    json_option,
+    show_statuses,
+)
+from tui.output import narrate
+
+
+@click.command()
+@json_option
+def sessions(as_json: bool) -> None:
+    """List the sessions here, the newest first."""
+    from core.wizard.session import Session, sessions_in
+    from tui import output
+
+    rows = []
+    for folder in sessions_in(home()):
+        session = Session.open(folder)
+        status = session.status(session.frontier)
+        rows.append({"session": session.id, "step": status.step, "state": status.state, "reason": status.reason})
+        session.close()
+    if as_json:
+        output.as_json(rows)
+    elif rows:
+        output.data(
+            output.table(
+                [[row["session"], row["step"], row["state"], row["reason"]] for row in rows],
+                ["session", "step", "state", "why"],
+            )
+        )
+    else:
+        narrate(f"no sessions in {home()}")
+
+
+@click.command()
+@click.argument("session", required=False)
+@json_option
+def status(session: str | None, as_json: bool) -> None:
+    """Show where each step of a session stands, and why."""
+    opened = existing_session(session)
+    try:
+        show_statuses(opened, as_json)
+    finally:
+        opened.close()
+
+
+@click.command()
+@click.argument("session", required=False)
+@click.option("--yes", is_flag=True, help="Remove them without asking.")
+def gc(session: str | None, yes: bool) -> None:
+    """Remove outputs that no present answer of a session leads to."""
+    import shutil
+
+    opened = existing_session(session)
+    try:
+        folders = opened.unreachable_runs()
+        size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+        if not folders:
+            narrate("nothing to remove")
+            return
+        if not yes and not click.confirm(f"remove {len(folders)} old runs ({size / 1e6:.0f} MB)?", err=True):
+            return
+        for folder in folders:
+            shutil.rmtree(folder)
+        narrate(f"removed {len(folders)} old runs, {size / 1e6:.0f} MB")
+    finally:
+        opened.close()
+
+
+@click.command()
+@click.argument("session", required=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("calmtune-export"),
+    show_default=True,
+    help="Folder to write.",
+)
+def export(session: str | None, out: Path) -> None:
+    """Copy a session's answers, reports and finished outputs (models left out) to a folder."""
+    import shutil
+
+    opened = existing_session(session)
+    try:
+        if out.exists():
+            raise UsageError(f"{out} exists already; name another folder with --out")
+        out.mkdir(parents=True)
+        if (opened.folder / "answers.yml").exists():
+            shutil.copyfile(opened.folder / "answers.yml", out / "answers.yml")
+        for status in opened.statuses():
+            if status.folder is not None and status.outputs is not None:
+                leave = shutil.ignore_patterns("model", "adapter", "*.safetensors")
+                shutil.copytree(status.folder, out / status.step, ignore=leave)
+        narrate(f"wrote {out}")
+    finally:
+        opened.close()

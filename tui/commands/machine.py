@@ -1,0 +1,87 @@
+"""Commands about this machine: what it has, a model served on it, the app in a browser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from core.errors import UsageError
+from tui.opening import (
+    home,
+    json_option,
+)
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Look at this machine: what is installed, what runs without a session to own it."""
+    from importlib.util import find_spec
+
+    from core.wizard.session import sessions_in
+    from provisioning.local import LocalTarget, Resources
+    from tui import output
+
+    packages = {
+        "train": ("torch", "transformers", "trl", "peft", "datasets"),
+        "serve": ("transformers", "fastapi", "uvicorn"),
+        "vllm": ("vllm",),
+        "actions": ("rasa_sdk",),
+        "plots": ("matplotlib",),
+        "cloud": ("sky",),
+    }
+    found: list[dict[str, str]] = []
+    for name, modules in packages.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        found.append({"what": name, "state": f"missing {', '.join(missing)}" if missing else "installed"})
+    (offer,) = LocalTarget(home()).offers(Resources())
+    found.append({"what": "this machine", "state": offer.reason})
+    for folder in sessions_in(home()):
+        for job in LocalTarget(folder / "jobs").list():
+            if job.state == "running":
+                found.append({"what": f"job {job.id}", "state": f"running; `calmtune stop {folder.name}` ends it"})
+    if as_json:
+        output.as_json(found)
+    else:
+        output.data(output.table([[row["what"], row["state"]] for row in found], ["what", "state"]))
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--name", default="calmtune", show_default=True, help="Name under which vLLM serves it.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+def serve(model: Path, name: str, port: int, engine: str) -> None:
+    """Serve the model in folder MODEL on this machine until Ctrl-C."""
+    import asyncio
+    import tempfile
+
+    from core.serving.server import ModelServer, plan_server
+    from tui import output
+
+    async def until_stopped() -> None:
+        plan = plan_server(model.resolve(), name, engine, port)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as scratch:
+            async with ModelServer(plan, Path(scratch) / "server.log"):
+                output.as_json(
+                    {"endpoint": plan.endpoint.base_url, "model": plan.endpoint.model, "engine": plan.engine}
+                )
+                output.narrate("serving; Ctrl-C stops")
+                await asyncio.Event().wait()
+
+    asyncio.run(until_stopped())
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port on 127.0.0.1.")
+def web(port: int) -> None:
+    """The app in a browser, on this machine only."""
+    from importlib.util import find_spec
+
+    if find_spec("textual_serve") is None:
+        raise UsageError("the browser version needs textual-serve; install calmtune[web]")
+    from textual_serve.server import Server
+
+    Server(f"{sys.executable} -m tui.cli", host="127.0.0.1", port=port, title="calmtune").serve()

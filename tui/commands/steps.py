@@ -1,0 +1,57 @@
+"""One step alone: a session is brought up to date as far as that step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from core.errors import UsageError
+from tui.opening import (
+    json_option,
+    open_or_create,
+    run_headless,
+    set_option,
+)
+
+
+def _single_step(name: str, step_id: str, help: str) -> click.Command:
+    """A command that brings one step (and what it needs) up to date."""
+
+    @click.command(name, help=help)
+    @click.argument("path", type=click.Path(path_type=Path), required=False)
+    @click.option("--session", "session_name", help="Session to work in; a new one when not given.")
+    @set_option
+    @json_option
+    def command(path: Path | None, session_name: str | None, settings: Sequence[str], as_json: bool) -> None:
+        from core.wizard import answers as answering
+
+        if path is None and session_name is None:
+            raise UsageError(f"calmtune {name} needs the assistant's folder, or --session to go on in one")
+        session = open_or_create(session_name)
+        try:
+            given = {section: dict(body) for section, body in session.answers.items()}
+            if path is not None:
+                given.setdefault(answering.SESSION, {})["assistant"] = str(path.resolve())
+            for text in settings:
+                answering.set_one(text, given)
+            for section, body in given.items():
+                if body != session.answers.get(section):
+                    session.answer(section, body)
+            run_headless(session, step_id, as_json=as_json)
+        finally:
+            session.close()
+
+    return command
+
+
+COMMANDS = (
+    _single_step(
+        "prepare", "dataset", "Annotate and rephrase the passing tests of the assistant in PATH into training rows."
+    ),
+    _single_step("train", "training", "Fine-tune a model on the prepared rows."),
+    _single_step("evaluate", "evaluation", "Run validation and training tests with the tuned model."),
+    _single_step("deploy", "deployment", "Serve the final model and write docker and Kubernetes files."),
+    _single_step("connect", "connection", "Point the assistant's configuration at the served model."),
+)

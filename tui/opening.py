@@ -1,0 +1,110 @@
+"""What commands share: where sessions are, opening and running them, common options."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UsageError
+from core.wizard.recipe import STEP_IDS
+from tui.output import narrate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.wizard.session import Session, StepStatus
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="Answer one question; repeatable."
+)
+until_option = click.option("--until", type=click.Choice(STEP_IDS), default=STEP_IDS[-1], help="Stop after this step.")
+
+
+def home() -> Path:
+    """Where sessions are kept: $CALMTUNE_HOME, else .calmtune in this folder."""
+    return Path(os.environ.get("CALMTUNE_HOME", ".calmtune")) / "sessions"
+
+
+def existing_session(name: str | None) -> Session:
+    """The session of a name, or the newest. Raises UsageError when there is none."""
+    from core.wizard.session import Session, sessions_in
+
+    if name is not None:
+        return Session.open(home() / name)
+    found = sessions_in(home())
+    if not found:
+        raise UsageError(f"no session in {home()}; `calmtune run --answers FILE` begins one")
+    return Session.open(found[0])
+
+
+def open_or_create(name: str | None) -> Session:
+    """The session of a name, or a new one."""
+    from core.wizard.session import Session
+
+    if name is not None and (home() / name / "session.db").is_file():
+        return Session.open(home() / name)
+    return Session.create(home(), name)
+
+
+def run_headless(session: Session, until: str, force: Sequence[str] = (), as_json: bool = False) -> list[StepStatus]:
+    """Run what is not fresh, narrating on stderr; the statuses go to stdout whatever happens."""
+    import asyncio
+
+    from core.wizard.run import run_recipe
+    from tui.headless import Narrator
+
+    if session.notice:
+        narrate(session.notice)
+    narrator = Narrator(quiet=False)
+    try:
+        statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
+    finally:
+        if as_json:
+            show_statuses(session, as_json)
+    if not as_json:
+        show_statuses(session, as_json)
+    return statuses
+
+
+def open_app(session: str | None) -> None:
+    """The app, on one session when named. Raises UsageError without a terminal."""
+    from tui.output import is_terminal
+
+    if not is_terminal():
+        raise UsageError(
+            "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
+        )
+    from tui.app import run_app
+
+    run_app(home(), session)
+
+
+def show_statuses(session: Session, as_json: bool) -> None:
+    """Where each step stands, on stdout."""
+    from tui import output
+
+    statuses = session.statuses()
+    if as_json:
+        output.as_json(
+            {
+                "session": session.id,
+                "steps": [
+                    {
+                        "step": status.step,
+                        "state": status.state,
+                        "reason": status.reason,
+                        "folder": str(status.folder) if status.folder else None,
+                        "gates": [vars(gate) for gate in status.outputs.gates] if status.outputs else [],
+                        "summary": status.outputs.summary if status.outputs else None,
+                    }
+                    for status in statuses
+                ],
+            }
+        )
+        return
+    rows = [[status.step, status.state, status.reason[:90]] for status in statuses]
+    output.data(output.table(rows, ["step", "state", "why"]))
