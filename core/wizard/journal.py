@@ -33,6 +33,10 @@ _MIGRATIONS = (
 )
 
 
+class DamagedError(UsageError):
+    """A database that SQLite cannot read."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a step under one key."""
@@ -66,7 +70,7 @@ class Journal:
     """Reads and writes one session's database. Each method is one durable transaction; safe from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UsageError for a database of a newer version or one that is damaged."""
+        """Raises UsageError for a database of a newer version, DamagedError for one that cannot be read."""
         self.path = path
         self._lock = threading.RLock()
         try:
@@ -74,8 +78,14 @@ class Journal:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._migrate()
+            (checked,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            raise UsageError(f"{path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise UsageError(f"{path} cannot be read as a session: {error}") from error
+            raise DamagedError(f"{path} cannot be read as a session: {error}") from error
+        if checked != "ok":
+            self._connection.close()
+            raise DamagedError(f"{path} cannot be read as a session: {checked}")
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -3,6 +3,8 @@
 <home>/<id>/session.db     the journal
 <home>/<id>/answers.yml    the answers as a file that repeats them headless
 <home>/<id>/runs/<step>-<key12>/   outputs of a finished run; `.partial` while it is under way
+
+A damaged session.db is made again from the other two.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from core.errors import UsageError
 from core.wizard import answers as answering
 from core.wizard import digest
 from core.wizard.answers import SESSION
-from core.wizard.journal import Journal
+from core.wizard.journal import DamagedError, Journal
+from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
 from provisioning.places import targets
@@ -66,6 +69,7 @@ class Session:
         self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
         self.read_only = False
         self.notice: str | None = None
+        self._closed = False
 
     @classmethod
     def create(cls, home: Path, name: str | None = None) -> Session:
@@ -87,7 +91,13 @@ class Session:
         """An existing session. Raises UsageError when the folder holds none."""
         if not (folder / "session.db").is_file():
             raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
-        session = cls(folder).take()
+        try:
+            session, rebuilt = cls(folder), None
+        except DamagedError:
+            rebuilt = rebuild(folder)
+            session = cls(folder)
+        session.take()
+        session.notice = rebuilt or session.notice
         if not session.read_only:
             session._settle()
         return session
@@ -103,6 +113,10 @@ class Session:
         return self
 
     def close(self) -> None:
+        """Give the session free for others. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         if not self.read_only:
             self.journal.drop_lease(self.holder)
         self.journal.close()
@@ -218,8 +232,11 @@ class Session:
         it = step(status.step)
         above = {other.step: other for other in self.statuses() if other.outputs}
         partial = self._run_folder(it.id, status.key).with_suffix(".partial")
-        self.journal.begin_run(it.id, status.key, self.inputs(it, above))
+        inputs = self.inputs(it, above)
+        self.journal.begin_run(it.id, status.key, inputs)
         partial.mkdir(parents=True, exist_ok=True)
+        run = {"step": it.id, "key": status.key, "inputs": inputs}
+        _write_atomically(partial / RUN, json.dumps(run, default=str, ensure_ascii=False, indent=1))
         self.running_here = it.id
         return partial
 

@@ -56,10 +56,3 @@ def test_help_imports_next_to_nothing():
         "from tui.cli import cli\ntry:\n    cli(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
     )
     assert not loaded & (HEAVY | {"pydantic", "yaml", "jinja2", "rich"})
-
-
-def test_the_command_line_and_the_recipe_name_the_same_steps():
-    from core.wizard.recipe import STEP_IDS
-    from tui.cli import STEP_NAMES
-
-    assert STEP_NAMES == STEP_IDS

@@ -191,12 +191,24 @@ def test_a_newer_format_is_refused(tmp_path):
         Session.open(folder)
 
 
-def test_a_damaged_database_is_a_sentence(tmp_path):
-    folder = tmp_path / "s"
-    folder.mkdir()
-    (folder / "session.db").write_bytes(b"no database at all, whatever its name says" * 30)
-    with pytest.raises(UsageError, match="cannot be read as a session"):
-        Session.open(folder)
+@pytest.mark.parametrize("damage", [lambda whole: b"no database" * 99, lambda whole: whole[:4096] + b"\xff" * 9000])
+def test_a_damaged_database_is_made_again_from_what_lies_beside_it(session, damage):
+    run(session)
+    session.answer("training", {"amount": 5})
+    session.close()
+    database = session.folder / "session.db"
+    database.write_bytes(damage(database.read_bytes()))
+    again = Session.open(session.folder)
+    try:
+        assert "was damaged" in again.notice
+        assert (session.folder / "session.db.damaged").exists()
+        assert states(again)[:3] == ["fresh", "fresh", "stale"]
+        again.answer("training", {})
+        assert states(again) == ["fresh"] * 7
+        assert run(again)
+        assert len(RAN) == 7, "nothing was repeated"
+    finally:
+        again.close()
 
 
 def test_sessions_are_listed_newest_first(tmp_path):

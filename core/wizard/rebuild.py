@@ -1,0 +1,58 @@
+"""A session whose database was damaged, made again from the files beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from core.errors import CalmtuneError
+from core.wizard.answers import read_answers
+from core.wizard.journal import Journal
+
+RUN = "run.json"
+"""In a run's folder: step, key and inputs of the run."""
+
+
+def rebuild(folder: Path) -> str:
+    """Put the damaged database of a session aside and begin a new one with the answers and finished runs that are on disk.
+
+    Returns what was found, as a sentence. Jobs need no record here: they are found again by their names.
+    """
+    aside = _put_aside(folder)
+    journal = Journal(folder / "session.db")
+    try:
+        answers = _answers(folder, journal)
+        runs = sum(_run(path, journal) for path in sorted((folder / "runs").glob(f"*/{RUN}")))
+    finally:
+        journal.close()
+    return f"session.db was damaged and is kept as {aside}; {answers} and {runs} runs were read back from the files beside it"
+
+
+def _put_aside(folder: Path) -> str:
+    names = (f"session.db.damaged{number or ''}" for number in range(1000))
+    aside = next(name for name in names if not (folder / name).exists())
+    for suffix in ("", "-wal", "-shm"):
+        if (folder / f"session.db{suffix}").exists():
+            os.replace(folder / f"session.db{suffix}", folder / f"{aside}{suffix}")
+    return aside
+
+
+def _answers(folder: Path, journal: Journal) -> str:
+    try:
+        answers = read_answers(folder / "answers.yml")
+    except CalmtuneError:
+        return "no answers"
+    for section, given in answers.items():
+        journal.set_answers(section, given)
+    return "the answers"
+
+
+def _run(path: Path, journal: Journal) -> bool:
+    """Take over one run as begun; opening the session finishes it when its outputs are there."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        journal.begin_run(body["step"], body["key"], body["inputs"])
+    except (ValueError, KeyError):
+        return False
+    return True
