@@ -34,6 +34,8 @@ from provisioning.places import targets
 from provisioning.target import Target
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
+Answers = Mapping[str, Mapping[str, Any]]
+"""Answers by section."""
 _OUTPUTS = "outputs.json"
 
 
@@ -142,9 +144,9 @@ class Session:
         self.journal.set_answers(section, given)
         _write_atomically(self.folder / "answers.yml", answering.written(self.answers))
 
-    def model(self, section: str) -> Any:
+    def model(self, section: str, answers: Answers | None = None) -> Any:
         """The answers of a section with defaults. Raises UsageError while a required one is missing."""
-        return answering.validate(section, self.answers.get(section, {}), "answers")
+        return answering.validate(section, (self.answers if answers is None else answers).get(section, {}), "answers")
 
     @property
     def assistant(self) -> Path:
@@ -156,11 +158,12 @@ class Session:
         """Status of one step under the present answers."""
         return self.statuses()[STEP_IDS.index(id)]
 
-    def statuses(self) -> list[StepStatus]:
-        """Status of every step, in order."""
+    def statuses(self, answers: Answers | None = None) -> list[StepStatus]:
+        """Status of every step, in order; with other answers than the given ones, what it would be."""
+        answers = self.answers if answers is None else answers
         found: dict[str, StepStatus] = {}
         for id in STEP_IDS:
-            found[id] = self._status(step(id), found)
+            found[id] = self._status(step(id), found, answers)
         return list(found.values())
 
     @property
@@ -168,12 +171,12 @@ class Session:
         """The first step that is not fresh; the last step when all are."""
         return next((status.step for status in self.statuses() if status.state != "fresh"), STEP_IDS[-1])
 
-    def _status(self, it: Step, above: Mapping[str, StepStatus]) -> StepStatus:
+    def _status(self, it: Step, above: Mapping[str, StepStatus], answers: Answers) -> StepStatus:
         waiting = [id for id in it.upstream if above[id].state != "fresh"]
         runs = self.journal.runs(it.id)
         if waiting:
             return StepStatus(it.id, "blocked", _waits_for(above[waiting[0]]))
-        inputs = self.inputs(it, {id: status for id, status in above.items() if status.outputs})
+        inputs = self._inputs(it, {id: status for id, status in above.items() if status.outputs}, answers)
         key = digest.of_value(inputs)
         run = next((run for run in runs if run.key == key), None)
         if run is None:
@@ -209,10 +212,10 @@ class Session:
     running_here: str | None = None
     """Id of the step this process is running."""
 
-    def inputs(self, it: Step, above: Mapping[str, StepStatus]) -> dict[str, Any]:
+    def _inputs(self, it: Step, above: Mapping[str, StepStatus], given: Answers) -> dict[str, Any]:
         """Everything that decides a step's outcome: what its key is made of."""
-        answers = self.model(it.id)
-        shared = self.model(SESSION)
+        answers = self.model(it.id, given)
+        shared = self.model(SESSION, given)
         cosmetic = {question.field for question in answering.questions(it.id) if question.cosmetic}
         return {
             "step": it.id,
@@ -232,7 +235,7 @@ class Session:
         it = step(status.step)
         above = {other.step: other for other in self.statuses() if other.outputs}
         partial = self._run_folder(it.id, status.key).with_suffix(".partial")
-        inputs = self.inputs(it, above)
+        inputs = self._inputs(it, above, self.answers)
         self.journal.begin_run(it.id, status.key, inputs)
         partial.mkdir(parents=True, exist_ok=True)
         run = {"step": it.id, "key": status.key, "inputs": inputs}

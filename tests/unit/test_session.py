@@ -229,3 +229,19 @@ def test_names_of_sessions_are_folder_names(tmp_path):
 def test_outputs_are_plain_json(session):
     status = run(session)[0]
     assert json.loads((status.folder / "outputs.json").read_text())["summary"]["amount"] == 1
+
+
+def test_what_a_change_would_undo_is_told_before_it_is_made(session):
+    from core.wizard.consequences import consequences, in_words
+
+    run(session)
+    found = consequences(session, "training", {"amount": 5})
+    assert [one.step for one in found] == ["training", "evaluation", "production", "deployment", "connection"]
+    assert in_words(found, {one.step: one.step.title() for one in found}).startswith(
+        "Training (amount 1 → 5), Evaluation,"
+    )
+    assert states(session) == ["fresh"] * 7, "nothing was changed by asking"
+    assert consequences(session, "training", {"colour": "blue"}) == []
+    session.answer("training", {"amount": 5})
+    run(session)
+    assert consequences(session, "training", {"amount": 1}) == [], "an earlier run had these answers"
