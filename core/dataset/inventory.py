@@ -15,11 +15,19 @@ def inventory(points: Iterable[DataPoint]) -> Counter[str]:
     "slot pickup_day" for each slot that is set."""
     held: Counter[str] = Counter()
     for point in points:
-        names = {f"command {label(command)}" for command in point.commands}
-        names |= {f"flow {command.flow}" for command in point.commands if isinstance(command, StartFlow)}
-        names |= {f"slot {command.name}" for command in point.commands if isinstance(command, SetSlot)}
-        held.update(names)
+        held.update(_names(point))
     return held
+
+
+def combinations(points: Iterable[DataPoint]) -> Counter[str]:
+    """All that a row holds, as one name → rows that hold just that; rows with a single command are left out."""
+    return Counter(", ".join(sorted(_names(point))) for point in points if len(point.commands) > 1)
+
+
+def _names(point: DataPoint) -> set[str]:
+    names = {f"command {label(command)}" for command in point.commands}
+    names |= {f"flow {command.flow}" for command in point.commands if isinstance(command, StartFlow)}
+    return names | {f"slot {command.name}" for command in point.commands if isinstance(command, SetSlot)}
 
 
 def of_kind(held: Counter[str], kind: str) -> dict[str, int]:

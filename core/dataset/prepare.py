@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.dataset.conversation import AnnotatedConversation
-from core.dataset.inventory import inventory
+from core.dataset.inventory import combinations, inventory
 from core.dataset.leakage import duplicate_key, without_leaks
 from core.dataset.points import DataPoint, data_points
 from core.dataset.rephrase import Rephraser
@@ -80,8 +80,9 @@ def divide(
         Item(
             id=conversation.case.id,
             size=len(points[conversation.case.id]),
-            holds=frozenset(inventory(points[conversation.case.id])),
+            holds=inventory(points[conversation.case.id]),
             group=duplicate_key(conversation),
+            combinations=combinations(points[conversation.case.id]),
         )
         for conversation in conversations
     ]

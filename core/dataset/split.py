@@ -3,15 +3,17 @@
 Everything starts in train; tests move to validation while each thing they hold (a command, a flow, a slot) is still
 held by a test that stays. So validation never asks for what train has not shown, whatever the data. Which test moves
 next is chosen greedily so that the validation share of each thing comes close to the share wanted overall (after
-Sechidis et al. 2011, "On the stratification of multi-label data", with groups in the place of examples).
+Sechidis et al. 2011, "On the stratification of multi-label data", with groups in the place of examples), then tests change
+sides in pairs as long as that brings the shares closer. Combinations of things in one row count too (as the label pairs of
+Szymański and Kajdanowicz 2017): a flow whose openings fill two slots at once should not be on one side only.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,12 @@ class Item:
     id: str
     size: int
     """Data points."""
-    holds: frozenset[str]
-    """What train must have if the data has it: "command set slot", "flow book_pickup", "slot pickup_day"."""
+    holds: Mapping[str, int]
+    """What train must have if the data has it, and in how many data points: "command set slot", "flow book_pickup"."""
     group: Hashable
     """Tests with the same group (near duplicates) stay together."""
+    combinations: Mapping[str, int] = field(default_factory=dict)
+    """What is only to be spread evenly: things that stand in one data point together, and in how many."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ class _Group:
     """Tests that stay together."""
 
     ids: frozenset[str]
+    holds: frozenset[str]
     points: Counter[str]
-    """Thing → data points of the tests that hold it."""
+    """Thing or combination → data points with it."""
     size: int
 
 
@@ -76,47 +81,84 @@ class _Chooser:
         members: dict[Hashable, list[Item]] = defaultdict(list)
         for item in sorted(items, key=lambda item: item.id):
             members[item.group].append(item)
-        self.groups = [_group(tests) for tests in members.values()]
-        random.Random(seed).shuffle(self.groups)  # decides among equally good choices
+        self.random = random.Random(seed)
+        self.train = [_group(tests) for tests in members.values()]
+        self.random.shuffle(self.train)  # decides among equally good choices
+        self.validation: list[_Group] = []
         self.share = share
-        self.points = sum((group.points for group in self.groups), Counter[str]())
-        self.holders = Counter(thing for group in self.groups for thing in group.points)
+        self.points = sum((group.points for group in self.train), Counter[str]())
+        self.holders = Counter(thing for group in self.train for thing in group.holds)
         self.moved: Counter[str] = Counter()
+        self.missing = share * sum(group.size for group in self.train)
+        """Data points by which validation is still too small; negative when it is too large."""
 
     def choose(self) -> set[str]:
         """Ids of the tests for validation."""
-        chosen: set[str] = set()
-        missing = self.share * sum(group.size for group in self.groups)
-        while movable := [group for group in self.groups if self._may_move(group, missing)]:
-            best = min(movable, key=self._harm)
-            self.groups.remove(best)
-            self.holders.subtract(best.points.keys())
-            self.moved.update(best.points)
-            chosen |= best.ids
-            missing -= best.size
-        return chosen
+        while movable := [group for group in self.train if self._may_move(group)]:
+            best = min(movable, key=lambda group: self._rise(group.points) / group.size)  # long tests have no advantage
+            self._move(best)
+        for come, go in self._pairs():
+            if self._gains(come, go):
+                self._return(go)
+                self._move(come)
+        return {id for group in self.validation for id in group.ids}
 
-    def _may_move(self, group: _Group, missing: float) -> bool:
+    def _move(self, group: _Group) -> None:
+        self.train.remove(group)
+        self.validation.append(group)
+        self.holders.subtract(group.holds)
+        self.moved.update(group.points)
+        self.missing -= group.size
+
+    def _return(self, group: _Group) -> None:
+        self.validation.remove(group)
+        self.train.append(group)
+        self.holders.update(group.holds)
+        self.moved.subtract(group.points)
+        self.missing += group.size
+
+    def _may_move(self, group: _Group) -> bool:
         """True when train keeps another holder of everything, and the sizes come closer to those wanted."""
-        return 0 < group.size < 2 * missing and all(self.holders[thing] > 1 for thing in group.points)
+        return 0 < group.size < 2 * self.missing and all(self.holders[thing] > 1 for thing in group.holds)
 
-    def _harm(self, group: _Group) -> float:
-        """How much further from the wanted share the things of the group would be; negative is a gain.
+    def _pairs(self) -> Iterator[tuple[_Group, _Group]]:
+        """(in train, in validation), drawn at random; where the sides are small each pair comes several times."""
+        for _ in range(min(_TRIES, 20 * len(self.train) * len(self.validation))):
+            yield self.random.choice(self.train), self.random.choice(self.validation)
 
-        The rise of the sum of squares, for each data point moved so that long tests have no advantage.
-        """
-        rises = (
+    def _gains(self, come: _Group, go: _Group) -> bool:
+        """True when changing sides keeps the promises and brings shares closer, the sizes not further from those wanted."""
+        if not come.size or abs(self.missing + go.size - come.size) > max(abs(self.missing), go.size / 2):
+            return False
+        if any(self.holders[thing] + (thing in go.holds) <= 1 for thing in come.holds):
+            return False
+        change = Counter(come.points)
+        change.subtract(go.points)
+        return self._rise(change) < -1e-9
+
+    def _rise(self, change: Mapping[str, int]) -> float:
+        """Rise of the sum of squared distances from the wanted share, when validation changes by so many data points."""
+        return sum(
             self._off(thing, self.moved[thing] + points) - self._off(thing, self.moved[thing])
-            for thing, points in group.points.items()
+            for thing, points in change.items()
         )
-        return sum(rises) / group.size
 
     def _off(self, thing: str, in_validation: int) -> float:
         return (in_validation / self.points[thing] - self.share) ** 2
 
 
+_TRIES = 40_000
+"""Changes of sides that are tried at most: about a second."""
+
+
 def _group(tests: Sequence[Item]) -> _Group:
     points = Counter[str]()
     for test in tests:
-        points.update(dict.fromkeys(test.holds, test.size))
-    return _Group(frozenset(test.id for test in tests), points, sum(test.size for test in tests))
+        points.update(test.holds)
+        points.update({f"together {name}": count for name, count in test.combinations.items()})
+    return _Group(
+        frozenset(test.id for test in tests),
+        frozenset(thing for test in tests for thing in test.holds),
+        points,
+        sum(test.size for test in tests),
+    )

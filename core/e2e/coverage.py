@@ -49,6 +49,8 @@ class FlowCoverage:
 
     flow: str
     file: str
+    span: tuple[int, int]
+    """(first, last) line of the flow."""
     steps: int
     missing: int
     missing_lines: tuple[tuple[int, int], ...]
@@ -98,7 +100,9 @@ def _flow_coverage(flow: Flow, visited: set[tuple[str, str]]) -> FlowCoverage:
     counted = [step for step in flow.steps if not isinstance(step, NoopStep)]
     missing = [step for step in counted if (flow.id, step.id) not in visited]
     lines = tuple(sorted((step.lines.first, step.lines.last) for step in missing))
-    return FlowCoverage(flow.id, flow.lines.file, len(counted), len(missing), lines)
+    return FlowCoverage(
+        flow.id, flow.lines.file, (flow.lines.first, flow.lines.last), len(counted), len(missing), lines
+    )
 
 
 def histogram(results: Iterable[TestResult]) -> dict[str, int]:

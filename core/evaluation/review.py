@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,7 +78,8 @@ class Review:
     summary: dict[str, Any]
     """As `calmtune coverage --json` prints it."""
     notices: tuple[str, ...]
-    failure_reports: tuple[str, ...]
+    failure_reports: Mapping[str, str]
+    """Test id → differences, transcript and line of a failed test."""
 
 
 async def review(
@@ -124,7 +125,7 @@ async def review(
         tuple(gates),
         {**summary, "commands_from": chosen},
         tuple(filter(None, notices)),
-        tuple(failure_report(result) for result in failed),
+        {result.case.id: failure_report(result) for result in failed},
     )
 
 
@@ -240,6 +241,7 @@ def _summary(
                 "coverage": round(flow.coverage, 4),
                 "steps": flow.steps,
                 "missing": flow.missing,
+                "span": list(flow.span),
                 "lines": [list(lines) for lines in flow.missing_lines],
             }
             for flow in coverage.flows

@@ -8,7 +8,7 @@ from core.dataset.split import Item, split
 
 
 def item(id: str, *holds: str, size: int = 10, group: object = None) -> Item:
-    return Item(id, size, frozenset(holds), group or id)
+    return Item(id, size, dict.fromkeys(holds, size), group or id)
 
 
 def test_what_only_one_test_has_stays_in_train():
@@ -55,3 +55,14 @@ def test_a_fraction_outside_its_range_is_refused(fraction):
 def test_an_id_given_twice_is_refused():
     with pytest.raises(ValueError, match="same id"):
         split([item("a"), item("a")], 0.8, seed=1)
+
+
+def test_what_stands_together_is_spread_over_both_sides():
+    plain = [item(f"plain {n}", "flow lost", "slot place") for n in range(20)]
+    both = [
+        Item(f"both {n}", 10, {"flow lost": 10, "slot place": 10}, f"both {n}", {"flow lost, slot place": 10})
+        for n in range(10)
+    ]
+    for seed in range(5):
+        held_out = split([*plain, *both], 0.8, seed).validation
+        assert sum(name.startswith("both") for name in held_out) == 2

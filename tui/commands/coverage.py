@@ -54,7 +54,7 @@ def coverage(
     )
     for notice in found.notices:
         output.narrate(notice)
-    for report in found.failure_reports:
+    for report in found.failure_reports.values():
         output.narrate(report)
     if as_json:
         output.as_json(found.summary)

@@ -91,14 +91,18 @@ class CoverageStep:
         )
         for notice in found.notices:
             context.emit(Notice("info", notice))
-        for report in found.failure_reports:
+        for report in found.failure_reports.values():
             for line in report.splitlines():
                 context.emit(Log(line))
         (context.folder / "coverage.json").write_text(
             json.dumps(found.summary, ensure_ascii=False, indent=1), encoding="utf-8"
         )
+        (context.folder / "failures.json").write_text(
+            json.dumps(dict(found.failure_reports), ensure_ascii=False, indent=1), encoding="utf-8"
+        )
         files = {
             "report": "coverage.json",
+            "failures": "failures.json",
             "results": "e2e_coverage_results",
             "recording": "e2e_coverage_results/commands.yml",
         }
