@@ -129,7 +129,7 @@ async def train(
         "train",
         (python, "program.py", "config.json"),
         files=files,
-        environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},
+        environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         resources=Resources(cpus=2, memory_gb=8),
         limit_seconds=60 * answers.limit_minutes,
     )
