@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,16 @@ class Job:
     limit_seconds: float = 24 * 3600
     """Wall-clock limit, enforced on the machine itself."""
     ports: tuple[int, ...] = ()
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    """What its wrapper is told of a job (job.json): everything but files and secrets."""
+    return {
+        "command": list(job.command),
+        "limit_seconds": job.limit_seconds,
+        "environment": dict(job.environment),
+        "gpus": job.resources.gpus,
+    }
 
 
 JobState = Literal["running", "succeeded", "failed", "timed_out", "stopped", "interrupted"]

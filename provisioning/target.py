@@ -55,6 +55,10 @@ class Target(Protocol):
         """Copy files or folders of the job's folder here."""
         ...
 
+    def free_port(self) -> int:
+        """A port on the machine's loopback that nothing listens on at this moment."""
+        ...
+
     def expose(self, id: str, port: int) -> AbstractContextManager[str]:
         """A loopback base address (http://127.0.0.1:port) that reaches the job's port."""
         ...

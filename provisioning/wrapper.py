@@ -1,17 +1,20 @@
-"""The program every job runs under, on any machine. Standard library only: it is copied beside the job's files.
+"""The program every job runs under, on any machine. Standard library only: it is copied to other machines.
 
-    python wrapper.py <folder>        with <folder>/job.json = {"command": [...], "limit_seconds": ..., "environment": {...}}
+    python wrapper.py <folder> <lock>     with <folder>/job.json = {"command", "limit_seconds", "environment", "gpus"}
 
 Starts the command in a process group of its own, collects what it prints in log.txt, enforces the wall-clock limit, hands SIGTERM on
 and kills after a grace period, and writes exit.json last, atomically. Jobs append their events to events.jsonl themselves (its path is in
-CALMTUNE_EVENTS). Secrets arrive in the environment, never in job.json.
+CALMTUNE_EVENTS). Secrets arrive in the environment, never in job.json. <lock> is the descriptor of the folder's lock, held from before
+this program began until it ends; the command holds a lock of its own, so that what a killed wrapper leaves behind can be told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +26,7 @@ from typing import Any
 GRACE_SECONDS = 20.0
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, lock: int) -> int:
     stopping: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -32,13 +35,22 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.set_inheritable(lock, False)
     os.chdir(folder)
+    write_json(Path("wrapper.json"), {"pid": os.getpid()})
     job = json.loads(Path("job.json").read_text(encoding="utf-8"))
     environment = {**os.environ, **job.get("environment", {}), "CALMTUNE_EVENTS": str(folder / "events.jsonl")}
     environment.setdefault("PYTHONUNBUFFERED", "1")
-    Path("events.jsonl").touch()
+    gpus = int(job.get("gpus", 0))
+    if gpus:
+        environment["CALMTUNE_GPUS"] = str(gpus)
+        if (found := _count_gpus()) < gpus:
+            return _refuse(
+                f"this job needs {gpus} GPU{'s' * (gpus > 1)}, nvidia-smi shows {found}; nothing was run", 78
+            )
     try:
-        with open("log.txt", "ab") as log:
+        with open("log.txt", "ab") as log, open("child.lock", "wb") as child_lock:
+            fcntl.flock(child_lock, fcntl.LOCK_EX)
             child = subprocess.Popen(
                 job["command"],
                 stdin=subprocess.DEVNULL,
@@ -46,13 +58,11 @@ def main(folder: Path) -> int:
                 stderr=log,
                 env=environment,
                 start_new_session=True,
+                pass_fds=(child_lock.fileno(),),
             )
+            write_json(Path("child.json"), {"pid": child.pid})
     except OSError as error:
-        with open("log.txt", "a", encoding="utf-8") as log_text:
-            log_text.write(f"{job['command'][0]} cannot be started: {error.strerror}\n")
-        write_exit(Path(), {"state": "failed", "exit_code": 127})
-        return 127
-    _write(Path("child.json"), {"pid": child.pid})
+        return _refuse(f"{job['command'][0]} cannot be started: {error.strerror}", 127)
     deadline = time.monotonic() + float(job["limit_seconds"])
     state = ""
     while child.poll() is None:
@@ -62,8 +72,22 @@ def main(folder: Path) -> int:
             break
         time.sleep(0.05)
     code = child.wait()
-    write_exit(Path(), {"state": state or ("succeeded" if code == 0 else "failed"), "exit_code": code})
+    write_json(Path("exit.json"), {"state": state or ("succeeded" if code == 0 else "failed"), "exit_code": code})
     return code
+
+
+def _refuse(sentence: str, code: int) -> int:
+    with open("log.txt", "a", encoding="utf-8") as log:
+        log.write(sentence + "\n")
+    write_json(Path("exit.json"), {"state": "failed", "exit_code": code})
+    return code
+
+
+def _count_gpus() -> int:
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    done = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return sum(line.startswith(b"GPU ") for line in done.stdout.splitlines())
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -79,12 +103,8 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def write_exit(folder: Path, body: dict[str, Any]) -> None:
-    """The job's last word; whole or not there."""
-    _write(folder / "exit.json", body)
-
-
-def _write(path: Path, body: dict[str, Any]) -> None:
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """A file that is whole or not there."""
     partial = path.with_name(f".{path.name}.new")
     with partial.open("w", encoding="utf-8") as file:
         json.dump(body, file)
@@ -94,4 +114,4 @@ def _write(path: Path, body: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(Path(sys.argv[1]).resolve()) & 0xFF, 255))
+    sys.exit(main(Path(sys.argv[1]).resolve(), int(sys.argv[2])) & 0xFF)
