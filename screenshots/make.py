@@ -6,7 +6,9 @@ Writes an SVG a screen, and a PNG beside it where Chromium is installed (it alon
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,8 +18,8 @@ from pathlib import Path
 from core.demo import answers, copy_to
 from core.wizard.session import Session
 from tui.app import CalmtuneApp
+from tui.results.panel import ResultPanel
 from tui.screens.walk import WalkScreen
-from tui.widgets.result_panel import ResultPanel
 
 HERE = Path(__file__).resolve().parent
 SIZE = (120, 36)
@@ -79,10 +81,12 @@ def draw(picture: Path) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "page.html"
-        page.write_text(f"<style>body{{margin:0}}</style>{picture.read_text(encoding='utf-8')}", encoding="utf-8")
+        drawing = picture.read_text(encoding="utf-8")
+        page.write_text(f"<style>body{{margin:0}} svg{{display:block}}</style>{drawing}", encoding="utf-8")
+        width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing).groups()  # type: ignore[union-attr]
         command = [
             browser, *_FLAGS, f"--user-data-dir={scratch}/profile", "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--window-size=1480,920", f"--screenshot={picture.with_suffix('.png')}", str(page),
+            f"--window-size={math.ceil(float(width))},{math.ceil(float(height))}", f"--screenshot={picture.with_suffix('.png')}", str(page),
         ]  # fmt: skip
         subprocess.run(command, capture_output=True, check=False, timeout=120)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from textual import work
 from textual.app import App
 from textual.binding import Binding
+from textual.color import Color
 
 from core.wizard.session import Session, sessions_in
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
+from tui.theme import DARK, LIGHT
 
 
 class CalmtuneApp(App[None]):
     """Shows screens; everything of the recipe is in core."""
 
     TITLE = "calmtune"
+    CSS_PATH = "narrow.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     BINDINGS = [Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on")]
 
@@ -24,7 +28,20 @@ class CalmtuneApp(App[None]):
         super().__init__()
         self._home, self._wanted = home, session
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Shades that texts drawn in code need, for themes that do not name them."""
+        theme = self.current_theme
+        if theme.ansi:
+            return {"muted": "ansi_bright_black", "faint": "ansi_bright_black", "track": "ansi_bright_black"}
+        ground = Color.parse(theme.background or ("#121212" if theme.dark else "#fafafa"))
+        text = Color.parse(theme.foreground or ("#e0e0e0" if theme.dark else "#202020"))
+        shades = {"muted": 0.62, "faint": 0.42, "track": 0.16}
+        return {name: ground.blend(text, share).hex for name, share in shades.items()}
+
     def on_mount(self) -> None:
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = os.environ.get("CALMTUNE_THEME", DARK.name)
         self._walk()
 
     @work
@@ -34,9 +51,6 @@ class CalmtuneApp(App[None]):
         while True:
             if session is None:
                 session = await self.push_screen_wait(SessionsScreen(self._home))
-            if session is None:
-                self.exit()
-                return
             await self.push_screen_wait(WalkScreen(session))
             session = None
 
@@ -51,10 +65,14 @@ class CalmtuneApp(App[None]):
             session.close()
         return None
 
-    async def action_quit(self) -> None:
-        if isinstance(self.screen, WalkScreen):
-            self.screen.leave_running()
-        self.exit()
+    @work
+    async def action_quit(self) -> None:  # type: ignore[override]
+        """Leave; asks first while a step runs."""
+        walk = next((screen for screen in self.screen_stack if isinstance(screen, WalkScreen)), None)
+        if walk is None or await walk.may_leave():
+            if walk is not None:
+                walk.leave_running()
+            self.exit()
 
 
 def run_app(home: Path, session: str | None) -> None:

@@ -50,6 +50,21 @@ def open_or_create(name: str | None) -> Session:
     return Session.create(home(), name)
 
 
+def open_demo(home: Path, name: str) -> Session:
+    """The session of the shipped sample assistant, with the answers that take it through all steps here."""
+    from core.demo import answers, copy_to
+    from core.wizard.session import Session
+
+    session = Session.open(home / name) if (home / name / "session.db").is_file() else Session.create(home, name)
+    sample = session.folder / "sample"
+    if not sample.exists():
+        copy_to(sample)
+    for section, body in answers(sample.resolve()).items():
+        if section not in session.answers:
+            session.answer(section, body)
+    return session
+
+
 def run_headless(session: Session, until: str, force: Sequence[str] = (), as_json: bool = False) -> list[StepStatus]:
     """Run what is not fresh, narrating on stderr; the statuses go to stdout whatever happens."""
     import asyncio

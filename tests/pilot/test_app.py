@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, DataTable, Input, Label
+from textual.widgets import Button, Input, Label, OptionList, Static
 
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.session import Session
 from tests.fake_recipe import install
 from tui.app import CalmtuneApp
+from tui.results.panel import ResultPanel
+from tui.screens.dialogs import HelpDialog, LeaveDialog
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 from tui.widgets.loss_chart import LossChart, summarise
 from tui.widgets.question_form import QuestionForm
-from tui.widgets.result_panel import ResultPanel
 from tui.widgets.run_panel import RunPanel
+from tui.widgets.scoreboard import Scoreboard
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
 SIZES = [(80, 24), (120, 36)]
@@ -46,9 +48,11 @@ async def test_the_coverage_review_runs_and_shows_its_gates(tmp_path, size):
         assert walk.view == "coverage"
         await pilot.press("ctrl+r")
         await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
-        table = walk.query_one("#gates", DataTable)
-        assert table.row_count == 3
-        assert str(table.get_cell_at((0, 0))) == "✓ passed"
+        await until(pilot, lambda: bool(walk.query("#flows")), "its parts")
+        assert "✓ passed" in str(walk.query_one(Scoreboard).render())
+        assert walk.query_one("#flows", OptionList).option_count == len(
+            walk.session.status("coverage").outputs.summary["flows"]
+        )
         await pilot.press("ctrl+n")
         await until(pilot, lambda: walk.view == "dataset", "the next step")
         assert walk.query_one(QuestionForm)
@@ -99,7 +103,7 @@ async def test_a_whole_walk_and_resuming_it(tmp_path, monkeypatch):
         assert app.screen.view == "evaluation"
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
-        assert app.screen.query_one("#sessions", DataTable).row_count == 1
+        assert app.screen.query_one("#sessions", OptionList).option_count == 1
 
 
 async def test_a_failed_step_says_why(tmp_path, monkeypatch):
@@ -149,3 +153,74 @@ async def test_events_are_drawn(tmp_path):
             "".join(segment.text for segment in strip) for strip in chart._draw(80, 12) for strip in [strip]
         )
         assert any("⠀" < character <= "⣿" for character in text)
+
+
+async def test_leaving_asks_while_a_step_runs_and_stopping_waits_for_its_end(tmp_path, monkeypatch):
+    import asyncio
+
+    install(monkeypatch)
+    import tui.screens.walk
+
+    steps = __import__("core.wizard.session").wizard.session.step
+    monkeypatch.setattr(tui.screens.walk, "step", steps)
+    ended = []
+
+    async def long_run(self, context):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(type(steps("coverage")), "run", long_run)
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        walk = await begin(app, pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: walk._cancel is not None, "the running step")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LeaveDialog), "the question")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is walk, "staying")
+        assert not ended
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LeaveDialog), "the question")
+        await pilot.click("#stop")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+        assert ended
+        assert "interrupted" in str(app.screen.query_one("#sessions", OptionList).get_option_at_index(0).prompt)
+
+
+async def test_editing_an_answer_says_what_would_run_again_before_it_is_taken_over(tmp_path, monkeypatch):
+    install(monkeypatch)
+    import tui.screens.walk
+
+    monkeypatch.setattr(tui.screens.walk, "step", __import__("core.wizard.session").wizard.session.step)
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        walk = await begin(app, pilot)
+        for number in range(2):
+            await pilot.press("ctrl+r")
+            await until(
+                pilot, lambda number=number: walk.session.statuses()[number].state == "fresh", "a finished step"
+            )
+            await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
+            await pilot.press("ctrl+n")
+        await pilot.press("ctrl+b", "ctrl+b", "ctrl+e")
+        await until(pilot, lambda: bool(walk.query(QuestionForm)), "the form")
+        walk.query_one("#field-amount", Input).value = "4"
+        label = walk.query_one("#consequence", Label)
+        await until(pilot, lambda: "Coverage (amount 1 → 4), Dataset" in str(label.render()), "the consequence")
+        assert walk.session.status("coverage").state == "fresh"
+
+
+async def test_f1_explains_the_step_and_names_the_keys(tmp_path):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await begin(app, pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpDialog), "help")
+        text = "\n".join(str(part.render()) for part in app.screen.query(Static))
+        assert "Coverage review" in text
+        assert "ctrl+r" in text
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk again")

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 from core.wizard.recipe import STEP_IDS
 from tui.opening import (
+    home,
     json_option,
-    open_or_create,
+    open_demo,
     run_headless,
 )
 
@@ -25,19 +26,11 @@ from tui.opening import (
 @json_option
 def demo(name: str, keep_serving: bool, as_json: bool) -> None:
     """The shipped sample assistant, all seven steps, on this machine."""
-    from core.demo import answers as demo_answers
-    from core.demo import copy_to
     from core.errors import CalmtuneError
     from tui import output
 
-    session = open_or_create(name)
+    session = open_demo(home(), name)
     try:
-        folder = session.folder / "sample"
-        if not folder.exists():
-            copy_to(folder)
-        for section, body in demo_answers(folder.resolve()).items():
-            if body != session.answers.get(section):
-                session.answer(section, body)
         try:
             run_headless(session, STEP_IDS[-1], as_json=as_json)
         finally:

@@ -21,7 +21,8 @@ def doctor(as_json: bool) -> None:
     from importlib.util import find_spec
 
     from core.wizard.session import sessions_in
-    from provisioning.local import LocalTarget, Resources
+    from provisioning.job import Resources
+    from provisioning.local import LocalTarget
     from tui import output
 
     packages = {

@@ -13,20 +13,25 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Button, ContentSwitcher, Footer, Header, Label, OptionList
-from textual.worker import Worker, WorkerState
+from textual.widgets import Button, ContentSwitcher, Footer, Label, OptionList, Static
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from core.errors import CalmtuneError
-from core.wizard.answers import questions
+from core.wizard.answers import SESSION, questions
+from core.wizard.consequences import consequences, in_words
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.run import run_step
 from core.wizard.session import Session, StepStatus
+from tui.help_texts import STEP_HELP
+from tui.results.choose import result_panel
+from tui.screens.dialogs import HelpDialog, LeaveDialog
+from tui.widgets.command_bar import CommandBar
 from tui.widgets.question_form import QuestionForm
-from tui.widgets.result_panel import ResultPanel
 from tui.widgets.run_panel import RunPanel
-from tui.widgets.stepper import StepLine, Stepper
+from tui.widgets.stepper import StepLine, Stepper, trail
+from tui.widgets.top_bar import TopBar
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -34,22 +39,16 @@ SECONDS_BETWEEN_LOOKS = 0.2
 class WalkScreen(Screen[None]):
     """Shows a session. What is seen follows from the session and the step in view; there is no "advance"."""
 
-    CSS = """
-    WalkScreen #main { padding: 0 2; width: 1fr; }
-    WalkScreen #title { text-style: bold; margin: 1 0 0 0; }
-    WalkScreen #purpose, WalkScreen #reason { color: $text-muted; height: auto; width: 1fr; }
-    WalkScreen #reason.problem { color: $text-error; }
-    WalkScreen #panel { height: 1fr; margin: 1 0 0 0; }
-    WalkScreen #buttons { height: auto; }
-    WalkScreen #buttons Button { margin: 0 2 0 0; }
-    .-narrow WalkScreen #body { layout: vertical; }
-    """
+    CSS_PATH = "walk.tcss"
     BINDINGS = [
-        Binding("ctrl+r", "run", "Run", tooltip="Run the step in view"),
-        Binding("ctrl+n", "next", "Next", tooltip="Show the following step"),
-        Binding("ctrl+b", "back", "Back", tooltip="Show the step before"),
-        Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view"),
-        Binding("escape", "leave", "Sessions", tooltip="Back to the list of sessions; running jobs go on"),
+        Binding("ctrl+r", "run", "Run", tooltip="Run the step in view", id="run"),
+        Binding("ctrl+n", "next", "Next", tooltip="Show the following step", id="next"),
+        Binding("ctrl+b", "back", "Back", tooltip="Show the step before", id="back"),
+        Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view", id="edit"),
+        Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),
+        Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
+        Binding("f1", "help", "Help", tooltip="What this step does, and the keys", id="help"),
+        Binding("escape", "leave", "Sessions", tooltip="Back to the list of sessions", id="leave"),
     ]
 
     class StepEnded(Message):
@@ -63,64 +62,79 @@ class WalkScreen(Screen[None]):
         super().__init__()
         self.session = session
         self.view = session.frontier
-        self.sub_title = session.id
         self._events: deque[StepEvent] = deque()
         self._at_work: str | None = None
-        self._cancel: Callable[[str], None] | None = None
+        self._editing = False
+        self._cancel: Callable[[str], object] | None = None
+        self._idle = asyncio.Event()
 
     def compose(self) -> ComposeResult:
-        yield Header()
+        yield TopBar()
         with Horizontal(id="body"):
             yield Stepper(id="stepper")
             with Vertical(id="main"):
+                yield Static("", id="trail")
                 yield Label("", id="title", markup=False)
                 yield Label("", id="purpose", markup=False)
                 yield Label("", id="reason", markup=False)
                 yield ContentSwitcher(id="panel")
+                yield Label("", id="consequence", markup=False)
                 with Horizontal(id="buttons"):
-                    yield Button("Run", variant="primary", id="run")
-                    yield Button("Next", variant="success", id="next")
-                    yield Button("Answers", id="edit")
-                    yield Button("Stop", variant="error", id="stop")
+                    yield Button("Run", variant="primary", id="run", compact=True)
+                    yield Button("Next step", variant="primary", id="next", compact=True)
+                    yield Button("Answers", id="edit", compact=True)
+                    yield Button("Stop", variant="error", id="stop", compact=True)
+        yield CommandBar()
         yield Footer()
 
     async def on_mount(self) -> None:
         self.set_interval(SECONDS_BETWEEN_LOOKS, self._show_events)
         if self.session.notice:
             self.notify(self.session.notice, severity="warning")
+        assistant = self.session.answers.get(SESSION, {}).get("assistant", "")
+        self.query_one(TopBar).where = f"{self.session.id} · {str(assistant).rstrip('/').rpartition('/')[2]}"
         await self._show(self.view)
 
     # What is seen
 
     async def _show(self, view: str, edit: bool = False, problem: str | None = None) -> None:
         """Show a step: its form, its run or its result."""
-        self.view = view
+        self.view, self._editing = view, edit
         statuses = {status.step: status for status in self.session.statuses()}
         status, it = statuses[view], step(view)
-        lines = [StepLine(id, step(id).title, self._mark(statuses[id]), statuses[id].reason[:60]) for id in STEP_IDS]
+        lines = [StepLine(id, step(id).title, self._state(statuses[id]), statuses[id].reason) for id in STEP_IDS]
+        done = sum(status.state == "fresh" for status in statuses.values())
         self.query_one(Stepper).show(lines, view)
-        self.query_one("#title", Label).update(f"{STEP_IDS.index(view) + 1}. {it.title}")
+        self.query_one("#trail", Static).update(trail(lines, view))
+        self.query_one("#title", Label).update(f"{STEP_IDS.index(view) + 1}  {it.title}")
         self.query_one("#purpose", Label).update(it.purpose)
-        reason = self.query_one("#reason", Label)
-        reason.set_class(problem is not None or status.state in ("failed", "gate failed"), "problem")
-        reason.update(problem or (f"{status.state}: {status.reason}" if status.reason else ""))
-        await self._fill_panel(status, edit)
-        running, done = self._at_work == view, status.done and not edit
-        self.query_one("#run", Button).display = not running and not done and status.state != "blocked"
+        self.query_one("#consequence", Label).update("")
+        self.query_one(TopBar).state = f"this machine · {done} of {len(STEP_IDS)} steps done"
+        self.query_one(CommandBar).command = f"calmtune run --session {self.session.id} --until {view}"
+        self._show_reason(status, problem)
+        await self._fill_panel(status)
+        running, finished = self._at_work == view, status.done and not edit
+        self.query_one("#run", Button).display = not running and not finished and status.state != "blocked"
         self.query_one("#run", Button).disabled = self._at_work is not None or self.session.read_only
-        self.query_one("#next", Button).display = status.state == "fresh" and view != STEP_IDS[-1]
-        self.query_one("#edit", Button).display = not running and done
+        self.query_one("#next", Button).display = status.state == "fresh" and not edit and view != STEP_IDS[-1]
+        self.query_one("#edit", Button).display = not running and finished
         self.query_one("#stop", Button).display = running
+        self.refresh_bindings()
 
-    def _mark(self, status: StepStatus) -> str:
-        if self._at_work == status.step:
-            return "running"
-        return "failed_gate" if status.state == "gate failed" else status.state
+    def _show_reason(self, status: StepStatus, problem: str | None) -> None:
+        reason = self.query_one("#reason", Label)
+        text = problem or (f"{status.state}: {status.reason}" if status.reason else "")
+        shown = bool(text) and not (status.done and problem is None)  # the scoreboard says it of a finished step
+        reason.set_class(problem is not None or status.state == "failed", "problem")
+        reason.display = shown
+        reason.update(text)
 
-    async def _fill_panel(self, status: StepStatus, edit: bool) -> None:
+    def _state(self, status: StepStatus) -> str:
+        return "running" if self._at_work == status.step else status.state
+
+    async def _fill_panel(self, status: StepStatus) -> None:
         panel = self.query_one("#panel", ContentSwitcher)
-        running = self.query("#run-panel")
-        if self._at_work == status.step and running:
+        if self._at_work == status.step and self.query("#run-panel"):
             panel.current = "run-panel"
             return
         for child in list(panel.children):
@@ -128,8 +142,8 @@ class WalkScreen(Screen[None]):
                 await child.remove()
         if self._at_work == status.step:
             await panel.add_content(RunPanel(id="run-panel"), set_current=True)
-        elif status.done and not edit and status.outputs is not None and status.folder is not None:
-            await panel.add_content(ResultPanel(status.outputs, status.folder, id="result"), set_current=True)
+        elif status.done and not self._editing and status.outputs is not None and status.folder is not None:
+            await panel.add_content(result_panel(self.session, status), set_current=True)
         else:
             form = QuestionForm(questions(status.step), self.session.answers.get(status.step, {}), id="form")
             await panel.add_content(form, set_current=True)
@@ -140,15 +154,43 @@ class WalkScreen(Screen[None]):
             events = [self._events.popleft() for _ in range(len(self._events))]
             panels.first().show_events(events)
 
+    @on(QuestionForm.Changed)
+    def _weigh(self, event: QuestionForm.Changed) -> None:
+        if self._editing:
+            self._tell_consequences(self.view, event.form.values)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="consequences")
+    def _tell_consequences(self, view: str, given: dict[str, object]) -> None:
+        """Say what the edited answers would make stale, before they are taken over."""
+        worker = get_current_worker()
+        try:
+            text = in_words(consequences(self.session, view, given), {id: step(id).title for id in STEP_IDS})
+        except CalmtuneError as error:
+            text = str(error)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self.query_one("#consequence", Label).update, text)
+
     # What is done
 
-    @on(OptionList.OptionSelected)
+    @on(OptionList.OptionSelected, "#stepper")
     async def _select(self, event: OptionList.OptionSelected) -> None:
         await self._show(str(event.option.id))
 
     @on(Button.Pressed)
     async def _press(self, event: Button.Pressed) -> None:
-        await self.run_action({"run": "run", "next": "next", "edit": "edit", "stop": "stop"}[str(event.button.id)])
+        await self.run_action(str(event.button.id))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide keys that mean nothing now."""
+        if not self.is_mounted:
+            return True
+        if action == "stop":
+            return self._at_work is not None
+        if action == "run":
+            return self._at_work is None and bool(self.query("#form"))
+        if action == "edit":
+            return bool(self.query("#result"))
+        return True
 
     async def action_next(self) -> None:
         await self._show(STEP_IDS[min(STEP_IDS.index(self.view) + 1, len(STEP_IDS) - 1)])
@@ -159,6 +201,18 @@ class WalkScreen(Screen[None]):
     async def action_edit(self) -> None:
         if self._at_work != self.view:
             await self._show(self.view, edit=True)
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self.query_one(CommandBar).command)
+        self.notify("the command is in the clipboard")
+
+    def action_help(self) -> None:
+        keys = [
+            (shown.binding.key, shown.binding.tooltip)
+            for shown in self.active_bindings.values()
+            if shown.binding.tooltip
+        ]
+        self.app.push_screen(HelpDialog(step(self.view).title, STEP_HELP[self.view], keys))
 
     async def action_run(self) -> None:
         """Take over the form's answers and run the step in view."""
@@ -175,6 +229,7 @@ class WalkScreen(Screen[None]):
             await self._show(self.view)
             return
         self._at_work = self.view
+        self._idle.clear()
         self._events.clear()
         await self._show(self.view)
         self._work(self.view)
@@ -194,7 +249,7 @@ class WalkScreen(Screen[None]):
     async def _run(self, id: str) -> None:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-        self._cancel = lambda message: loop.call_soon_threadsafe(task.cancel, message) and None
+        self._cancel = lambda message: loop.call_soon_threadsafe(task.cancel, message)
         await run_step(self.session, id, lambda _, event: self._events.append(event))
 
     @on(StepEnded)
@@ -207,10 +262,11 @@ class WalkScreen(Screen[None]):
             event.step if self.view == event.step else self.view,
             problem=event.error if self.view == event.step else None,
         )
+        self._idle.set()
 
     @on(Worker.StateChanged)
     async def _worker_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR:
+        if event.state is WorkerState.ERROR and event.worker.group == "step":
             self.post_message(
                 self.StepEnded(self._at_work or self.view, f"a mistake in calmtune: {event.worker.error!r}")
             )
@@ -220,12 +276,26 @@ class WalkScreen(Screen[None]):
         if self._cancel is not None:
             self._cancel("stop")
 
-    def action_leave(self) -> None:
-        """Back to the sessions; a job that runs goes on without the app."""
-        self.leave_running()
-        self.dismiss(None)
+    @work
+    async def action_leave(self) -> None:
+        """Back to the sessions; asks first while something runs."""
+        if await self.may_leave():
+            self.leave_running()
+            self.dismiss(None)
+
+    async def may_leave(self) -> bool:
+        """Ask what becomes of a running step; True when the walk may be left."""
+        if self._at_work is None:
+            return True
+        running = [f"{step(self._at_work).title} (step {STEP_IDS.index(self._at_work) + 1})"]
+        choice = await self.app.push_screen_wait(LeaveDialog(running, self.session.id))
+        if choice == "stop":
+            self.action_stop()
+            await self._idle.wait()
+        return choice != "stay"
 
     def leave_running(self) -> None:
+        """Let go of the session; a job that runs goes on without the app."""
         if self._cancel is not None:
             self._cancel(LEAVE)
             for thread in threading.enumerate():

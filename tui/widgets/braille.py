@@ -32,7 +32,7 @@ class BrailleCanvas:
 
     def row(self, row: int, ascii_only: bool = False) -> list[tuple[str, int | None]]:
         """The characters of a row with the series each belongs to (None for blanks)."""
-        cells = []
+        cells: list[tuple[str, int | None]] = []
         for bits, series in zip(self._bits[row], self._series[row], strict=True):
             if not bits:
                 cells.append((" ", None))

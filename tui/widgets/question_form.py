@@ -1,53 +1,78 @@
-"""A form over the questions of a step."""
+"""A form over the questions of a step: compact fields, and beside them what the focused one means."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Input, Label, Select, Static, Switch
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Checkbox, Collapsible, Input, Label, Select, Static
 
 from core.wizard.answers import Question
 
 
-class QuestionForm(VerticalScroll):
-    """One row a question. `values` holds what differs from the defaults, as the session wants it."""
+class QuestionForm(Horizontal):
+    """One line a question, the rarely changed ones folded away. `values` holds what differs from the defaults."""
 
     DEFAULT_CSS = """
     QuestionForm { height: 1fr; }
-    QuestionForm .row { height: auto; margin: 0 0 1 0; }
-    QuestionForm .question { width: 30; padding: 1 1 0 0; }
-    QuestionForm .field { width: 1fr; height: auto; max-width: 80; }
-    QuestionForm .help { color: $text-muted; padding: 0 1; }
-    QuestionForm #form-error { color: $text-error; height: auto; }
-    .-narrow QuestionForm .question { width: 18; }
+    QuestionForm #fields { width: 1fr; padding: 0 1 0 0; }
+    QuestionForm .row { height: 1; margin: 0 0 1 0; }
+    QuestionForm .question { width: 24; color: $text-muted; }
+    QuestionForm .row:focus-within .question { color: $text-accent; text-style: bold; }
+    QuestionForm .field { width: 1fr; max-width: 64; background: $surface; }
+    QuestionForm .field:focus-within, QuestionForm .field:focus { background: $panel; }
+    QuestionForm Checkbox { border: none; padding: 0; background: transparent; width: auto; height: 1; }
+    QuestionForm Collapsible { background: transparent; border-top: none; padding: 0; margin: 0; }
+    QuestionForm Collapsible Contents { padding: 1 0 0 0; }
+    QuestionForm CollapsibleTitle { padding: 0; color: $text-muted; }
+    QuestionForm #help { width: 36; height: auto; padding: 0 2; border-left: vkey $panel; color: $text-muted; }
+    QuestionForm #form-error { color: $text-error; height: auto; margin: 0 0 1 0; display: none; }
     """
+
+    @dataclass
+    class Changed(Message):
+        """Some answer differs from what it was."""
+
+        form: QuestionForm
 
     def __init__(self, questions: Sequence[Question], given: Mapping[str, Any], id: str | None = None) -> None:
         super().__init__(id=id)
         self._questions, self._given = questions, given
 
     def compose(self) -> ComposeResult:
-        yield Label("", id="form-error", markup=False)
-        for question in self._questions:
-            with Horizontal(classes="row"):
-                yield Label(question.title, classes="question", markup=False)
-                with Vertical(classes="field"):
-                    yield self._field(question)
-                    yield Static(_help(question), classes="help", markup=False)
+        with VerticalScroll(id="fields", can_focus=False):
+            yield Label("", id="form-error", markup=False)
+            yield from (self._row(question) for question in self._questions if not question.advanced)
+            if advanced := [question for question in self._questions if question.advanced]:
+                with Collapsible(title=f"{len(advanced)} more, seldom changed"):
+                    yield from (self._row(question) for question in advanced)
+        yield Static("", id="help")
 
-    def _field(self, question: Question) -> Input | Select[str] | Switch:
+    def on_mount(self) -> None:
+        if self._questions:
+            self.query_one(f"#field-{self._questions[0].field}").focus()
+
+    def _row(self, question: Question) -> Widget:
+        label = Label(question.title, classes="question", markup=False)
+        return Horizontal(label, self._field(question), classes="row")
+
+    def _field(self, question: Question) -> Widget:
         value = self._given.get(question.field, question.default)
         name = f"field-{question.field}"
         if question.kind == "flag":
-            return Switch(bool(value), id=name)
+            return Checkbox("", bool(value), id=name, compact=True)
         if question.kind == "choice":
-            return Select(
-                [(choice, choice) for choice in question.choices], value=str(value), allow_blank=False, id=name
-            )
-        return Input("" if value is None else str(value), placeholder="default" if value is None else "", id=name)
+            choices = [(choice, choice) for choice in question.choices]
+            return Select(choices, value=str(value), allow_blank=False, id=name, classes="field", compact=True)
+        text = "" if value is None else str(value)
+        return Input(text, placeholder="as the preset or the step decides", id=name, classes="field", compact=True)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -55,13 +80,49 @@ class QuestionForm(VerticalScroll):
         found: dict[str, Any] = {}
         for question in self._questions:
             widget = self.query_one(f"#field-{question.field}")
-            value: Any = widget.value if isinstance(widget, (Switch, Select)) else _typed(widget.value, question)  # type: ignore[attr-defined]
+            value: Any = (
+                _typed(widget.value, question) if isinstance(widget, Input) else widget.value  # type: ignore[attr-defined]
+            )
             if value != question.default:
                 found[question.field] = value
         return found
 
     def show_error(self, text: str) -> None:
-        self.query_one("#form-error", Label).update(text)
+        label = self.query_one("#form-error", Label)
+        label.update(text)
+        label.display = bool(text)
+
+    @on(events.DescendantFocus)
+    def _explain(self) -> None:
+        focused = self.screen.focused
+        field = (focused.id or "").removeprefix("field-") if focused is not None else ""
+        question = next((question for question in self._questions if question.field == field), None)
+        if question is not None:
+            self.query_one("#help", Static).update(explanation(question))
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
+    def _changed(self) -> None:
+        self.show_error("")
+        self.post_message(self.Changed(self))
+
+
+def explanation(question: Question) -> Content:
+    """What a question means, its unit, range and default."""
+    facts = []
+    if question.unit:
+        facts.append(f"unit: {question.unit}")
+    if question.minimum is not None or question.maximum is not None:
+        low = "" if question.minimum is None else f"from {question.minimum:g} "
+        high = "" if question.maximum is None else f"to {question.maximum:g}"
+        facts.append(f"range: {low}{high}".rstrip())
+    facts.append(f"default: {'left to the step' if question.default in (None, '') else question.default}")
+    if question.cosmetic:
+        facts.append("changes no result")
+    return Content.assemble(
+        (question.title, "bold $text-accent"), "\n", (question.help, ""), "\n\n", ("\n".join(facts), "$faint")
+    )
 
 
 def _typed(text: str, question: Question) -> Any:
@@ -74,8 +135,3 @@ def _typed(text: str, question: Question) -> Any:
         except ValueError:
             return text
     return text
-
-
-def _help(question: Question) -> str:
-    unit = f" ({question.unit})" if question.unit else ""
-    return question.help + unit

@@ -1,11 +1,15 @@
-"""A step at work: progress, the loss chart once there are metrics, the log."""
+"""A step at work: progress, figures, the loss chart once there are metrics, the log."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.widgets import Label, Log, ProgressBar
+import time
 
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Label, Log, ProgressBar, Static
+
+from core.wizard.consequences import duration
 from core.wizard.events import Cost, Metric, Notice, Progress, StepEvent
 from core.wizard.events import Log as LogLine
 from tui.widgets.loss_chart import LossChart
@@ -16,19 +20,28 @@ class RunPanel(Vertical):
 
     DEFAULT_CSS = """
     RunPanel { height: 1fr; }
-    RunPanel #progress-label { margin: 1 0 0 0; }
-    RunPanel #figures { color: $text-muted; }
-    RunPanel #notices { color: $text-warning; }
+    RunPanel #progress-row { height: 1; margin: 0 0 1 0; }
+    RunPanel ProgressBar { width: auto; }
+    RunPanel #progress-label { width: 1fr; padding: 0 0 0 2; color: $text-muted; }
+    RunPanel #figures { height: auto; margin: 0 0 1 0; display: none; }
+    RunPanel #notices { color: $text-warning; height: auto; display: none; margin: 0 0 1 0; }
     RunPanel LossChart { display: none; }
-    RunPanel.-with-metrics LossChart { display: block; }
-    RunPanel Log { height: 1fr; min-height: 4; border: round $panel; }
-    RunPanel.-with-metrics Log { height: 8; }
+    RunPanel.-with-metrics LossChart, RunPanel.-with-metrics #figures { display: block; }
+    RunPanel Log { height: 1fr; min-height: 3; background: $surface; padding: 0 1; }
+    RunPanel.-with-metrics Log { height: 7; margin: 1 0 0 0; }
     """
 
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._began = time.monotonic()
+        self._values: dict[str, float] = {}
+        self._left: float | None = None
+
     def compose(self) -> ComposeResult:
-        yield Label("starting …", id="progress-label", markup=False)
-        yield ProgressBar(id="progress", show_eta=True)
-        yield Label("", id="figures", markup=False)
+        with Horizontal(id="progress-row"):
+            yield ProgressBar(id="progress", show_eta=False, show_percentage=False)
+            yield Label("starting …", id="progress-label", markup=False)
+        yield Static("", id="figures")
         yield Label("", id="notices", markup=False)
         yield LossChart(id="loss")
         yield Log(id="log", max_lines=5000)
@@ -45,27 +58,51 @@ class RunPanel(Vertical):
             elif isinstance(event, Metric):
                 self.add_class("-with-metrics")
                 self.query_one(LossChart).add(event.step, event.values)
-                self._show_figures(event)
+                self._values.update(event.values)
             elif isinstance(event, Notice):
-                self.query_one("#notices", Label).update(event.text)
+                self._show_notice(event.text)
                 lines.append(f"{event.level}: {event.text}")
             elif isinstance(event, Cost):
-                self.border_subtitle = f"${event.usd:.2f}"
+                self._values["usd"] = event.usd
         if progress is not None:
             self._show_progress(progress)
+        if self._values:
+            self.query_one("#figures", Static).update(figures(self._values, self._left))
         if lines:
             self.query_one(Log).write_lines(lines)
 
+    def _show_notice(self, text: str) -> None:
+        label = self.query_one("#notices", Label)
+        label.update(text)
+        label.display = True
+
     def _show_progress(self, progress: Progress) -> None:
+        self._left = progress.eta_seconds
         count = f"{progress.done:g} of {progress.total:g} {progress.unit}" if progress.total else progress.unit
-        self.query_one("#progress-label", Label).update(f"{progress.label}: {count}" if progress.label else count)
+        parts = [progress.label, count, f"{duration(time.monotonic() - self._began)} so far"]
+        if progress.eta_seconds:
+            parts.append(f"about {duration(progress.eta_seconds)} left")
+        self.query_one("#progress-label", Label).update("  ·  ".join(part for part in parts if part))
         self.query_one(ProgressBar).update(total=progress.total or None, progress=progress.done)
 
-    def _show_figures(self, metric: Metric) -> None:
-        figures = [f"step {metric.step}"]
-        figures += [
-            f"{name.replace('_', ' ')} {value:.4g}"
-            for name, value in metric.values.items()
-            if name in ("learning_rate", "tokens_per_second", "unique_token_ratio", "epoch")
-        ]
-        self.query_one("#figures", Label).update("   ".join(figures))
+
+_FIGURES = (
+    ("loss", "train loss", "{:.3f}"),
+    ("eval_loss", "validation loss", "{:.3f}"),
+    ("tokens_per_second", "tokens/s", "{:,.0f}"),
+    ("unique_token_ratio", "saved by sharing", "{:.1f}×"),
+    ("epoch", "epoch", "{:.2f}"),
+    ("usd", "spent", "${:.2f}"),
+)
+
+
+def figures(values: dict[str, float], left: float | None) -> Content:
+    """The latest values as a line of figures with their names."""
+    parts = [
+        Content.assemble((form.format(values[name]), "bold"), (f" {label}", "$muted"))
+        for name, label, form in _FIGURES
+        if name in values
+    ]
+    if left:
+        parts.append(Content.assemble((duration(left), "bold"), (" left", "$muted")))
+    return Content("    ").join(parts)

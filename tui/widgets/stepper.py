@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.text import Text
+from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 _MARKS = {
-    "fresh": ("✓", "green"),
-    "failed_gate": ("✗", "red"),
-    "stale": ("~", "yellow"),
-    "running": ("▶", "cyan"),
-    "interrupted": ("!", "yellow"),
-    "failed": ("✗", "red"),
-    "blocked": ("·", "dim"),
-    "ready": ("○", ""),
+    "fresh": ("✓", "$text-success"),
+    "gate failed": ("✗", "$text-error"),
+    "stale": ("~", "$text-warning"),
+    "running": ("▶", "$text-accent"),
+    "interrupted": ("!", "$text-warning"),
+    "failed": ("✗", "$text-error"),
+    "blocked": ("·", "$faint"),
+    "ready": ("○", "$text-primary"),
 }
 
 
@@ -35,17 +35,32 @@ class Stepper(OptionList):
     """Option ids are step ids; `OptionSelected` says which step the view should show."""
 
     DEFAULT_CSS = """
-    Stepper { width: 30; height: 1fr; border: round $panel; background: $background; }
-    .-narrow Stepper { width: 100%; height: 9; }
+    Stepper { width: 26; height: 1fr; border: none; padding: 1 0 0 0; background: $surface; }
+    Stepper:focus { border: none; background-tint: $foreground 0%; }
     """
 
     def show(self, lines: Sequence[StepLine], current: str) -> None:
-        highlighted = next((at for at, line in enumerate(lines) if line.id == current), 0)
+        """Fill the list; a state that asks for someone to act stands below its step."""
         self.clear_options()
         for number, line in enumerate(lines, 1):
-            mark, colour = _MARKS.get(line.state, ("○", ""))
-            text = Text.assemble((f"{mark} ", colour), f"{number} {line.title}")
-            if line.reason:
-                text.append(f"\n    {line.reason}", "dim")
-            self.add_option(Option(text, id=line.id))
-        self.highlighted = highlighted
+            mark, colour = _MARKS[line.state]
+            title = f"{number} {line.title}"
+            parts = [Content.styled(f" {mark} ", colour), Content.styled(title, _title_style(line.state))]
+            if line.state not in ("fresh", "blocked", "ready"):
+                parts.append(Content.styled(f"\n     {line.state}", "$muted"))
+            self.add_option(Option(Content("").join(parts), id=line.id))
+        self.highlighted = next((at for at, line in enumerate(lines) if line.id == current), 0)
+
+
+def trail(lines: Sequence[StepLine], current: str) -> Content:
+    """The steps on one line, for narrow screens: marks and numbers, the one in view by its name."""
+    parts = []
+    for number, line in enumerate(lines, 1):
+        mark, colour = _MARKS[line.state]
+        name = f"{number} {line.title}" if line.id == current else str(number)
+        parts.append(Content.assemble((mark, colour), (name, "bold" if line.id == current else "$muted")))
+    return Content("  ").join(parts)
+
+
+def _title_style(state: str) -> str:
+    return "$faint" if state == "blocked" else ""

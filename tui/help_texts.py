@@ -1,0 +1,48 @@
+"""What F1 says: for each step what happens, what its gate means, and what to do when it does not hold."""
+
+from __future__ import annotations
+
+STEP_HELP = {
+    "coverage": """\
+The end-to-end tests are run against the assistant's flows. Where no language model is asked, the commands behind each \
+message are inferred: the shortest ones that make the test's own expectations come true.
+
+Only what a passing test shows can be learnt later. So the gate asks for 90 % of all flow steps, 80 % of each flow, and \
+every command the assistant can use.
+
+When it fails: look at the Flows tab for lines no test reaches and write a test that goes there; look at the Tests tab \
+for tests that fail and why.""",
+    "dataset": """\
+Passing tests become rows: a prompt as the model will see it, and the commands it should write. Other wordings of each \
+message multiply them; a wording that loses a value or changes the meaning is dropped.
+
+Rows are divided by whole tests, so that validation asks in situations and words the model has not been trained on.
+
+When it fails: something is only in validation. Add a test that holds it too.""",
+    "training": """\
+A small adapter (LoRA) is trained on the rows and merged into the base model. What several rows of a step begin with is \
+computed once, which is exact and several times faster.
+
+Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few.
+
+Stopping keeps a checkpoint; running again goes on from there.""",
+    "evaluation": """\
+The tuned model is served and drives the assistant through the validation and training tests. A test passes when the \
+assistant does all that the test expects.
+
+At least 80 % of validation tests and 95 % of training tests must pass.
+
+When validation fails: the list shows what was said instead. Missed values and confused flows want more tests or more \
+wordings of that kind. When training fails: train longer or with a higher rank.""",
+    "production": """\
+The model that will be used is trained once more, on training and validation rows together and with the same settings, \
+and runs all tests again. Both sets are known to it now: this shows that nothing broke, not how good it is on new ones.""",
+    "deployment": """\
+The final model is served on this machine, bound to loopback, and goes on when calmtune is closed. Files for docker and \
+Kubernetes are written beside it, for a machine with a GPU.
+
+`calmtune stop` ends the server.""",
+    "connection": """\
+config.yml and endpoints.yml are changed to name the new model, in a copy unless you ask for your own files to be \
+changed (a backup stays beside them). One validation test is then played with it as a first conversation.""",
+}

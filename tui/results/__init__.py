@@ -1,0 +1,1 @@
+"""What a finished step shows, one file a step."""

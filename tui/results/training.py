@@ -1,0 +1,49 @@
+"""Fine-tuning: the curve once more, what it says, what was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui.results.panel import ResultPanel, facts, files
+from tui.widgets.loss_chart import LossChart
+
+
+class TrainingResult(ResultPanel):
+    """The chart of the whole run over the facts."""
+
+    DEFAULT_CSS = """
+    TrainingResult LossChart { height: 2fr; min-height: 10; }
+    TrainingResult .scroll { height: 1fr; min-height: 6; margin: 1 0 0 0; }
+    """
+
+    needs = ("base_model", "rows", "steps", "settings", "unique_token_ratio")
+
+    def body(self) -> Iterator[Widget]:
+        yield LossChart(id="loss")
+        with VerticalScroll(classes="scroll"):
+            yield Static(self._facts(self.outputs.summary), classes="facts")
+            yield Static(files(self.outputs, self.folder))
+
+    def on_mount(self) -> None:
+        chart = self.query_one(LossChart)
+        for line in self.path("metrics").read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            chart.add(values.pop("step"), values)
+
+    def _facts(self, summary: Mapping[str, Any]) -> Content:
+        settings = summary["settings"]
+        return facts(
+            {
+                "base model": summary["base_model"],
+                "rows": f"{summary['rows']:,}, {settings['rows_per_step']} a step, {summary['steps']} steps",
+                "adapter": f"LoRA of rank {settings['lora_rank']}, learning rate {settings['learning_rate']:g}",
+                "shared prefixes": f"each prompt token computed once instead of {summary['unique_token_ratio']} times",
+            }
+        )
