@@ -12,7 +12,7 @@ from typing import Any, Literal
 from core.assistant.project import Assistant, load_assistant
 from core.assistant.settings import Dialect
 from core.dataset.infer import infer
-from core.dialogue.action_server import HttpActions, HttpActions, ModuleActions, actions_for
+from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
 from core.dialogue.actions import Actions
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
