@@ -35,6 +35,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        narrate(f"{error.strerror or error}{where}; what was finished is kept, `calmtune resume` goes on")
+        sys.exit(1)
     except Exception as error:
         if debug:
             raise

@@ -10,12 +10,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UsageError
+from core.errors import StepFailed, UsageError
 
 _MIGRATIONS = (
     """
@@ -97,13 +98,24 @@ class Journal:
             self._connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
 
     def _write(self, statement: str, *values: Any) -> None:
-        with self._lock:
+        with self._access():
             self._connection.execute(statement, values)
         _crash_here_if_asked()
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self._lock:
+        with self._access():
             return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _access(self) -> Iterator[None]:
+        """One thread at a time. Raises StepFailed when the disk is full or another program keeps the file locked."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.OperationalError as error:
+            raise StepFailed(
+                f"{self.path} cannot be used ({error}); what was finished is kept, run again when it can"
+            ) from error
 
     def close(self) -> None:
         with self._lock:
@@ -190,7 +202,7 @@ class Journal:
 
     def take_lease(self, holder: str, is_dead: Any) -> str | None:
         """Become the holder. Returns the dead holder that was replaced, "" when there was none, None when another one lives."""
-        with self._lock:
+        with self._access():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 row = self._connection.execute("SELECT holder FROM lease").fetchone()
