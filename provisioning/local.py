@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import psutil
-
 from core.errors import StepFailed, UsageError
 from provisioning import facts, machine
 from provisioning.follow import follow
 from provisioning.job import Job, JobStatus, Resources, job_body
+from provisioning.preflight import Facts, offer_of
 from provisioning.target import Chunk, Offer, Target
 
 
@@ -28,13 +27,7 @@ class LocalTarget:
 
     def offers(self, need: Resources) -> Sequence[Offer]:
         """One offer: this machine, with the reason why it fits or not."""
-        gpus = [gpu["name"] for gpu in facts.gpus()]
-        if need.gpus and not gpus:
-            return [Offer("local", 0.0, "no GPU was found here (nvidia-smi is missing or shows none)", fits=False)]
-        memory = psutil.virtual_memory().total / 1e9
-        what = ", ".join(gpus) if gpus else f"CPU only: {os.cpu_count()} cores"
-        fits = memory >= need.memory_gb and facts.disk_free(self.root) / 1e9 >= need.disk_gb
-        return [Offer("local", 0.0, f"{what}, {memory:.0f} GB memory", fits=fits)]
+        return [offer_of(self.name, Facts(**facts.facts(self.root)), need)]
 
     def submit(self, job: Job) -> str:
         """Start a job; adopt it when it runs or has succeeded; start it again in its folder when it ended otherwise.

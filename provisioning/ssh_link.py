@@ -1,0 +1,284 @@
+"""A connection to a machine that heals: made when it is needed, through jump hosts, and made again when it was cut."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from core.errors import ProviderError, UsageError
+from provisioning import ssh_keys
+from provisioning.ssh_hosts import Hop, route
+
+if TYPE_CHECKING:
+    import paramiko
+
+T = TypeVar("T")
+CONNECT_SECONDS = 15.0
+SILENCE_SECONDS = 120.0
+"""A channel that says nothing for this long counts as cut."""
+KEEPALIVE_SECONDS = 15
+
+
+class CutError(ProviderError):
+    """The link was cut and could not be mended in time."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command on the machine left."""
+
+    code: int
+    out: bytes
+    error: bytes
+
+
+class Connection:
+    """One chain of SSH connections, the last being the machine's."""
+
+    def __init__(self, chain: list[paramiko.Transport]) -> None:
+        self._chain = chain
+        self.transport = chain[-1]
+        self._sftp: paramiko.SFTPClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        return all(transport.is_active() for transport in self._chain)
+
+    @property
+    def sftp(self) -> paramiko.SFTPClient:
+        import paramiko
+
+        with self._lock:
+            if self._sftp is None:
+                client = paramiko.SFTPClient.from_transport(self.transport)
+                if client is None:
+                    raise EOFError("the file transfer did not begin")
+                channel = client.get_channel()
+                if channel is not None:
+                    channel.settimeout(SILENCE_SECONDS)
+                self._sftp = client
+            return self._sftp
+
+    def run(self, command: str, given: bytes = b"", silence: float = SILENCE_SECONDS) -> Ran:
+        """Run a command with bytes on its standard input; it may say nothing for `silence` seconds.
+
+        Raises EOFError or TimeoutError when the link is cut before it has ended.
+        """
+        channel = self.transport.open_session(timeout=CONNECT_SECONDS)
+        with contextlib.closing(channel):
+            channel.settimeout(silence)
+            channel.exec_command(command)
+            channel.sendall(given)
+            channel.shutdown_write()
+            error = bytearray()
+            drain = threading.Thread(target=lambda: error.extend(_all_of(channel.recv_stderr)), daemon=True)
+            drain.start()  # both streams at once: one that nobody reads would stop the command
+            out = _all_of(channel.recv)
+            drain.join(silence)
+            if not channel.exit_status_ready() and not self.transport.is_active():
+                raise EOFError("cut before the command had ended")
+            code = channel.recv_exit_status()
+        if code < 0:
+            raise EOFError("cut before the command had ended")
+        return Ran(code, out, bytes(error))
+
+    def close(self) -> None:
+        for transport in reversed(self._chain):
+            with contextlib.suppress(
+                Exception
+            ):  # paramiko raises all sorts of things while a broken link is taken down
+                transport.close()
+
+
+class Link:
+    """The way to one host. Safe to use from several threads."""
+
+    def __init__(
+        self, host: str, config: Path | None = None, trust: ssh_keys.Trust | None = None, patience: float = 300.0
+    ) -> None:
+        """`patience`: seconds for which a link that once stood is tried to be mended."""
+        self.host = host
+        self._config, self._trust, self._patience = config, trust, patience
+        self._connection: Connection | None = None
+        self._stood = False
+        self._lock = threading.RLock()
+
+    def call(self, work: Callable[[Connection], T]) -> T:
+        """Do something over the connection, again from its beginning when the link is cut: it must be safe to repeat.
+
+        Raises ProviderError when the machine cannot be reached, UsageError when it lets nobody in or is not known, and what
+        `work` raises while the link stands.
+        """
+        import paramiko
+
+        deadline = time.monotonic() + self._patience
+        pause = 0.1
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = self.connection()
+                return work(connection)
+            except (EOFError, OSError, paramiko.SSHException) as error:
+                if connection is not None and connection.alive and not isinstance(error, (EOFError, TimeoutError)):
+                    raise
+                problem: Exception = error
+            except ProviderError as error:
+                if not self._stood:
+                    raise
+                problem = error
+            self._drop(connection)
+            if time.monotonic() + pause > deadline:
+                raise CutError(
+                    f"the link to {self.host} was cut and could not be mended in {self._patience:.0f} s; "
+                    "what runs there goes on, try again to get back to it"
+                ) from problem
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
+
+    def connection(self) -> Connection:
+        """The standing connection, or a new one."""
+        with self._lock:
+            if self._connection is None or not self._connection.alive:
+                self._drop(self._connection)
+                self._connection = connect(route(self.host, self._config), self._trust)
+                self._stood = True
+            return self._connection
+
+    def _drop(self, connection: Connection | None) -> None:
+        with self._lock:
+            if connection is not None and connection is self._connection:
+                connection.close()
+                self._connection = None
+
+    def close(self) -> None:
+        self._drop(self._connection)
+
+
+def connect(hops: tuple[Hop, ...], trust: ssh_keys.Trust | None = None) -> Connection:
+    """Connect hop by hop, each through the one before. Raises ProviderError, UsageError or UntrustedError."""
+    chain: list[paramiko.Transport] = []
+    try:
+        for hop in hops:
+            chain.append(_open(hop, chain[-1] if chain else None))
+            _check_and_authenticate(hop, chain[-1], trust)
+    except BaseException:
+        Connection(chain).close() if chain else None
+        raise
+    return Connection(chain)
+
+
+def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
+    import paramiko
+
+    where = f"{hop.alias} ({hop.hostname}:{hop.port})"
+    try:
+        if through is None:
+            stream: socket.socket | paramiko.Channel = _socket(hop)
+        else:
+            address = (hop.hostname, hop.port)
+            stream = through.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=CONNECT_SECONDS)
+        transport = paramiko.Transport(stream)
+    except socket.gaierror as error:
+        raise ProviderError(f"{where} cannot be found: {error.strerror}; check its name and the network") from error
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise ProviderError(f"{where} cannot be reached: {_words(error)}") from error
+    transport.banner_timeout = CONNECT_SECONDS
+    transport.auth_timeout = 30.0
+    _prefer_known(hop, transport)
+    try:
+        transport.start_client(timeout=CONNECT_SECONDS)
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        transport.close()
+        raise ProviderError(f"{where} does not answer as an SSH server: {_words(error)}") from error
+    transport.set_keepalive(KEEPALIVE_SECONDS)
+    return transport
+
+
+def _socket(hop: Hop) -> socket.socket:
+    connected = socket.create_connection((hop.hostname, hop.port), CONNECT_SECONDS)
+    if hasattr(
+        socket, "TCP_USER_TIMEOUT"
+    ):  # Linux: keepalives nobody acknowledges end the link instead of waiting a quarter hour
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 4000 * KEEPALIVE_SECONDS)
+    return connected
+
+
+def _prefer_known(hop: Hop, transport: paramiko.Transport) -> None:
+    """Ask for host keys of the types that are known of this machine first, as it may have several."""
+    known = ssh_keys.known_keys(hop).lookup(hop.key_name)
+    options = transport.get_security_options()
+    if known:
+        kinds = list(known.keys())
+        types = [*kinds, *(("rsa-sha2-512", "rsa-sha2-256") if "ssh-rsa" in kinds else ())]
+        first = [kind for kind in options.key_types if kind in types]
+        options.key_types = (*first, *(kind for kind in options.key_types if kind not in first))
+
+
+def _check_and_authenticate(hop: Hop, transport: paramiko.Transport, trust: ssh_keys.Trust | None) -> None:
+    import paramiko
+
+    ssh_keys.check(hop, transport.get_remote_server_key(), trust)
+    locked: list[str] = []
+    for key in _keys(hop, locked):
+        try:
+            transport.auth_publickey(hop.user, key)
+        except paramiko.AuthenticationException:
+            if not transport.is_active():
+                break
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            if transport.is_active():
+                continue  # a key of the agent that cannot sign here
+            raise ProviderError(f"{hop.alias} hung up while logging in: {_words(error)}") from error
+        else:
+            if transport.is_authenticated():
+                return
+            raise UsageError(f"{hop.alias} wants more than a key to let {hop.user} in; that is not supported")
+    hint = f"; {locked[0]} has a passphrase: add it to the agent with `ssh-add {locked[0]}`" if locked else ""
+    raise UsageError(
+        f"{hop.alias} lets {hop.user} in with none of the keys here{hint or '; try `ssh ' + hop.alias + '` and see what it says'}"
+    )
+
+
+def _keys(hop: Hop, locked: list[str]) -> Iterator[paramiko.PKey]:
+    """Keys to offer: those of the files, then the agent's. Files with a passphrase are noted in `locked`."""
+    import paramiko
+
+    wanted: set[str] = set()
+    for path in hop.identities:
+        public = path.with_name(path.name + ".pub")
+        if public.is_file() and len(words := public.read_text(errors="replace").split()) > 1:
+            wanted.add(words[1])
+        try:
+            yield paramiko.PKey.from_path(path)
+        except (paramiko.PasswordRequiredException, TypeError):
+            locked.append(str(path))
+        except (OSError, ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType):
+            continue  # a kind of key that only the agent can use
+    if hop.agent:
+        agent = paramiko.Agent()
+        try:
+            for key in agent.get_keys():
+                if not hop.identities_only or key.get_base64() in wanted:
+                    yield key
+        finally:
+            agent.close()
+
+
+def _all_of(receive: Callable[[int], bytes]) -> bytes:
+    data = bytearray()
+    while piece := receive(1 << 16):
+        data += piece
+    return bytes(data)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

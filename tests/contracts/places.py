@@ -1,0 +1,94 @@
+"""Places where jobs run, made for tests: the target, where its jobs lie on disk, and how another process would make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioning.local import LocalTarget
+from provisioning.ssh import SshTarget
+from provisioning.target import Target
+from tests.rigs.sshd import Sshd, running_sshd
+
+
+@dataclass(frozen=True)
+class Place:
+    """A target under test."""
+
+    target: Target
+    jobs: Path
+    again: Callable[[], Target]
+    """A second client of the same place, as a process that comes later would have it."""
+    source: str
+    """Python that evaluates to that."""
+    logs: tuple[Path, ...] = ()
+
+    def folder(self, id: str) -> Path:
+        return self.jobs / id
+
+
+@contextmanager
+def local_place(folder: Path) -> Iterator[Place]:
+    jobs = folder / "jobs"
+    place = Place(
+        LocalTarget(jobs),
+        jobs,
+        lambda: LocalTarget(jobs),
+        f"__import__('provisioning.local').local.LocalTarget(__import__('pathlib').Path({str(jobs)!r}))",
+    )
+    try:
+        yield place
+    finally:
+        stop_all(place.target)
+
+
+@contextmanager
+def ssh_place(folder: Path, server: Sshd, patience: float = 20.0) -> Iterator[Place]:
+    root, config = folder / "there", folder / "ssh_config"
+    config.write_text(server.config())
+    made: list[SshTarget] = []
+
+    def make() -> SshTarget:
+        made.append(SshTarget("box", root=str(root), config=config, patience=patience))
+        return made[-1]
+
+    arguments = f"'box', root={str(root)!r}, config=__import__('pathlib').Path({str(config)!r})"
+    source = f"__import__('provisioning.ssh').ssh.SshTarget({arguments})"
+    try:
+        yield Place(make(), root / "jobs", make, source, (server.folder / "sshd.log",))
+    finally:
+        server.relay.budget, server.relay.refuse = None, False
+        last = make()
+        stop_all(last)
+        for target in made:
+            target.close()
+
+
+@contextmanager
+def place_of(kind: str, folder: Path, server: Sshd | None) -> Iterator[Place]:
+    if kind == "local":
+        with local_place(folder) as place:
+            yield place
+    else:
+        assert server is not None
+        with ssh_place(folder, server) as place:
+            yield place
+
+
+@contextmanager
+def server_for(kind: str, folder: Path) -> Iterator[Sshd | None]:
+    """A running server that is trusted, for the kinds of places that need one."""
+    if kind == "local":
+        yield None
+        return
+    with running_sshd(folder) as server:
+        server.trust()
+        yield server
+
+
+def stop_all(target: Target) -> None:
+    for status in target.list():
+        if status.state == "running":
+            target.down(status.id)
