@@ -1,4 +1,6 @@
-"""Pictures of the real app on the sample assistant: `make screenshots`.
+"""Pictures of the real app, in a finished session of the demo: `make screenshots` after `make demo`.
+
+    python screenshots/make.py [FOLDER OF SESSIONS] [NAME]        default: .calmtune/sessions demo
 
 Writes an SVG a screen, and a PNG beside it where Chromium is installed (it alone draws the terminal's characters faithfully).
 """
@@ -11,18 +13,21 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from core.demo import answers, copy_to
-from core.wizard.session import Session
+from textual.pilot import Pilot
+
+from core.wizard.recipe import STEP_IDS
 from tui.app import CalmtuneApp
 from tui.results.panel import ResultPanel
+from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 
 HERE = Path(__file__).resolve().parent
-SIZE = (120, 36)
+LOOKS = (((120, 36), "calm-dark", "dark"), ((80, 24), "calm-light", "light"))
 _FLAGS = [
     f"--{flag}"
     for flag in (
@@ -32,46 +37,47 @@ _FLAGS = [
 ]  # fmt: skip
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)  # so that no path of this machine is in a picture
-        home, sample = Path("sessions"), Path("sample")
-        copy_to(sample)
-        session = Session.create(home, "lighthouse")
-        for section, body in answers(sample).items():
-            session.answer(section, body)
-        session.close()
-        await take(home)
+async def main(home: Path, name: str) -> None:
+    os.chdir(home.parent)  # so that no path of this machine is in a picture
+    for size, theme, look in LOOKS:
+        os.environ["CALMTUNE_THEME"] = theme
+        app = CalmtuneApp(Path(home.name), name)
+        async with app.run_test(size=size) as pilot:
+            await take(pilot, look)
     for picture in sorted(HERE.glob("*.svg")):
         draw(picture)
 
 
-async def take(home: Path) -> None:
-    """Walk through the first steps and save what is seen."""
-    app = CalmtuneApp(home, "lighthouse")
-    async with app.run_test(size=SIZE) as pilot:
+async def take(pilot: Pilot[None], look: str) -> None:
+    """Visit every step of the session and save what is seen."""
+    app = pilot.app
 
-        async def until(condition: Callable[[], bool]) -> None:
-            while not condition():
-                await pilot.pause(0.05)
-            await pilot.pause(0.3)
-
-        def save(name: str) -> None:
-            (HERE / f"{name}.svg").write_text(app.export_screenshot(title="calmtune"), encoding="utf-8")
-
-        await until(lambda: isinstance(app.screen, WalkScreen))
-        save("1-coverage-form")
-        for result, form in (("2-coverage-result", "3-dataset-form"), ("4-dataset-result", "5-training-form")):
-            await pilot.press("ctrl+r")
-            await until(lambda: bool(app.screen.query(ResultPanel)))
-            save(result)
-            await pilot.press("ctrl+n")
-            await pilot.pause(0.3)
-            save(form)
-        await pilot.press("escape")
+    async def until(condition: Callable[[], bool]) -> None:
+        while not condition():
+            await pilot.pause(0.05)
         await pilot.pause(0.5)
-        save("6-sessions")
-    os.chdir(HERE)
+
+    def save(name: str) -> None:
+        (HERE / f"{name}-{look}.svg").write_text(app.export_screenshot(title="calmtune"), encoding="utf-8")
+
+    await until(lambda: isinstance(app.screen, WalkScreen))
+    await pilot.press(*["ctrl+b"] * len(STEP_IDS))
+    for number, step in enumerate(STEP_IDS, 1):
+        await until(lambda: bool(app.screen.query("#result, #form")))
+        save(f"{number}-{step}")
+        if step == "training" and app.screen.query(ResultPanel):
+            await pilot.press("ctrl+e")
+            await until(lambda: bool(app.screen.query("#form")))
+            save(f"{number}-{step}-answers")
+            await pilot.press("f1")
+            await pilot.pause(0.5)
+            save("help")
+            await pilot.press("escape")
+        await pilot.press("ctrl+n")
+        await pilot.pause(0.5)
+    await pilot.press("escape")
+    await until(lambda: isinstance(app.screen, SessionsScreen))
+    save("sessions")
 
 
 def draw(picture: Path) -> None:
@@ -86,10 +92,14 @@ def draw(picture: Path) -> None:
         width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing).groups()  # type: ignore[union-attr]
         command = [
             browser, *_FLAGS, f"--user-data-dir={scratch}/profile", "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--window-size={math.ceil(float(width))},{math.ceil(float(height))}", f"--screenshot={picture.with_suffix('.png')}", str(page),
+            f"--window-size={math.ceil(float(width))},{math.ceil(float(height))}",
+            f"--screenshot={picture.with_suffix('.png')}", str(page),
         ]  # fmt: skip
         subprocess.run(command, capture_output=True, check=False, timeout=120)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    given = sys.argv[1:]
+    asyncio.run(
+        main(Path(given[0] if given else ".calmtune/sessions").resolve(), given[1] if len(given) > 1 else "demo")
+    )

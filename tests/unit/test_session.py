@@ -245,3 +245,33 @@ def test_what_a_change_would_undo_is_told_before_it_is_made(session):
     session.answer("training", {"amount": 5})
     run(session)
     assert consequences(session, "training", {"amount": 1}) == [], "an earlier run had these answers"
+
+
+def test_a_server_that_ended_makes_its_step_stale_and_is_started_again(session, monkeypatch):
+    from core.wizard.session import step
+    from core.wizard.step import Outputs
+    from provisioning.job import Job
+
+    async def serve(self, context):
+        job = Job("server", (sys.executable, "-c", "import time; time.sleep(600)"))
+        return Outputs({}, {}, [], "", {await context.jobs.launch(job): "local"})
+
+    plain = type(step("deployment")).run
+
+    async def run_one(self, context):
+        return await (serve if self.id == "deployment" else plain)(self, context)
+
+    monkeypatch.setattr(type(step("deployment")), "run", run_one)
+    local = session.targets["local"]
+    try:
+        assert [status.state for status in run(session)] == ["fresh"] * 7
+        (job,) = local.list()
+        local.cancel(job.id)
+        assert states(session)[5:] == ["stale", "blocked"]
+        assert "ended; it can be started again" in session.status("deployment").reason
+        assert [status.state for status in run(session)] == ["fresh"] * 7
+        assert [job.state for job in local.list()] == ["running"]
+        assert RAN.count("training") == 1
+    finally:
+        for job in local.list():
+            local.cancel(job.id)
