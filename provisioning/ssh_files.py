@@ -11,7 +11,7 @@ from pathlib import Path
 from core.errors import ProviderError, StepFailed
 from provisioning.machine import sha256
 from provisioning.ssh_link import Connection
-from provisioning.ssh_machine import RemoteMachine, make_folders
+from provisioning.ssh_machine import RemoteMachine, make_folders, refusals
 
 _PIECE = 1 << 18
 _SPARE_BYTES = 100_000_000
@@ -51,26 +51,26 @@ def _send(machine: RemoteMachine, digest: str, path: Path) -> None:
 
 def _append(link: Connection, path: Path, remote: str, machine: RemoteMachine) -> None:
     """Send the rest of a file that the machine has a beginning of."""
-    make_folders(link, posixpath.dirname(remote))
-    try:
-        begun = link.sftp.stat(remote).st_size or 0
-    except FileNotFoundError:
-        begun = 0
-    try:
-        with (
-            path.open("rb") as source,
-            link.sftp.open(remote, "ab" if begun <= path.stat().st_size else "wb") as target,
-        ):
+    with refusals(link, f"{path.name} cannot be stored on {machine.link.host} in {machine.root} (is its disk full?)"):
+        make_folders(link, posixpath.dirname(remote))
+        begun = _size(link, remote)
+        goes_on = begun <= path.stat().st_size
+        with path.open("rb") as source, link.sftp.open(remote, "ab" if goes_on else "wb") as target:
             target.set_pipelined(True)
-            source.seek(begun if begun <= path.stat().st_size else 0)
+            source.seek(begun if goes_on else 0)
             while piece := source.read(_PIECE):
                 target.write(piece)
-    except OSError as error:
-        if isinstance(error, (EOFError, TimeoutError)) or not link.alive:
-            raise
-        raise StepFailed(
-            f"{path.name} cannot be stored on {machine.link.host} in {machine.root}: {error} (is its disk full?)"
-        ) from error
+        if (
+            _size(link, remote) < path.stat().st_size
+        ):  # writes are not waited for one by one, so a refused one shows here
+            raise OSError("not all of it could be written")
+
+
+def _size(link: Connection, remote: str) -> int:
+    try:
+        return link.sftp.stat(remote).st_size or 0
+    except FileNotFoundError:
+        return 0
 
 
 def download(machine: RemoteMachine, id: str, paths: Sequence[str], into: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,20 +44,34 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 
 def known_keys(hop: Hop) -> paramiko.HostKeys:
-    """The host keys of a hop's files. Raises UsageError for a file that cannot be read, UntrustedError for a revoked key."""
+    """The host keys of a hop's files. Raises UsageError for a line that cannot be read."""
     import paramiko
-    from paramiko.hostkeys import InvalidHostKey
+    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
     keys = paramiko.HostKeys()
+    for path, number, line in _lines(hop):
+        if line.startswith(("#", "@")):
+            continue
+        try:
+            entry = HostKeyEntry.from_line(line, number)
+        except (InvalidHostKey, paramiko.SSHException, ValueError) as error:
+            raise UsageError(f"{path}:{number}: the line is no host key; remove it and try again") from error
+        if entry is not None and entry.key is not None:  # None: a type of key that is not supported
+            for name in entry.hostnames or ():
+                keys.add(name, entry.key.get_name(), entry.key)
+    return keys
+
+
+def _lines(hop: Hop) -> Iterator[tuple[Path, int, str]]:
+    """Lines of the hop's files of known hosts that say something. Raises UsageError for a file that cannot be read."""
     for path in hop.known_hosts:
         try:
-            keys.load(str(path))
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             continue
-        except (OSError, InvalidHostKey, UnicodeDecodeError) as error:
-            line = f": {error.line.strip()[:60]}" if isinstance(error, InvalidHostKey) else ""
-            raise UsageError(f"{path} cannot be read as a file of known hosts{line}; mend it and try again") from error
-    return keys
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}; it tells which machines are known") from error
+        yield from ((path, number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def remember(hop: Hop, key: paramiko.PKey) -> None:
@@ -94,9 +108,6 @@ def check(hop: Hop, key: paramiko.PKey, trust: Trust | None) -> None:
 
 
 def _refuse_revoked(hop: Hop, key: paramiko.PKey) -> None:
-    for path in hop.known_hosts:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        for line in lines:
-            words = line.split()
-            if words[:1] == ["@revoked"] and key.get_base64() in words:
-                raise UntrustedError(f"the key that {hop.alias} shows is marked as revoked in {path}; nothing was sent")
+    for path, number, line in _lines(hop):
+        if line.startswith("@revoked") and key.get_base64() in line.split():
+            raise UntrustedError(f"the key that {hop.alias} shows is revoked ({path}:{number}); nothing was sent")

@@ -49,7 +49,8 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        return all(transport.is_active() for transport in self._chain)
+        channel = self._sftp.get_channel() if self._sftp else None
+        return all(transport.is_active() for transport in self._chain) and not (channel and channel.closed)
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
@@ -91,10 +92,7 @@ class Connection:
 
     def close(self) -> None:
         for transport in reversed(self._chain):
-            with contextlib.suppress(
-                Exception
-            ):  # paramiko raises all sorts of things while a broken link is taken down
-                transport.close()
+            _close(transport)
 
 
 class Link:
@@ -178,6 +176,7 @@ def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
     import paramiko
 
     where = f"{hop.alias} ({hop.hostname}:{hop.port})"
+    known = list(ssh_keys.known_keys(hop).lookup(hop.key_name) or ())
     try:
         if through is None:
             stream: socket.socket | paramiko.Channel = _socket(hop)
@@ -191,34 +190,36 @@ def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
         raise ProviderError(f"{where} cannot be reached: {_words(error)}") from error
     transport.banner_timeout = CONNECT_SECONDS
     transport.auth_timeout = 30.0
-    _prefer_known(hop, transport)
+    _prefer(known, transport)
     try:
         transport.start_client(timeout=CONNECT_SECONDS)
     except (OSError, EOFError, paramiko.SSHException) as error:
-        transport.close()
+        _close(transport)
         raise ProviderError(f"{where} does not answer as an SSH server: {_words(error)}") from error
     transport.set_keepalive(KEEPALIVE_SECONDS)
     return transport
+
+
+def _close(transport: paramiko.Transport) -> None:
+    with contextlib.suppress(Exception):  # paramiko raises all sorts of things while a broken link is taken down
+        transport.close()
+        transport.sock.close()  # it leaves the socket open when the other side has hung up first
 
 
 def _socket(hop: Hop) -> socket.socket:
     connected = socket.create_connection((hop.hostname, hop.port), CONNECT_SECONDS)
     if hasattr(
         socket, "TCP_USER_TIMEOUT"
-    ):  # Linux: keepalives nobody acknowledges end the link instead of waiting a quarter hour
+    ):  # Linux: a link on which nobody acknowledges ends after a minute, not after many
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 4000 * KEEPALIVE_SECONDS)
     return connected
 
 
-def _prefer_known(hop: Hop, transport: paramiko.Transport) -> None:
-    """Ask for host keys of the types that are known of this machine first, as it may have several."""
-    known = ssh_keys.known_keys(hop).lookup(hop.key_name)
+def _prefer(types: list[str], transport: paramiko.Transport) -> None:
+    """Ask for a host key of one of these types first, as the machine may have several."""
     options = transport.get_security_options()
-    if known:
-        kinds = list(known.keys())
-        types = [*kinds, *(("rsa-sha2-512", "rsa-sha2-256") if "ssh-rsa" in kinds else ())]
-        first = [kind for kind in options.key_types if kind in types]
-        options.key_types = (*first, *(kind for kind in options.key_types if kind not in first))
+    types = [*types, *(("rsa-sha2-512", "rsa-sha2-256") if "ssh-rsa" in types else ())]
+    options.key_types = sorted(options.key_types, key=lambda kind: kind not in types)
 
 
 def _check_and_authenticate(hop: Hop, transport: paramiko.Transport, trust: ssh_keys.Trust | None) -> None:

@@ -8,7 +8,7 @@ import json
 import posixpath
 import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,20 +90,27 @@ class RemoteMachine:
 
     def _put_programs(self, link: Connection) -> None:
         folder = posixpath.join(self._package, "provisioning")
-        make_folders(link, folder)
-        for name, body in self._programs.items():
-            path = posixpath.join(folder, name)
-            with contextlib.suppress(FileNotFoundError):
-                if link.sftp.stat(path).st_size == len(body.encode()):
-                    continue
-            try:
+        with refusals(link, f"nothing can be written to {self.root} on {self.link.host}"):
+            make_folders(link, folder)
+            for name, body in self._programs.items():
+                path = posixpath.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if link.sftp.stat(path).st_size == len(body.encode()):
+                        continue
                 with link.sftp.open(f"{path}.new", "wb") as file:
                     file.write(body.encode())
                 link.sftp.posix_rename(f"{path}.new", path)
-            except OSError as error:
-                if isinstance(error, (EOFError, TimeoutError)) or not link.alive:
-                    raise
-                raise StepFailed(f"{self.link.host}: nothing can be written to {self.root}: {error}") from error
+
+
+@contextlib.contextmanager
+def refusals(link: Connection, what: str) -> Iterator[None]:
+    """Turns what the machine's file system refuses into StepFailed; a cut link stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, TimeoutError) or not link.alive:
+            raise
+        raise StepFailed(f"{what}: {error.strerror or error}") from error
 
 
 def make_folders(link: Connection, path: str) -> None:
