@@ -1,28 +1,21 @@
-"""One client for every OpenAI-compatible endpoint: bounded concurrency, retries with jitter, a cache, errors as sentences."""
+"""One client for every OpenAI-compatible endpoint: as many calls at once as it bears, limits, retries, a cache, a budget."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import random
-import re
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import ProviderError, UsageError
+from core.llm.breaker import Breaker
 from core.llm.cache import CompletionCache
+from core.llm.failure import Failure, backoff, failure_of
+from core.llm.keys import SERVICE, filled_in, find_key
+from core.llm.meter import Meter
+from core.llm.pace import SYSTEM_CLOCK, Clock, Pace
+from core.llm.rate import UNLIMITED, Limits, Rate
 
-if TYPE_CHECKING:
-    import openai
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-RETRIED_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-LONGEST_WAIT_SECONDS = 120.0
-"""An endpoint that asks for a longer pause (`Retry-After`) is given up at once."""
 _OPTIONAL = ("temperature", "max_tokens")
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Endpoint:
     """Such as http://127.0.0.1:8000/v1; None for OpenAI's own. `${VARIABLE}` is filled from the environment when it is used."""
     model: str
     api_key_variable: str | None = None
-    """Environment variable holding the key; None for servers without one."""
+    """Environment variable (or keyring entry) holding the key; None for servers without one."""
     timeout_seconds: float = 60.0
     api_key: str | None = None
     """A key made up for a server of our own; never one of the owner's, and never shown."""
@@ -62,23 +55,26 @@ class ChatClient:
         concurrency: int = 8,
         retries: int = 5,
         cache: CompletionCache | None = None,
-        sleep: Sleep = asyncio.sleep,
+        meter: Meter | None = None,
+        limits: Limits = UNLIMITED,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Raises UsageError when the key's environment variable is not set."""
+        """`concurrency` is the most calls at once. Raises UsageError when the key is found nowhere."""
         import openai
 
         self.endpoint = endpoint
-        self._retries = retries
-        self._cache = cache
-        self._sleep = sleep
-        self._slots = asyncio.Semaphore(concurrency)
+        self._retries, self._cache, self._clock = retries, cache, clock
+        self._meter = meter or Meter(None)
+        self._pace, self._rate = Pace(concurrency, clock), Rate(limits, clock)
+        self._breaker = Breaker(repr(endpoint), clock)
         self._refused: set[str] = set()
         self._client = openai.AsyncOpenAI(
-            base_url=_expanded(endpoint.base_url),
+            base_url=filled_in(endpoint.base_url),
             api_key=_key(endpoint),
             timeout=endpoint.timeout_seconds,
             max_retries=0,
         )
+        self._create: Any = self._client.chat.completions.create  # looked up here: it imports half the package
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -89,42 +85,65 @@ class ChatClient:
     async def complete(
         self, messages: Sequence[dict[str, str]], temperature: float = 0.0, max_tokens: int = 256
     ) -> Completion:
-        """One completion. Raises ProviderError after the last try. Models that take no temperature are asked without one."""
-        request: dict[str, Any] = {
-            "model": self.endpoint.model,
-            "messages": list(messages),
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-        }
-        identity = {"address": self.endpoint.base_url, **request}
+        """One completion. Models that take no temperature are asked without one.
+
+        Raises ProviderError after the last try, BudgetReached when it might cost more than is left.
+        """
+        request = request_body(self.endpoint, messages, temperature, max_tokens)
+        identity = identified(self.endpoint, request)
         if self._cache is not None and (known := self._cache.get(identity)) is not None:
-            return replace(known, cached=True)
-        async with self._slots:
-            completion = await self._ask(request)
-        if self._cache is not None:
-            self._cache.put(identity, completion)
+            completion = replace(known, cached=True)
+            self._meter.add(completion)
+            return completion
+        characters = sum(len(message["content"]) for message in messages)
+        async with self._meter.reserve(characters, max_tokens):
+            completion = await self._ask(request, self._meter.expected_tokens(characters) + max_tokens)
+            if self._cache is not None:
+                self._cache.put(identity, completion)
+            self._meter.add(completion, characters)
         return completion
 
-    async def _ask(self, request: dict[str, Any]) -> Completion:
-        import openai
-
+    async def _ask(self, request: dict[str, Any], expected_tokens: int) -> Completion:
+        """Try until it is answered or trying is no use."""
         attempt = 0
         while True:
             accepted = self._accepted(request)
-            started = time.monotonic()
-            try:
-                answer = await self._client.chat.completions.create(**accepted)
-                return _completion(answer, time.monotonic() - started)
-            except (openai.OpenAIError, ValueError) as error:
-                refused = _refused_parameter(error)
-                if refused in accepted and refused in _OPTIONAL:
-                    self._refused.add(refused)
-                    continue
-                wait = _wait(error, attempt)
-                if wait is None or attempt == self._retries:
-                    raise ProviderError(f"{self.endpoint!r} {_in_words(error, self.endpoint)}") from error
-            await self._sleep(wait)
+            async with self._pace.slot():
+                self._breaker.check()
+                await self._rate.take(expected_tokens)
+                answer = await self._try(accepted)
+            if isinstance(answer, Completion):
+                self._rate.settle(expected_tokens, answer.prompt_tokens + answer.completion_tokens)
+                return answer
+            if answer.refused_parameter in accepted and answer.refused_parameter in _OPTIONAL:
+                self._refused.add(answer.refused_parameter)
+                continue
+            if not answer.passing or attempt == self._retries:
+                raise ProviderError(f"{self.endpoint!r} {answer.reason}") from answer.error
+            if answer.pause_seconds is None:
+                await self._clock.sleep(backoff(attempt))
             attempt += 1
+
+    async def _try(self, accepted: dict[str, Any]) -> Completion | Failure:
+        """One try; pace and breaker learn how it went while the slot is still held."""
+        import openai
+
+        started = self._clock.now()
+        try:
+            answer = await self._create(**accepted)
+            completion = _completion(answer, self._clock.now() - started)
+        except (openai.OpenAIError, ValueError) as error:
+            failure = failure_of(error, self.endpoint)
+            if failure.crowded:
+                self._pace.refused(started)
+            elif failure.passing:
+                self._breaker.failed(failure.reason)
+            if failure.passing and failure.pause_seconds is not None:
+                self._pace.pause(failure.pause_seconds)
+            return failure
+        self._pace.answered(completion.seconds)
+        self._breaker.succeeded()
+        return completion
 
     def _accepted(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request without parameters this endpoint has refused; reasoning models know another word for `max_tokens`."""
@@ -132,6 +151,23 @@ class ChatClient:
         if "max_tokens" in self._refused:
             accepted["max_completion_tokens"] = request["max_tokens"]
         return accepted
+
+
+def request_body(
+    endpoint: Endpoint, messages: Sequence[dict[str, str]], temperature: float, max_tokens: int
+) -> dict[str, Any]:
+    """What is sent for one completion."""
+    return {
+        "model": endpoint.model,
+        "messages": list(messages),
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+    }
+
+
+def identified(endpoint: Endpoint, request: dict[str, Any]) -> dict[str, Any]:
+    """What a completion is found by in a cache: the request, and where it was asked."""
+    return {"address": endpoint.base_url, **request}
 
 
 def _completion(answer: Any, seconds: float) -> Completion:
@@ -145,73 +181,15 @@ def _completion(answer: Any, seconds: float) -> Completion:
     return Completion(text, *counts, seconds)
 
 
-def _refused_parameter(error: Exception) -> str | None:
-    import openai
-
-    if not isinstance(error, openai.APIStatusError) or error.code not in ("unsupported_parameter", "unsupported_value"):
-        return None
-    return error.param
-
-
-def _wait(error: Exception, attempt: int) -> float | None:
-    """Seconds until the next try; None when trying again will not help."""
-    import openai
-
-    if isinstance(error, openai.APIStatusError):
-        if error.status_code not in RETRIED_STATUSES:
-            return None
-        asked = _retry_after(error)
-        if asked is not None:
-            return asked if asked <= LONGEST_WAIT_SECONDS else None
-    return min(30.0, 0.5 * 2.0**attempt) * random.uniform(0.5, 1.5)
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds, as the endpoint asks for; None when it gives none, or a date."""
-    try:
-        return max(0.0, float(error.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _in_words(error: Exception, endpoint: Endpoint) -> str:
-    import openai
-
-    if isinstance(error, openai.APITimeoutError):
-        return f"did not answer within {endpoint.timeout_seconds:g} s; is the server busy or down?"
-    if isinstance(error, openai.APIConnectionError):
-        return f"cannot be reached: {error.__cause__ or error}; check the address"
-    if not isinstance(error, openai.APIStatusError):
-        return f"answered something unreadable: {error}"
-    body = error.body if isinstance(error.body, dict) else {}
-    said = f"refused: HTTP {error.status_code}: {str(body.get('message') or error.message)[:300]}"
-    if error.status_code in (401, 403):
-        key = endpoint.api_key_variable
-        return f"{said}; check the key in {key}" if key else f"{said}; name the environment variable with its key"
-    if error.status_code == 404:
-        return f"{said}; check the address and the model's name"
-    if (seconds := _retry_after(error)) is not None and seconds > LONGEST_WAIT_SECONDS:
-        return f"{said}; it asks to come back in {seconds:g} s"
-    return said
-
-
-def _expanded(url: str | None) -> str | None:
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise UsageError(f"the address {url} needs the environment variable {match[1]}, which is not set")
-        return os.environ[match[1]]
-
-    return None if url is None else _VARIABLE.sub(value, url)
-
-
 def _key(endpoint: Endpoint) -> str:
     if endpoint.api_key is not None:
         return endpoint.api_key
     if endpoint.api_key_variable is None:
         return "none"  # the openai package insists on one
-    key = os.environ.get(endpoint.api_key_variable)
+    key = find_key(endpoint.api_key_variable)
     if not key and endpoint.base_url is None:
         raise UsageError(
-            f"the environment variable {endpoint.api_key_variable} is not set; {endpoint.model} needs its key there"
+            f"the environment variable {endpoint.api_key_variable} is not set; {endpoint.model} needs its key there, "
+            f"or in the keyring: keyring set {SERVICE} {endpoint.api_key_variable}"
         )
     return key or "none"

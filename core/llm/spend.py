@@ -1,11 +1,11 @@
-"""What calls to a language model cost: counted before they are made, added up while they are."""
+"""What calls to a language model cost, counted before they are made."""
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +14,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import Problem, ProblemsError
-from core.llm.cache import CompletionCache
-from core.llm.client import ChatClient, Completion, Endpoint
 
 PRICES_VARIABLE = "CALMTUNE_PRICES"
 """Environment variable that names the owner's own price file."""
@@ -112,53 +110,6 @@ def _table(text: str, file: str) -> PriceTable:
         raise ProblemsError(
             Problem(file, 0, f"{'.'.join(map(str, part['loc']))}: {part['msg']}") for part in error.errors()
         ) from None
-
-
-@dataclass
-class Meter:
-    """Adds up what a run of one model uses."""
-
-    price: Price | None
-    """None when the model's price is not known (or it costs nothing)."""
-    answered: Usage = field(default_factory=Usage)
-    """All answers, those out of the cache included; the same for each run of the same work."""
-    paid: Usage = field(default_factory=Usage)
-    """Answers the endpoint gave."""
-
-    def add(self, completion: Completion) -> None:
-        usage = Usage(1, completion.prompt_tokens, completion.completion_tokens)
-        self.answered += usage
-        if not completion.cached:
-            self.paid += usage
-
-    @property
-    def usd(self) -> float | None:
-        """Spent so far, None when the price is not known."""
-        return self.price.of(self.paid) if self.price else None
-
-
-class MeteredClient(ChatClient):
-    """A client whose answers are added up."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        meter: Meter,
-        on_answer: Callable[[Meter], None] = lambda _: None,
-        concurrency: int = 8,
-        cache: CompletionCache | None = None,
-    ) -> None:
-        """`on_answer` is called after each answer. Raises UsageError when the key's environment variable is not set."""
-        super().__init__(endpoint, concurrency, cache=cache)
-        self._meter, self._on_answer = meter, on_answer
-
-    async def complete(
-        self, messages: Sequence[dict[str, str]], temperature: float = 0.0, max_tokens: int = 256
-    ) -> Completion:
-        completion = await super().complete(messages, temperature, max_tokens)
-        self._meter.add(completion)
-        self._on_answer(self._meter)
-        return completion
 
 
 def preparation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int, rephrase: bool) -> Usage:

@@ -8,9 +8,9 @@ import pytest
 
 from core.errors import ProblemsError
 from core.llm.client import Completion
+from core.llm.meter import Meter
 from core.llm.spend import (
     PRICES_VARIABLE,
-    Meter,
     Price,
     Usage,
     in_words,

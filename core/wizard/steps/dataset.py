@@ -27,7 +27,9 @@ from core.e2e.runner import run_tests
 from core.errors import StepFailed, UsageError
 from core.evaluation.review import Workbench, workbench
 from core.llm.cache import CompletionCache
-from core.llm.spend import Meter, MeteredClient, Price, in_words, preparation_usage, read_prices, tokens
+from core.llm.client import ChatClient
+from core.llm.meter import Meter
+from core.llm.spend import Price, in_words, preparation_usage, read_prices, tokens
 from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
@@ -248,7 +250,7 @@ async def _rephrased(
     return done, facts
 
 
-async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, meter: Meter) -> MeteredClient:
+async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, meter: Meter) -> ChatClient:
     """The assistant's own language model. What it answers is kept beside the runs of the session: a run under other
     answers does not pay for it again."""
     llm = bench.assistant.settings.llm
@@ -264,12 +266,13 @@ async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, met
         if meter.usd is not None:
             context.emit(Cost(meter.usd))
 
-    client = MeteredClient(endpoint_of(llm), meter, on_answer, context.answers.concurrency, cache)
+    meter.on_answer = on_answer
+    client = ChatClient(endpoint_of(llm), context.answers.concurrency, cache=cache, meter=meter)
     await stack.enter_async_context(client)
     return client
 
 
-def _understanding(client: MeteredClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
+def _understanding(client: ChatClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
     settings = bench.assistant.settings
     most_tokens = settings.llm.max_tokens if settings.llm else 256
     generator = LlmCommandGenerator(
