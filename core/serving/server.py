@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import ProviderError, StepFailed
+from core.training.plan import SPINS
 from core.llm.client import ChatClient, Endpoint
 
 Engine = Literal["auto", "vllm", "transformers"]
@@ -39,6 +40,10 @@ class ServerPlan:
     """Environment variables that must not reach disk."""
     reason: str = ""
     """Why this engine."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """What must lie in the folder it is started in."""
+    gpus: int = 0
+    """Without so many it must not be started."""
 
 
 def plan_server(
@@ -48,7 +53,7 @@ def plan_server(
     is made up when not given. Raises StepFailed when neither engine is installed or the port is taken."""
     python = python or sys.executable
     port = _checked_port(port)
-    environment = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS}
     vllm = _script("vllm", python)
     if engine == "vllm" or (engine == "auto" and vllm is not None):
         if vllm is None:
@@ -136,7 +141,7 @@ class ModelServer:
 
 
 async def wait_until_ready(endpoint: Endpoint, ended: Callable[[], str | None], seconds: float = START_SECONDS) -> None:
-    """Wait for health and one real completion. `ended` gives the last words of a server that died, None while it lives.
+    """Wait for health and one real completion. `ended` gives the last words of a server that died, None while it lives; it may block.
 
     Raises StepFailed when it died, ProviderError when it does not become ready in time.
     """
@@ -147,7 +152,7 @@ async def wait_until_ready(endpoint: Endpoint, ended: Callable[[], str | None], 
     health = endpoint.base_url.removesuffix("/v1") + "/health"
     async with httpx.AsyncClient(timeout=2.0) as client:
         while True:
-            if (words := ended()) is not None:
+            if (words := await asyncio.to_thread(ended)) is not None:
                 raise StepFailed(f"the model server ended while starting: {words}")
             with contextlib.suppress(httpx.HTTPError):
                 if (await client.get(health)).status_code == 200:

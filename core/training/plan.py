@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Preset = Literal["small-cpu", "recipe-2024", "recipe-2025"]
+SPINS = "10000"
+"""GOMP_SPINCOUNT for torch on a CPU. Threads that sleep at once cost a third of the speed on two cores; libgomp's default of 300,000
+makes steps thirty times slower as soon as another program computes there too."""
 
 
 @dataclass(frozen=True)

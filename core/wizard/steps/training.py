@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import ProviderError, StepFailed
+from core.errors import ProviderError, StepFailed, UsageError
 from core.training import base_model
 from core.training.base_model import DEMO_MODEL, cache_folder
-from core.training.bundle import ModelArtifact, training_program
+from core.training.bundle import ModelArtifact, training_program, training_requirements
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.metrics import Curves
-from core.training.plan import settings_of
+from core.training.plan import SPINS, settings_of
 from core.wizard.events import Log, Metric, Progress
+from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from provisioning.job import Job, Resources
+from provisioning.places import LOCAL, PLACE_PATTERN
+from provisioning.python import python_command
 
-_SPINS = "10000"
-"""How long a waiting thread spins. Sleeping at once costs a third of the speed on two cores; libgomp's default of 300,000 makes steps
-thirty times slower as soon as another program computes there too."""
 _LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json"]
 
 
@@ -65,10 +67,30 @@ class TrainingAnswers(BaseModel):
         720, gt=0, title="Time limit", description="Training is stopped after this long.",
         json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
     )  # fmt: skip
-    python: str = Field(
-        "", title="Python", description="Interpreter with torch, transformers, trl and peft; empty for the one calmtune runs in.",
+    machine: str = Field(
+        LOCAL,
+        pattern=PLACE_PATTERN,
+        title="Machine",
+        description="local for this one, or ssh: and a host of the SSH configuration (ssh:gpu, ssh:me@gpu.example).",
+        json_schema_extra={"cosmetic": True},
+    )
+    gpus: int | None = Field(
+        None, ge=0, le=8, title="GPUs", description="How many the machine must show before training begins; empty asks for one on "
+        "another machine when the preset is a recipe.",
         json_schema_extra={"cosmetic": True, "advanced": True},
     )  # fmt: skip
+    python: str = Field(
+        "", title="Python", description="Interpreter on the machine with torch, transformers, trl and peft; empty for the one calmtune "
+        "runs in, and on another machine for an environment that is made there once.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )  # fmt: skip
+
+    @property
+    def gpus_needed(self) -> int:
+        """GPUs without which training must not begin."""
+        if self.gpus is not None:
+            return self.gpus
+        return 1 if self.machine != LOCAL and self.preset.startswith("recipe") else 0
 
 
 class TrainingStep:
@@ -109,8 +131,7 @@ async def train(
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
-    python = answers.python or sys.executable
-    base = await _resolve(answers.base_model, python, context)
+    base = await _base_model(answers, context)
     settings = settings_of(
         answers.preset,
         epochs=answers.epochs,
@@ -122,18 +143,23 @@ async def train(
     )
     has_validation = validation is not None and validation.stat().st_size > 0
     config = {
-        "model": str(base), "train": "train.jsonl", "val": "val.jsonl" if has_validation else None, "settings": asdict(settings),
+        "model": base.folder, "train": "train.jsonl", "val": "val.jsonl" if has_validation else None, "settings": asdict(settings),
     }  # fmt: skip
     (context.folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    files = {**training_program(), "config.json": context.folder / "config.json", "train.jsonl": rows}
+    start = python_command(
+        answers.machine, answers.python, training_requirements(), "python", "program.py", "config.json"
+    )
+    files = {
+        **start.files, **training_program(), **base.files, "config.json": context.folder / "config.json", "train.jsonl": rows,
+    }  # fmt: skip
     if has_validation and validation is not None:
         files["val.jsonl"] = validation
     job = Job(
         "train",
-        (python, "program.py", "config.json"),
+        start.command,
         files=files,
-        environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": _SPINS},
-        resources=Resources(cpus=2, memory_gb=8),
+        environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS},
+        resources=Resources(gpus=answers.gpus_needed, cpus=2, memory_gb=8),
         limit_seconds=60 * answers.limit_minutes,
     )
     curves = Curves()
@@ -151,9 +177,9 @@ async def train(
             elif event.get("type") == "log":
                 context.emit(Log(event["line"]))
 
-        status = await context.jobs.run(job, on_event)
-    await context.jobs.fetch(status.id, _LEFT_BY_THE_JOB, context.folder)
-    await _fetch_if_there(context, status.id, "loss.png")
+        trained = await context.jobs.run(job, on_event, answers.machine)
+    await context.jobs.fetch(trained, _LEFT_BY_THE_JOB, context.folder)
+    await _fetch_if_there(context, trained, "loss.png")
     diagnosis = diagnose(curves)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     return {
@@ -169,9 +195,52 @@ async def train(
     }, diagnosis
 
 
-async def _resolve(name: str, python: str, context: Context) -> Path:
-    """The base model's folder, found by a child process so that nothing heavy is imported here."""
+@dataclass(frozen=True)
+class _BaseModel:
+    """A base model as the training job sees it."""
+
+    folder: str
+    """Where the machine finds it, absolute or in the job's folder."""
+    files: dict[str, Path]
+    """What must be sent there for that."""
+
+
+async def _base_model(answers: TrainingAnswers, context: Context) -> _BaseModel:
+    """Find the base model on the machine that trains, so that nothing heavy is imported here nor sent without need."""
+    name = answers.base_model
     context.emit(Log(f"looking for the base model {name}"))
+    if answers.machine == LOCAL:
+        return _BaseModel(str(await _resolve_here(name, answers.python or sys.executable)), {})
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not any(folder.glob("*.safetensors")):
+            raise UsageError(f"{folder} holds no *.safetensors; give a model saved by transformers")
+        return _BaseModel("base", {"base": folder})
+    start = python_command(answers.machine, answers.python, training_requirements(), "python", "base_model.py", name)
+    token = {"HF_TOKEN": os.environ["HF_TOKEN"]} if "HF_TOKEN" in os.environ else {}
+    job = Job(
+        "base",
+        start.command,
+        files={**start.files, "base_model.py": Path(base_model.__file__)},
+        secrets=token,
+        limit_seconds=60 * answers.limit_minutes,
+    )
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event.get("type") == "log":
+            context.emit(Log(event["line"]))
+
+    found = await context.jobs.run(job, on_event, answers.machine)
+    with tempfile.TemporaryDirectory() as scratch:
+        await context.jobs.fetch(found, ["log.txt"], Path(scratch))
+        said = (Path(scratch) / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if not said:
+        raise ProviderError(f"{answers.machine} does not say where the base model {name} is; run again")
+    return _BaseModel(said[-1], {})
+
+
+async def _resolve_here(name: str, python: str) -> Path:
+    """The base model's folder on this machine, found by a child process."""
     if shutil.which(python) is None:
         raise StepFailed(f"there is no Python at {python}")
     child = await asyncio.create_subprocess_exec(
@@ -189,9 +258,9 @@ async def _resolve(name: str, python: str, context: Context) -> Path:
     return Path(out.decode().strip().splitlines()[-1])
 
 
-async def _fetch_if_there(context: Context, id: str, path: str) -> None:
+async def _fetch_if_there(context: Context, job: Launched, path: str) -> None:
     try:
-        await context.jobs.fetch(id, [path], context.folder)
+        await context.jobs.fetch(job, [path], context.folder)
     except StepFailed:
         context.emit(Log(f"{path} was not made (matplotlib is not installed where training ran)"))
 
