@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import ProviderError, StepFailed
-from core.training.plan import SPINS
 from core.llm.client import ChatClient, Endpoint
+from core.training.plan import SPINS
 
 Engine = Literal["auto", "vllm", "transformers"]
 START_SECONDS = 600.0
