@@ -88,7 +88,7 @@ def _carry(source: socket.socket | paramiko.Channel, target: socket.socket | par
 def main() -> int:
     """Keep the port open until the job is stopped."""
     host, port, local_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    link = Link(host, patience=24 * 3600)
+    link = Link(host, patience=30)
     try:
         link.connection()
         with tunnel(link, port, local_port) as address:

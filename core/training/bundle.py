@@ -43,3 +43,8 @@ def training_program() -> dict[str, Path]:
     """The files a training job needs beside its configuration and rows."""
     here = Path(__file__).parent
     return {name: here / name for name in ("program.py", "tree.py", "attention.py")}
+
+
+def training_requirements() -> Path:
+    """What the training program needs installed, pinned."""
+    return Path(__file__).parent / "requirements.txt"

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import DeadlineError, Interrupted, StepFailed, UsageError
+from core.errors import DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
 from core.wizard.journal import Journal
 from provisioning.job import Job, JobStatus
+from provisioning.places import LOCAL
 from provisioning.target import Target
 
 OnEvent = Callable[[dict[str, Any]], None]
 LEAVE = "leave"
 """Message of a cancellation that lets jobs go on."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A job where it runs."""
+
+    id: str
+    target: Target
 
 
 class JobKeeper:
@@ -31,50 +41,78 @@ class JobKeeper:
         """The name of a job of this step: the same for the same inputs."""
         return f"{self._session}-{self._step}-{self._key[:8]}" + (f"-{purpose}" if purpose else "")
 
-    def target(self, name: str = "local") -> Target:
-        """A place to run jobs. Raises UsageError for one this machine does not offer."""
-        if name not in self._targets:
-            raise UsageError(f"there is no place {name!r} to run jobs; known: {', '.join(self._targets)}")
-        return self._targets[name]
+    def target(self, name: str = LOCAL) -> Target:
+        """A place to run jobs. Raises UsageError for one that cannot be."""
+        try:
+            return self._targets[name]
+        except KeyError:
+            raise UsageError(f"there is no place {name!r} to run jobs; write local, or ssh: and a host") from None
 
-    async def launch(self, job: Job, target: str = "local") -> str:
-        """Start a job, or adopt the one of its name; its id. `job.name` is the purpose and becomes the full name."""
+    async def launch(self, job: Job, place: str = LOCAL) -> Launched:
+        """Start a job, or adopt the one of its name. `job.name` is the purpose and becomes the full name.
+
+        A job that was launched on another place before and still runs or has succeeded there is adopted there. Raises ProviderError
+        when that place cannot be asked: it might run twice.
+        """
         job = replace(job, name=self.name(job.name))
-        self._journal.launching(job.name, self._step, self._key, target)
-        id = await asyncio.to_thread(self.target(target).submit, job)
+        place = await self._settled_place(job.name, place)
+        self._journal.launching(job.name, self._step, self._key, place)
+        id = await asyncio.to_thread(self.target(place).submit, job)
         self._journal.launched(job.name, id)
-        return id
+        return Launched(id, self.target(place))
 
-    async def run(self, job: Job, on_event: OnEvent, target: str = "local") -> JobStatus:
+    async def _settled_place(self, name: str, wanted: str) -> str:
+        earlier = next((job for job in self._journal.jobs() if job.name == name), None)
+        if earlier is None or earlier.target == wanted or earlier.state not in ("launching", "launched"):
+            return wanted
+        try:
+            status = await asyncio.to_thread(self.target(earlier.target).status, earlier.id or name)
+        except UsageError:
+            return wanted  # it never got there
+        except ProviderError as error:
+            raise ProviderError(
+                f"{name} may still run on {earlier.target} and is not launched twice: {error}"
+            ) from error
+        return earlier.target if status.state in ("running", "succeeded") else wanted
+
+    async def run(self, job: Job, on_event: OnEvent, place: str = LOCAL) -> Launched:
         """Launch a job and follow it to its end.
 
         `on_event` gets each line of its event stream from the beginning, also of the part that ran before an interruption. Cancelling
         the task stops the job; cancelling it with the message LEAVE only stops following. Raises StepFailed, DeadlineError or Interrupted
         when the job did not succeed.
         """
-        id = await self.launch(job, target)
-        place = self.target(target)
+        launched = await self.launch(job, place)
         leave = threading.Event()
         try:
-            await asyncio.to_thread(_follow, place, id, on_event, leave)
+            await asyncio.to_thread(_follow, launched, on_event, leave)
         except asyncio.CancelledError as error:
             leave.set()
             if error.args != (LEAVE,):
-                await asyncio.to_thread(place.cancel, id)
+                await asyncio.to_thread(launched.target.cancel, launched.id)
                 self._journal.job_ended(self.name(job.name), "stopped")
             raise
-        status = await asyncio.to_thread(place.status, id)
+        status = await asyncio.to_thread(launched.target.status, launched.id)
         self._journal.job_ended(self.name(job.name), status.state)
         _raise_unless_succeeded(status, job)
-        return status
+        return launched
 
-    async def fetch(self, id: str, paths: list[str], into: Path, target: str = "local") -> None:
+    async def stop(self, purpose: str) -> None:
+        """End a job of this step wherever it was launched; nothing when there is none."""
+        name = self.name(purpose)
+        earlier = next((job for job in self._journal.jobs() if job.name == name), None)
+        if earlier is not None:
+            with contextlib.suppress(UsageError):  # it never got there
+                await asyncio.to_thread(self.target(earlier.target).cancel, earlier.id or name)
+            self._journal.job_ended(name, "stopped")
+
+    async def fetch(self, job: Launched, paths: list[str], into: Path) -> None:
         """Bring files of a job's folder here."""
-        await asyncio.to_thread(self.target(target).fetch, id, paths, into)
+        await asyncio.to_thread(job.target.fetch, job.id, paths, into)
 
 
-def _follow(target: Target, id: str, on_event: OnEvent, leave: threading.Event) -> None:
-    for chunk in target.follow(id):
+def _follow(job: Launched, on_event: OnEvent, leave: threading.Event) -> None:
+    for chunk in job.target.follow(job.id):
         if leave.is_set():
             return
         for line in chunk.data.splitlines():

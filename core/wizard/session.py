@@ -30,8 +30,7 @@ from core.wizard.journal import DamagedError, Journal
 from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
-from provisioning.places import targets
-from provisioning.target import Target
+from provisioning.places import Places
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
 Answers = Mapping[str, Mapping[str, Any]]
@@ -60,14 +59,14 @@ class StepStatus:
 class Session:
     """One walk through the recipe. Open with `create` or `open`; close when done."""
 
-    targets: Mapping[str, Target]
-    """Places where its jobs run, by name."""
+    targets: Places
+    """Where its jobs run, by name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.id = folder.name
-        self.targets = targets(folder / "jobs")
         self.journal = Journal(folder / "session.db")
+        self.targets = Places(folder / "jobs", lambda: (job.target for job in self.journal.jobs()))
         self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
         self.read_only = False
         self.notice: str | None = None
@@ -119,6 +118,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self.targets.close()
         if not self.read_only:
             self.journal.drop_lease(self.holder)
         self.journal.close()

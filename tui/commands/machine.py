@@ -15,9 +15,15 @@ from tui.opening import (
 
 
 @click.command()
+@click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Look at this machine: what is installed, what runs without a session to own it."""
+def doctor(host: str | None, as_json: bool) -> None:
+    """Look at this machine: what is installed, what runs without a session to own it; or at another one."""
+    if host is not None:
+        from tui.commands.machine_check import check_host
+
+        check_host(host.removeprefix("ssh:"), as_json)
+        return
     from importlib.util import find_spec
 
     from core.wizard.session import sessions_in

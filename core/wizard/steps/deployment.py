@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import StepFailed
+from core.errors import CalmtuneError
+from core.llm.client import Endpoint
 from core.serving.connect import KEY_VARIABLE
 from core.serving.manifests import docker_command, kubernetes
-from core.serving.server import plan_server, wait_until_ready
+from core.serving.server import ServerPlan
 from core.training.bundle import ModelArtifact
-from core.wizard.events import Log, Notice
+from core.wizard.events import Notice
+from core.wizard.jobs import Launched
+from core.wizard.served import PURPOSE, ServerRequest, launch_server, make_plan, port_of, until_ready
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
-from provisioning.job import Job, Resources
+from provisioning import tunnel
+from provisioning.job import Job
+from provisioning.places import LOCAL, PLACE_PATTERN, SSH
+
+TUNNEL = "tunnel"
 
 
 class DeploymentAnswers(BaseModel):
@@ -32,10 +41,25 @@ class DeploymentAnswers(BaseModel):
         title="Model name",
         description="Name under which the model is served.",
     )
-    engine: Literal["auto", "vllm", "transformers"] = Field(
-        "auto", title="Model server", description="auto takes vLLM where it is installed, else transformers serve."
+    machine: str = Field(
+        LOCAL,
+        pattern=PLACE_PATTERN,
+        title="Machine",
+        description="local for this one, or ssh: and a host of the SSH configuration; a tunnel leads from here to that one.",
     )
-    port: int = Field(0, ge=0, le=65535, title="Port", description="Port on 127.0.0.1; 0 takes a free one.")
+    engine: Literal["auto", "vllm", "transformers"] = Field(
+        "auto",
+        title="Model server",
+        description="auto takes vLLM where it is installed (on another machine: where there is a GPU), else transformers serve.",
+    )
+    python: str = Field(
+        "", title="Python", description="Interpreter on the machine with the model server; empty for the one calmtune runs in, and on "
+        "another machine for an environment that is made there once.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )  # fmt: skip
+    port: int = Field(
+        0, ge=0, le=65535, title="Port", description="Port on 127.0.0.1 of this machine; 0 takes a free one."
+    )
     hours: float = Field(
         24 * 30,
         gt=0,
@@ -51,7 +75,7 @@ class DeploymentStep:
     id: ClassVar[str] = "deployment"
     version: ClassVar[int] = 1
     title: ClassVar[str] = "Deployment"
-    purpose: ClassVar[str] = "Serve the final model on this machine and write docker and Kubernetes files for others."
+    purpose: ClassVar[str] = "Serve the final model and write docker and Kubernetes files to serve it elsewhere."
     upstream: ClassVar[tuple[str, ...]] = ("production",)
     shared: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[type[BaseModel]] = DeploymentAnswers
@@ -64,39 +88,29 @@ class DeploymentStep:
         production = context.upstream["production"]
         model = production.path("model").resolve()
         ModelArtifact(model, production.path("manifest")).verify()
-        plan = plan_server(model, answers.served_name, answers.engine, answers.port, key=os.environ.get(KEY_VARIABLE))
+        request = ServerRequest(
+            model,
+            answers.machine,
+            answers.engine,
+            answers.served_name,
+            answers.python,
+            answers.port if answers.machine == LOCAL else 0,
+            os.environ.get(KEY_VARIABLE),
+            3600 * answers.hours,
+        )
+        plan = await make_plan(context, request)
         if plan.endpoint.api_key and not os.environ.get(KEY_VARIABLE):
             os.environ[KEY_VARIABLE] = plan.endpoint.api_key  # for the first conversation; it is kept nowhere else
             context.emit(
                 Notice("warning", f"a key was made up for this run; deploy with {KEY_VARIABLE} set to keep one")
             )
-        context.emit(Log(f"serving with {plan.engine}: {plan.reason}"))
-        job = Job(
-            "server",
-            plan.command,
-            environment=plan.environment,
-            secrets=plan.secrets,
-            resources=Resources(cpus=2, memory_gb=4),
-            limit_seconds=3600 * answers.hours,
-        )
-        id = await context.jobs.launch(job)
-        target = context.jobs.target()
-
-        def ended() -> str | None:
-            status = target.status(id)
-            return None if status.state == "running" else status.detail or status.state
-
-        try:
-            await wait_until_ready(plan.endpoint, ended)
-        except (StepFailed, asyncio.CancelledError):
-            await asyncio.to_thread(target.cancel, id)
-            raise
+        endpoint, jobs = await _start(context, request, plan)
         (context.folder / "docker.sh").write_text(
             "#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\n"
             f"exec {docker_command(model, answers.served_name)}\n"
         )
         (context.folder / "kubernetes.yaml").write_text(kubernetes(answers.served_name))
-        address = plan.endpoint.base_url or ""
+        address = endpoint.base_url or ""
         gates = [
             Gate("endpoint healthy", "answers a completion", "it did", True),
             Gate("endpoint private", "loopback only", address, address.startswith("http://127.0.0.1:")),
@@ -104,14 +118,44 @@ class DeploymentStep:
         ]
         summary = {
             "endpoint": address,
+            "machine": answers.machine,
             "model": plan.endpoint.model,
             "engine": plan.engine,
-            "job": id,
+            "job": next(iter(jobs)),
             "needs_key": bool(plan.secrets),
             "docker": docker_command(model, answers.served_name),
         }
         files = {"docker": "docker.sh", "kubernetes": "kubernetes.yaml"}
-        return Outputs(summary, files, gates, production.outputs.digest + ":" + address, {id: target.name})
+        return Outputs(summary, files, gates, production.outputs.digest + ":" + address, jobs)
+
+
+async def _start(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Endpoint, dict[str, str]]:
+    """Start the server and what leads to it: the endpoint on this machine's loopback, and the local jobs that keep it reachable."""
+    server = await launch_server(context, request, plan)
+    try:
+        if request.place == LOCAL:
+            await until_ready(plan.endpoint, server)
+            return plan.endpoint, {server.id: LOCAL}
+        leading, port = await _open_tunnel(context, request, plan)
+        endpoint = replace(plan.endpoint, base_url=f"http://127.0.0.1:{port}/v1")
+        await until_ready(endpoint, server)
+        return endpoint, {leading.id: LOCAL}
+    except (CalmtuneError, asyncio.CancelledError):
+        await context.jobs.stop(TUNNEL)
+        await context.jobs.stop(PURPOSE)
+        raise
+
+
+async def _open_tunnel(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Launched, int]:
+    """A tunnel to the server as a job of this machine: it lasts as long as the server, not as long as this program."""
+    await context.jobs.stop(TUNNEL)
+    port = context.answers.port or context.jobs.target().free_port()
+    host = request.place.removeprefix(SSH)
+    command = (sys.executable, "-m", "provisioning.tunnel", host, str(port_of(plan)), str(port))
+    package = str(Path(tunnel.__file__).parents[1])
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))}
+    job = Job(TUNNEL, command, environment=environment, limit_seconds=request.limit_seconds)
+    return await context.jobs.launch(job), port
 
 
 STEP = DeploymentStep()

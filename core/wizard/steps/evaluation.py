@@ -15,11 +15,12 @@ from core.errors import StepFailed
 from core.evaluation.gates import TRAINING_PASS_RATE, VALIDATION_PASS_RATE
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.verdict import Verdict, evaluate
-from core.serving.server import ModelServer, plan_server
 from core.training.bundle import ModelArtifact
 from core.wizard.events import Log, Progress
+from core.wizard.served import ServerRequest, served
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
+from provisioning.places import LOCAL, PLACE_PATTERN
 
 
 class EvaluationAnswers(BaseModel):
@@ -33,12 +34,24 @@ class EvaluationAnswers(BaseModel):
     train_min: float = Field(
         TRAINING_PASS_RATE, ge=0, le=1, title="Training tests", description="Share of training tests that must pass."
     )
+    machine: str = Field(
+        LOCAL,
+        pattern=PLACE_PATTERN,
+        title="Machine",
+        description="Where the model is served for the tests: local, or ssh: and a host of the SSH configuration.",
+        json_schema_extra={"cosmetic": True},
+    )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto",
         title="Model server",
-        description="auto takes vLLM where it is installed, else transformers serve.",
+        description="auto takes vLLM where it is installed (on another machine: where there is a GPU), else transformers serve.",
         json_schema_extra={"cosmetic": True},
     )
+    python: str = Field(
+        "", title="Python", description="Interpreter on the machine with the model server; empty for the one calmtune runs in, and on "
+        "another machine for an environment that is made there once.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )  # fmt: skip
     concurrency: int = Field(
         4,
         ge=1,
@@ -82,16 +95,15 @@ async def judge(
     bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
     try:
         sets = split_tests(bench, dataset)
-        plan = plan_server(model.path("model").resolve(), "calmtune", answers.engine)
-        context.emit(Log(f"serving with {plan.engine}: {plan.reason}"))
+        request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
 
         def on_progress(done: int, total: int, test: str) -> None:
             context.emit(Progress(done, total, "tests", label=test))
 
-        async with ModelServer(plan, context.folder / "server.log"):
+        async with served(context, request) as endpoint:
             verdicts = await evaluate(
                 bench,
-                plan.endpoint,
+                endpoint,
                 sets,
                 read_recording(dataset.path("annotations")),
                 dataset.outputs.summary["history_turns"],

@@ -1,0 +1,115 @@
+"""A model server as a job of a step, on this machine or another, reached through loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import CalmtuneError
+from core.llm.client import Endpoint
+from core.serving.elsewhere import plan_elsewhere
+from core.serving.server import Engine, ServerPlan, plan_server, wait_until_ready
+from core.wizard.events import Log, Notice
+from core.wizard.jobs import Launched
+from core.wizard.step import Context
+from provisioning.job import Job, Resources
+from provisioning.places import LOCAL
+from provisioning.ssh import SshTarget
+
+PURPOSE = "server"
+EVALUATION_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class ServerRequest:
+    """Which model is served where."""
+
+    model: Path
+    place: str = LOCAL
+    engine: Engine = "auto"
+    served_name: str = "calmtune"
+    python: str = ""
+    port: int = 0
+    """On the machine; 0 takes a free one."""
+    key: str | None = None
+    limit_seconds: float = EVALUATION_SECONDS
+
+
+@asynccontextmanager
+async def served(context: Context, request: ServerRequest) -> AsyncIterator[Endpoint]:
+    """A server for as long as the block lasts; its log is left as server.log in the step's folder.
+
+    Raises StepFailed when it does not start, ProviderError when it does not become ready in time.
+    """
+    plan = await make_plan(context, request)
+    job = await launch_server(context, request, plan)
+    try:
+        with contextlib.ExitStack() as tunnel:
+            address = await asyncio.to_thread(tunnel.enter_context, job.target.expose(job.id, port_of(plan)))
+            endpoint = replace(plan.endpoint, base_url=f"{address}/v1")
+            await until_ready(endpoint, job)
+            yield endpoint
+    finally:
+        await context.jobs.stop(PURPOSE)
+        await _keep_log(context, job)
+
+
+async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
+    """How the model will be served. Raises StepFailed when nothing can serve it there."""
+    target = context.jobs.target(request.place)
+    if isinstance(target, SshTarget):
+        facts = await asyncio.to_thread(target.facts)
+        port = request.port or await asyncio.to_thread(target.free_port)
+        plan = plan_elsewhere(
+            request.place, facts, port, request.model, request.served_name, request.engine, request.python, request.key
+        )
+        if plan.engine == "transformers":
+            context.emit(
+                Notice("warning", f"this server has no key: whoever has an account on {target.host} can use it")
+            )
+    else:
+        plan = plan_server(
+            request.model, request.served_name, request.engine, request.port, request.python, key=request.key
+        )
+    context.emit(Log(f"serving with {plan.engine} on {target.name}: {plan.reason}"))
+    return plan
+
+
+async def launch_server(context: Context, request: ServerRequest, plan: ServerPlan) -> Launched:
+    """Launch the planned server as the step's job; one that an interrupted run left there is ended, as its key is not known."""
+    await context.jobs.stop(PURPOSE)
+    job = Job(
+        PURPOSE,
+        plan.command,
+        files=plan.files,
+        environment=plan.environment,
+        secrets=plan.secrets,
+        resources=Resources(gpus=plan.gpus, cpus=2, memory_gb=4),
+        limit_seconds=request.limit_seconds,
+    )
+    return await context.jobs.launch(job, request.place)
+
+
+async def until_ready(endpoint: Endpoint, job: Launched) -> None:
+    """Wait until the server answers. Raises StepFailed with its last words when it ended instead."""
+
+    def ended() -> str | None:
+        status = job.target.status(job.id)
+        return None if status.state == "running" else status.detail or status.state
+
+    await wait_until_ready(endpoint, ended)
+
+
+def port_of(plan: ServerPlan) -> int:
+    """The port on the machine."""
+    return int((plan.endpoint.base_url or "").removesuffix("/v1").rpartition(":")[2])
+
+
+async def _keep_log(context: Context, job: Launched) -> None:
+    with contextlib.suppress(CalmtuneError):  # what the server said is of use, not of need
+        await context.jobs.fetch(job, ["log.txt"], context.folder)
+        (context.folder / "log.txt").replace(context.folder / "server.log")
