@@ -11,6 +11,17 @@ from core.dialogue.tracker import Tracker
 from core.e2e.cases import TestCase
 from core.e2e.results import TestResult, TurnRecord
 
+REJECTIONS = (
+    "is empty",
+    "would be read as a button payload",
+    "is the same as",
+    "is nearly the same as",
+    "loses the value",
+    "is understood as",
+    "was rejected by hand",
+)
+"""What reasons to reject a rephrasing begin with."""
+
 
 @dataclass(frozen=True)
 class Rejected:
@@ -18,7 +29,12 @@ class Rejected:
 
     text: str
     reason: str
-    """A clause: "loses the value Elm Road 4"."""
+    """A clause: "loses the value Elm Road 4"; it begins with its kind."""
+
+    @property
+    def kind(self) -> str:
+        """The reason without what is particular to this message."""
+        return next((kind for kind in REJECTIONS if self.reason.startswith(kind)), "other")
 
 
 @dataclass(frozen=True)

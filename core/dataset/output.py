@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import yaml
-
+from core.assistant.yaml_text import to_yaml
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
 from core.dataset.prepare import Divided
@@ -128,7 +127,7 @@ def plain(
 
 def write_yaml(path: Path, content: Any) -> None:
     """Write plain data as YAML."""
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+    write_text(path, to_yaml(content))
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +11,7 @@ from core.dataset.leakage import duplicate_key, without_leaks
 from core.dataset.points import DataPoint, data_points
 from core.dataset.rephrase import Rephraser
 from core.dataset.split import Item, Split, split
-from core.dataset.together import together
+from core.dataset.together import each
 from core.dataset.validation import Understanding, validate
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
@@ -28,16 +27,14 @@ async def rephrase(
     on_done: Callable[[AnnotatedConversation], None] = lambda _: None,
 ) -> list[AnnotatedConversation]:
     """Each conversation with its passing and rejected rephrasings, `concurrency` at a time. Raises ProviderError."""
-    gate = asyncio.Semaphore(concurrency)
 
     async def one(conversation: AnnotatedConversation) -> AnnotatedConversation:
-        async with gate:
-            candidates = await rephraser.candidates(conversation, count)
-            done = await validate(conversation, candidates, engine, understanding)
+        candidates = await rephraser.candidates(conversation, count)
+        done = await validate(conversation, candidates, engine, understanding)
         on_done(done)
         return done
 
-    return await together(one(conversation) for conversation in conversations)
+    return await each(conversations, one, concurrency)
 
 
 def with_fewer_answers(conversations: Sequence[AnnotatedConversation], most: int) -> list[AnnotatedConversation]:

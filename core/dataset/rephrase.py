@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.text import normalised
 from core.dialogue.events import BotSaid, UserSaid
+from core.errors import UsageError
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from core.llm.client import ChatClient, Completion
 
 USER_PREFIX = "USER"
@@ -30,6 +29,25 @@ _TOKENS_PER_CHARACTER = 0.5
 _HEADER = re.compile(rf"^[\s*_#>`-]*{USER_PREFIX}[\s*_`]*:[\s*_`]*(.*)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^[\s*_>`-]*\d+[.):][\s*_`]*(\S.*)$")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»", "`": "`"}
+
+
+Register = Literal["mixed", "formal", "casual"]
+Length = Literal["mixed", "short", "long"]
+Typos = Literal["few", "none", "many"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the people talk whose wordings are asked for."""
+
+    register: Register = "mixed"
+    length: Length = "mixed"
+    typos: Typos = "few"
+    languages: tuple[str, ...] = ()
+    """Names of languages to spread the wordings over; () for that of each message."""
+
+
+AS_PEOPLE_TALK = Manner()
 
 
 class Rephraser(Protocol):
@@ -45,6 +63,9 @@ class LlmRephraser:
     """Asks a language model."""
 
     client: ChatClient
+    manner: Manner = AS_PEOPLE_TALK
+    template: Path | None = None
+    """The owner's own prompt; None for ours."""
 
     async def candidates(self, conversation: AnnotatedConversation, count: int) -> Mapping[int, Sequence[str]]:
         positions = [at for at, turn in enumerate(conversation.turns) if turn.rephrased]
@@ -63,7 +84,9 @@ class LlmRephraser:
     def prompt(self, conversation: AnnotatedConversation, count: int) -> str:
         """What the model is asked for one conversation."""
         messages = [turn.user for turn in conversation.turns if turn.rephrased]
-        return _template().render(
+        return render_prompt(
+            self.template,
+            manner=self.manner,
             test_case_name=conversation.case.name,
             transcript=transcript(conversation),
             number_of_rephrasings=count,
@@ -139,9 +162,21 @@ def _whole_lines(completion: Completion, most_tokens: int) -> str:
     return completion.text.rpartition("\n")[0] if cut_off else completion.text
 
 
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader
+def render_prompt(template: Path | None, **variables: Any) -> str:
+    """The prompt by the owner's template or ours. Raises UsageError with the place of a mistake in the owner's."""
+    from jinja2 import PackageLoader, StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
 
-    environment = Environment(loader=PackageLoader("core.dataset"), keep_trailing_newline=True)
-    return environment.get_template("rephrase.jinja2")
+    environment = SandboxedEnvironment(
+        loader=PackageLoader("core.dataset"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    try:
+        if template is None:
+            return environment.get_template("rephrase.jinja2").render(**variables)
+        return environment.from_string(template.read_text(encoding="utf-8")).render(**variables)
+    except OSError as error:
+        raise UsageError(f"the rephrasing prompt {template} cannot be read: {error.strerror}") from None
+    except (TemplateError, TypeError) as error:
+        line = getattr(error, "lineno", None)
+        known = ", ".join(variables)
+        raise UsageError(f"{template}{f':{line}' if line else ''}: {error}; a prompt may use {known}") from None

@@ -1,9 +1,10 @@
-"""When two messages are the same, and whether a message still holds a value."""
+"""When two messages are the same or nearly so, and whether a message still holds a value."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from core.dataset.candidates import numbers, words
@@ -13,6 +14,18 @@ def normalised(text: str) -> str:
     """The text with case, spacing and punctuation around words levelled; equal in this form is the same message."""
     plain = unicodedata.normalize("NFKC", text)
     return " ".join(words(plain)) or plain.strip().casefold()
+
+
+def similarity(one: str, other: str) -> float:
+    """0 to 1: the share of character trigrams two messages have in common (Jaccard), in normalised form."""
+    first, second = _trigrams(one), _trigrams(other)
+    return len(first & second) / len(first | second)
+
+
+@lru_cache(100_000)
+def _trigrams(text: str) -> frozenset[str]:
+    padded = f"  {normalised(text)}  "
+    return frozenset(padded[at : at + 3] for at in range(len(padded) - 2))
 
 
 def holds(text: str, value: Any) -> bool:

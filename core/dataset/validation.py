@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn, Rejected, replay
-from core.dataset.text import holds, normalised
+from core.dataset.text import holds, normalised, similarity
 from core.dataset.together import together
 from core.dialogue.cleanup import clean_up
 from core.dialogue.command_text import render
@@ -19,6 +19,9 @@ from core.dialogue.commands import Command, InternalError, SetSlot
 from core.dialogue.engine import Engine
 from core.dialogue.source import CommandSource, UserMessage
 from core.dialogue.tracker import Tracker
+
+NEARLY_THE_SAME = 0.9
+"""Share of common trigrams from which a wording teaches nothing new; another order of words or a typo stays below."""
 
 Equality = Literal["strict", "names"]
 """strict: the same commands with the same values. names: values of free text (slot types text, any, list) may be cut
@@ -103,6 +106,7 @@ async def _sorted(
 def cheap_objections(turn: AnnotatedTurn, candidates: Sequence[str]) -> list[str | None]:
     """For each candidate a reason to drop it that costs nothing to find, or None."""
     seen = {normalised(turn.user): "the original"}
+    kept = [turn.user]
     reasons: list[str | None] = []
     for candidate in candidates:
         same = seen.get(normalised(candidate))
@@ -115,9 +119,14 @@ def cheap_objections(turn: AnnotatedTurn, candidates: Sequence[str]) -> list[str
             reasons.append(f"is the same as {same}")
         elif lost:
             reasons.append(f"loses the value {', '.join(lost)}")
+        elif (
+            near := next((text for text in kept if similarity(text, candidate) >= NEARLY_THE_SAME), None)
+        ) is not None:
+            reasons.append(f"is nearly the same as {near!r}")
         else:
             reasons.append(None)
             seen[normalised(candidate)] = repr(candidate)
+            kept.append(candidate)
     return reasons
 
 

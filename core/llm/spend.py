@@ -14,12 +14,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import Problem, ProblemsError
+from core.llm.rate import Limits
+from core.llm.tokens import tokens
 
 PRICES_VARIABLE = "CALMTUNE_PRICES"
 """Environment variable that names the owner's own price file."""
 
-_CHARACTERS_PER_TOKEN = 4
-"""Of English prose and JSON; other languages have fewer, so counts for them are low."""
 _INSTRUCTIONS = 400
 """Tokens of the rephrasing prompt without the conversation."""
 _SHARE_OF_THE_BOT = 4
@@ -28,6 +28,8 @@ _NUMBERING = 4
 """Tokens around a wording."""
 _COMMANDS = 12
 """Tokens of an answer in the command language."""
+_SECONDS_A_CALL = 2.0
+"""Of a hosted model, to answer one call."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,6 @@ class Usage:
 
 def total(usages: Iterable[Usage]) -> Usage:
     return reduce(Usage.__add__, usages, Usage())
-
-
-def tokens(text: str) -> int:
-    """Tokens of a text, roughly: a quarter of its characters."""
-    return -(-len(text) // _CHARACTERS_PER_TOKEN)
 
 
 class Price(BaseModel):
@@ -86,9 +83,14 @@ class PriceTable(BaseModel):
         return self.models[max(known, key=len)] if known else None
 
 
-def read_prices(owner: Path | None = None) -> PriceTable:
-    """The shipped table, overlaid with the owner's file (argument, else CALMTUNE_PRICES). Raises ProblemsError."""
+def read_prices(owner: Path | None = None, hosted: bool = True) -> PriceTable:
+    """The shipped table, overlaid with the owner's file (argument, else CALMTUNE_PRICES).
+
+    Without `hosted` only the owner's entries: what a server at an address of its own costs, nobody else knows. Raises ProblemsError.
+    """
     shipped = _table((files("core.llm") / "prices.yml").read_text(encoding="utf-8"), "prices.yml")
+    if not hosted:
+        shipped = PriceTable(as_of=shipped.as_of)
     if owner is None and os.environ.get(PRICES_VARIABLE):
         owner = Path(os.environ[PRICES_VARIABLE])
     if owner is None:
@@ -112,18 +114,27 @@ def _table(text: str, file: str) -> PriceTable:
         ) from None
 
 
-def preparation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int, rephrase: bool) -> Usage:
-    """What preparing data takes: a call a test that asks for wordings (if `rephrase`), a call a wording that checks it.
-
-    `tests` holds the messages to be rephrased of each test, `prompt_tokens` is what a prompt of this assistant takes.
-    """
+def rephrasing_usage(tests: Sequence[Sequence[str]], rephrasings: int, model: str = "") -> Usage:
+    """What asking for wordings takes: a call a test. `tests` holds the messages to be rephrased of each test."""
     asked = [messages for messages in tests if messages and rephrasings]
-    wordings = rephrasings * sum(tokens(message) + _NUMBERING for messages in asked for message in messages)
-    checks = Usage(1, prompt_tokens, _COMMANDS) * (rephrasings * sum(map(len, asked)))
-    if not rephrase:
-        return checks
-    transcripts = sum(_SHARE_OF_THE_BOT * tokens(message) for messages in asked for message in messages)
-    return checks + Usage(len(asked), len(asked) * _INSTRUCTIONS + transcripts, wordings)
+    said = sum(tokens(message, model) for messages in asked for message in messages)
+    wordings = rephrasings * (said + _NUMBERING * sum(map(len, asked)))
+    return Usage(len(asked), len(asked) * _INSTRUCTIONS + _SHARE_OF_THE_BOT * said, wordings)
+
+
+def validation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int) -> Usage:
+    """What checking wordings takes: a call each, with a prompt of so many tokens."""
+    return Usage(1, prompt_tokens, _COMMANDS) * (rephrasings * sum(map(len, tests)))
+
+
+def minutes(usage: Usage, at_once: int, limits: Limits) -> float:
+    """How long calls take: so many at once, and no more a minute than the limits allow."""
+    bounds = [usage.calls * _SECONDS_A_CALL / at_once / 60]
+    if limits.requests_per_minute:
+        bounds.append(usage.calls / limits.requests_per_minute)
+    if limits.tokens_per_minute:
+        bounds.append((usage.prompt_tokens + usage.completion_tokens) / limits.tokens_per_minute)
+    return max(bounds)
 
 
 def in_words(usage: Usage, price: Price | None, as_of: datetime.date) -> str:

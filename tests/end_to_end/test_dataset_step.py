@@ -16,9 +16,9 @@ from rigs.parcels import DOMAIN, FLOWS
 from core.e2e.reader import read_tests
 from core.e2e.recording import read_recording
 from core.e2e.runner import run_tests
-from core.errors import ProblemsError, StepFailed, UsageError
+from core.errors import BudgetReached, ProblemsError, StepFailed, UsageError
 from core.evaluation.review import workbench
-from core.wizard.events import Notice, Progress
+from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps.coverage import STEP as COVERAGE
@@ -181,7 +181,8 @@ async def test_a_paraphrase_file_multiplies_the_rows(bench, tmp_path):
     entries.append({"user": "opening ours Monday", "variants": ["hours?"]})
     own.write_text(yaml.safe_dump({"paraphrases": entries}))
     outputs, folder = await bench.prepare(rephraser=str(own), num_rephrases=3, output_format="conversational")
-    assert outputs.summary["rephrasing"] == {
+    facts = outputs.summary["rephrasing"]
+    assert {name: facts[name] for name in list(facts)[:6]} == {
         "source": str(own),
         "checked_by": "slot values",
         "candidates": 18,
@@ -309,7 +310,8 @@ async def test_a_paraphrase_file_is_checked_by_the_model_that_gave_the_commands(
         "paraphrases:\n- user: I want to complain about a wet parcel\n  variants: [erm nothing, I must complain]\n"
     )
     outputs, _ = await bench.prepare(rephraser=str(own))
-    assert outputs.summary["rephrasing"] == {
+    facts = outputs.summary["rephrasing"]
+    assert {name: facts[name] for name in list(facts)[:6]} == {
         "source": str(own),
         "checked_by": "language model, names",
         "candidates": 2,
@@ -319,10 +321,57 @@ async def test_a_paraphrase_file_is_checked_by_the_model_that_gave_the_commands(
     }
 
 
+async def test_another_model_rephrases_and_the_assistants_own_checks(bench, model):
+    await bench.review("llm")
+    checked = len(model.prompts)
+
+    def reply(prompt: str) -> str:
+        assert "all of them casual" in prompt
+        asked = re.findall(r"^USER: (.*)$", prompt.partition("Reword")[2], re.MULTILINE)[:-1]
+        return "\n\n".join(f"USER: {text}\n1. yo {text}" for text in asked)
+
+    with ChatServer(reply).running() as small:
+        outputs, _ = await bench.prepare(
+            num_rephrases=1, rephraser="llm", rephrase_model="small", rephrase_address=small.url, speech="casual"
+        )
+    facts = outputs.summary["rephrasing"]
+    assert (facts["passing"], facts["failed"]) == (21, 0)
+    assert len(small.prompts) == 13
+    assert len(model.prompts) - checked == len(set(model.prompts[checked:])) > 0
+    assert facts["llm_calls"] == 13 + 21
+    assert 0 < facts["distinct_1"] < facts["distinct_2"] <= 1
+    assert 0 < facts["mean_distance"] < 1
+
+
+async def test_a_budget_stops_the_run_and_the_next_goes_on_where_it_stopped(bench, model, tmp_path, monkeypatch):
+    await bench.review("llm")
+    asked = len(model.prompts)
+    own = tmp_path / "prices.yml"
+    own.write_text("as_of: 2026-11-01\nmodels: {big: {input: 10, output: 10}}\n")
+    monkeypatch.setenv("CALMTUNE_PRICES", str(own))
+    with pytest.raises(BudgetReached, match=r"the budget of \$0\.10 is reached") as stopped:
+        await bench.prepare(num_rephrases=3, budget_usd=0.10)
+    assert stopped.value.exit_code == 6
+    spent = [event.usd for event in bench.events if isinstance(event, Cost)]
+    assert 0.05 < spent[-1] <= 0.10
+    paid = len(model.prompts) - asked
+    outputs, _ = await bench.prepare(num_rephrases=3, budget_usd=100.0)
+    assert 0 < paid < len(model.prompts) - asked
+    assert len(model.prompts) - asked == outputs.summary["rephrasing"]["llm_calls"]
+
+
+async def test_no_budget_without_a_price(bench, model):
+    await bench.review("llm")
+    with pytest.raises(UsageError, match=r"the price of unheard-of is not known, so no budget can be kept"):
+        await bench.prepare(rephraser="llm", rephrase_model="openai/unheard-of", budget_usd=1.0)
+
+
 async def test_the_spending_is_estimated_before(bench, model):
     await bench.review("llm")
     said = STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=3)))
-    assert re.match(r"76 calls, about [\d,]+ tokens in and [\d,]+ out; the price of this model is not known", said)
+    assert re.match(
+        r"76 calls, about [\d,]+ tokens in and [\d,]+ out; the price of this model is not known.*; about 1 min", said
+    )
     assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == "no language model is asked"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.dataset.rephrase import answer_tokens, parse_reply
+from core.dataset.rephrase import Manner, answer_tokens, parse_reply, render_prompt
+from core.errors import UsageError
 
 ELM = "USER: Elm Road 4\n1. it's Elm Road 4\n"
 MESSAGES = ["please collect a parcel", "Elm Road 4"]
@@ -48,3 +49,61 @@ def test_a_reply_without_sets_gives_nothing(reply):
 
 def test_the_answer_may_be_as_long_as_the_wordings_need():
     assert answer_tokens(["x" * 60], 10) > 10 * 60 / 4
+
+
+def prompt(template=None, **manner) -> str:
+    return render_prompt(
+        template,
+        manner=Manner(**manner),
+        test_case_name="a parcel",
+        transcript="USER: please collect a parcel",
+        number_of_rephrasings=3,
+        user_prefix="USER",
+        number_of_user_messages=1,
+        user_messages=["please collect a parcel"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("manner", "asked"),
+    [
+        ({}, "is in the language of the message and fits on one line"),
+        (
+            {"languages": ("German", "French")},
+            "is in one of these languages, in turn: German, French; it fits on one line",
+        ),
+        ({"register": "formal"}, "all of them formal"),
+        ({"register": "casual"}, "all of them casual"),
+        ({"length": "short"}, "shorter than the message"),
+        ({"length": "long"}, "longer than the message"),
+        ({"typos": "none"}, "spelled and punctuated as in print"),
+        ({"typos": "many"}, "slips of hasty typing"),
+    ],
+)
+def test_the_owner_steers_how_people_talk(manner, asked):
+    assert asked in " ".join(prompt(**manner).split())
+    if manner:
+        assert asked not in " ".join(prompt().split())
+
+
+def test_an_own_prompt_takes_the_place_of_ours(tmp_path):
+    own = tmp_path / "own.jinja2"
+    own.write_text("{{ number_of_rephrasings }} times: {{ user_messages[0] }}")
+    assert prompt(own) == "3 times: please collect a parcel"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n{% for %}", r"own\.jinja2:2: .*a prompt may use manner, test_case_name"),
+        ("{{ nobody }}", r"own\.jinja2: 'nobody' is undefined"),
+        ("{{ user_messages.__class__.__mro__ }}", r"own\.jinja2: .*unsafe"),
+    ],
+)
+def test_mistakes_of_an_own_prompt_are_explained(tmp_path, text, message):
+    own = tmp_path / "own.jinja2"
+    own.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        prompt(own)
+    with pytest.raises(UsageError, match="cannot be read"):
+        prompt(tmp_path / "none.jinja2")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import sys
+import types
 
 import pytest
 
 from core.errors import ProblemsError
 from core.llm.client import Completion
 from core.llm.meter import Meter
+from core.llm.rate import Limits
 from core.llm.spend import (
     PRICES_VARIABLE,
     Price,
     Usage,
     in_words,
-    preparation_usage,
+    minutes,
     read_prices,
-    tokens,
+    rephrasing_usage,
     total,
+    validation_usage,
 )
+from core.llm.tokens import tokens
 
 
 def test_usages_add_up_and_multiply():
@@ -85,11 +90,38 @@ def test_a_meter_adds_up_money():
 
 def test_a_preparation_asks_once_a_test_and_once_a_wording():
     """100 tests of 4 turns with 10 rephrasings: 100 + 4,000 calls beside the 400 of the coverage review."""
-    usage = preparation_usage([["a" * 40] * 4] * 100, 10, prompt_tokens=1000, rephrase=True)
-    assert usage.calls == 4_100
-    assert 4_000_000 < usage.prompt_tokens < 4_100_000
-    assert preparation_usage([["a"]], 0, 1000, rephrase=True) == Usage()
-    assert preparation_usage([["a", "b"], []], 3, 1000, rephrase=False).calls == 6
+    tests = [["a" * 40] * 4] * 100
+    assert rephrasing_usage(tests, 10) == Usage(100, 100 * 400 + 100 * 4 * 40, 10 * 400 * 14)
+    assert validation_usage(tests, 10, prompt_tokens=1000) == Usage(4_000, 4_000_000, 4_000 * 12)
+    assert rephrasing_usage([["a"]], 0) == validation_usage([["a"]], 0, 1000) == Usage()
+    assert (rephrasing_usage([["a", "b"], []], 3).calls, validation_usage([["a", "b"], []], 3, 9).calls) == (1, 6)
+
+
+def test_the_time_is_that_of_the_tightest_limit():
+    usage = Usage(1_200, 1_000_000, 200_000)
+    assert minutes(usage, 8, Limits()) == pytest.approx(1_200 * 2 / 8 / 60)
+    assert minutes(usage, 8, Limits(requests_per_minute=60)) == pytest.approx(20)
+    assert minutes(usage, 8, Limits(60, 20_000)) == pytest.approx(60)
+
+
+def test_a_model_whose_tokenizer_is_known_is_counted_by_it(monkeypatch):
+    class Words:
+        def encode_ordinary(self, text: str) -> list[str]:
+            return text.split()
+
+    known = types.ModuleType("tiktoken")
+    known.encoding_for_model = lambda model: {"by-words": Words()}[model]
+    monkeypatch.setitem(sys.modules, "tiktoken", known)
+    assert tokens("one two three", "by-words") == 3
+    assert tokens("one two three", "no-such-model") == 4
+
+
+def test_a_server_of_ones_own_costs_what_the_owner_says(tmp_path, monkeypatch):
+    monkeypatch.delenv(PRICES_VARIABLE, raising=False)
+    assert read_prices(hosted=False).price("gpt-4o") is None
+    own = tmp_path / "prices.yml"
+    own.write_text("as_of: 2026-11-01\nmodels: {house: {input: 1, output: 2}}\n")
+    assert read_prices(own, hosted=False).price("house") == Price(input=1, output=2)
 
 
 def test_an_estimate_in_words():

@@ -77,6 +77,17 @@ async def test_repetitions_are_dropped(conversation, engine):
     }
 
 
+async def test_what_is_nearly_the_same_is_dropped_and_another_order_or_a_typo_is_not(conversation, engine):
+    long = "could you please send a parcel for me to my old aunt in the north this week"
+    passing, rejected = await judged(
+        conversation, engine, 0, long, f"{long} ok", "this week send a parcel please", "sned a parcel"
+    )
+    assert passing == (long, "this week send a parcel please", "sned a parcel")
+    assert rejected == {f"{long} ok": f"is nearly the same as {long!r}"}
+    turn = (await validate(conversation, {0: [long, f"{long} ok"]}, engine, None)).turns[0]
+    assert turn.rejected[0].kind == "is nearly the same as"
+
+
 async def test_a_wording_that_looks_like_a_button_is_dropped(conversation, engine):
     assert await judged(conversation, engine, 0, "/SetSlots(street=x)") == (
         (),

@@ -3,105 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from core.assistant.settings import ModelEndpoint
 from core.dataset import output
 from core.dataset.account import annotation_facts, rephrasing_facts, split_facts, warnings
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
+from core.dataset.diversity import diversity_facts
 from core.dataset.inventory import inventory
-from core.dataset.output import OutputFormat
+from core.dataset.models import Models, named_model, price_of
 from core.dataset.paraphrases import read_paraphrases
 from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
-from core.dataset.validation import Equality, Understanding
-from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.dataset.validation import Understanding
+from core.dialogue.generator import LlmCommandGenerator
 from core.e2e.recording import read_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.errors import StepFailed, UsageError
 from core.evaluation.review import Workbench, workbench
-from core.llm.cache import CompletionCache
 from core.llm.client import ChatClient
-from core.llm.meter import Meter
-from core.llm.spend import Price, in_words, preparation_usage, read_prices, tokens
+from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, validation_usage
+from core.llm.tokens import tokens
 from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
+from core.wizard.steps.dataset_answers import DatasetAnswers
 
 _HISTORY_TOKENS = 120
 """What a conversation adds to a prompt by the middle of a test, for estimates."""
-
-
-class DatasetAnswers(BaseModel):
-    """How training rows are made."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    num_rephrases: int = Field(
-        10,
-        ge=0,
-        le=49,
-        title="Rephrasings",
-        description="Other wordings tried for each user message; those that change the meaning are dropped. "
-        "2 are often enough, 0 takes the tests as they are.",
-        json_schema_extra={"unit": "per message"},
-    )
-    answer_rephrases: int | None = Field(
-        None,
-        ge=0,
-        le=49,
-        title="Rephrasings of answers",
-        description="Most other wordings kept for messages that only answer a question: the many, easy ones. Empty keeps all.",
-        json_schema_extra={"unit": "per message", "advanced": True},
-    )
-    rephraser: str = Field(
-        "auto",
-        title="Rephraser",
-        description="Where other wordings come from: llm (the model the assistant is configured with), the path of a "
-        "paraphrase file of your own, or none. auto takes llm if the coverage review took it, else none.",
-    )
-    train_fraction: float = Field(
-        0.8,
-        gt=0,
-        le=1,
-        title="Share for training",
-        description="Share of the rows to train on; the rest is for validation. Tests stay whole. 1 keeps all "
-        "for training, which leaves nothing to evaluate on.",
-    )
-    output_format: OutputFormat = Field(
-        "instruction",
-        title="Form of the rows",
-        description="instruction writes prompt and completion, conversational a list of messages. "
-        "The trainer takes both.",
-    )
-    history_turns: int | None = Field(
-        None,
-        ge=0,
-        title="History in prompts",
-        description="How many earlier messages of the user a prompt shows, with the answers to them. Empty for all. "
-        "The model is served with the same.",
-        json_schema_extra={"unit": "messages"},
-    )
-    equality: Equality = Field(
-        "names",
-        title="Same meaning",
-        description="When a language model checks a wording: strict wants the same commands and values, names lets the "
-        "words taken for a free-text slot differ.",
-    )
-    concurrency: int = Field(
-        8,
-        ge=1,
-        le=256,
-        title="Calls at a time",
-        description="How many questions the language model is asked at once.",
-        json_schema_extra={"cosmetic": True},
-    )
 
 
 class DatasetStep:
@@ -117,6 +51,7 @@ class DatasetStep:
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
         named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
+        named += [path for path in (answers.rephrase_template,) if path is not None]
         return [shared.assistant, *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
@@ -125,18 +60,30 @@ class DatasetStep:
         bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
         bench.close()
         rephraser, checked = _plan(context)
-        llm = bench.assistant.settings.llm
-        if llm is None or not checked:
+        checking, rephrasing = bench.assistant.settings.llm, _rephrasing_model(bench, answers)
+        if not checked or (checking is None and rephraser != "llm"):
             return "no language model is asked"
-        prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
         asked = read_recording(context.upstream["coverage"].path("recording")).turns
         messages = [
             [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
             for case in bench.suite.cases
             if case.id in asked
         ]
-        usage = preparation_usage(messages, answers.num_rephrases, tokens(prompt) + _HISTORY_TOKENS, rephraser == "llm")
-        return in_words(usage, _price(llm), read_prices().as_of)
+        usages = []
+        if rephraser == "llm" and rephrasing is not None:
+            usages.append((rephrasing, rephrasing_usage(messages, answers.num_rephrases, rephrasing.model)))
+        if checking is not None:
+            prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
+            length = tokens(prompt, checking.model) + _HISTORY_TOKENS
+            usages.append((checking, validation_usage(messages, answers.num_rephrases, length)))
+        if len(usages) == 2 and checking == rephrasing:
+            usages = [(usages[0][0], usages[0][1] + usages[1][1])]
+        as_of, terms = read_prices().as_of, answers.terms
+        said = [in_words(usage, price_of(model), as_of) for model, usage in usages]
+        if len(said) > 1:
+            said = [f"{model.model}: {text}" for (model, _), text in zip(usages, said, strict=True)]
+        taken = max(minutes(usage, terms.concurrency, terms.limits) for _, usage in usages)
+        return f"{'; '.join(said)}; about {max(1, round(taken))} min"
 
     async def run(self, context: Context) -> Outputs:
         """Raises StepFailed when nothing can be learnt, ProblemsError, UsageError, ProviderError."""
@@ -229,47 +176,48 @@ async def _rephrased(
     chosen, checked = _plan(context)
     if chosen == "none":
         return conversations, rephrasing_facts(conversations, "none", "nothing", 0)
-    async with AsyncExitStack() as stack:
-        meter = Meter(None)
-        client = await _client(stack, bench, context, meter) if chosen == "llm" or checked else None
-        rephraser = LlmRephraser(client) if chosen == "llm" and client else _paraphrases(chosen, bench, context)
+    models = Models(
+        context.folder.parent.parent / "completions.sqlite",
+        answers.terms,
+        lambda usd: context.emit(Cost(usd)),
+    )
+    async with models:
+        checking, rephrasing = bench.assistant.settings.llm, _rephrasing_model(bench, answers)
+        rephraser: Rephraser
+        if chosen != "llm":
+            rephraser = _paraphrases(chosen, bench, context)
+        elif rephrasing is not None:
+            rephraser = LlmRephraser(await models.client(rephrasing), answers.manner, answers.rephrase_template)
+        else:
+            raise UsageError(
+                "no language model is configured in config.yml and endpoints.yml; name one in rephrase_model, or choose a "
+                "paraphrase file as rephraser"
+            )
+        understanding = None
+        if checked and checking is not None:
+            understanding = _understanding(await models.client(checking), bench, answers)
         done = await rephrase(
             conversations,
             rephraser,
             answers.num_rephrases,
             bench.engine,
-            _understanding(client, bench, answers) if client else None,
+            understanding,
             answers.concurrency,
             _progress(len(conversations), context),
         )
-    checked_by = f"language model, {answers.equality}" if checked else "slot values"
-    facts = rephrasing_facts(done, chosen, checked_by, meter.answered.calls)
+    checked_by = f"language model, {answers.equality}" if understanding else "slot values"
+    facts = {**rephrasing_facts(done, chosen, checked_by, models.calls), **diversity_facts(done)}
     if not facts["passing"]:
         text = f"no other wording can be used: {facts['candidates']} were given, {facts['failed']} rejected"
         context.emit(Notice("warning", text))
     return done, facts
 
 
-async def _client(stack: AsyncExitStack, bench: Workbench, context: Context, meter: Meter) -> ChatClient:
-    """The assistant's own language model. What it answers is kept beside the runs of the session: a run under other
-    answers does not pay for it again."""
-    llm = bench.assistant.settings.llm
-    if llm is None:
-        raise UsageError(
-            "no language model is configured in config.yml and endpoints.yml; choose a paraphrase file as rephraser"
-        )
-    meter.price = _price(llm)
-    cache = CompletionCache(context.folder.parent.parent / "completions.sqlite")
-    stack.callback(cache.close)
-
-    def on_answer(meter: Meter) -> None:
-        if meter.usd is not None:
-            context.emit(Cost(meter.usd))
-
-    meter.on_answer = on_answer
-    client = ChatClient(endpoint_of(llm), context.answers.concurrency, cache=cache, meter=meter)
-    await stack.enter_async_context(client)
-    return client
+def _rephrasing_model(bench: Workbench, answers: DatasetAnswers) -> ModelEndpoint | None:
+    """The model named for it, else the assistant's own; None when there is neither."""
+    if answers.rephrase_model is None:
+        return bench.assistant.settings.llm
+    return named_model(answers.rephrase_model, answers.rephrase_address, answers.rephrase_key_variable)
 
 
 def _understanding(client: ChatClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
@@ -290,11 +238,6 @@ def _paraphrases(chosen: str, bench: Workbench, context: Context) -> Rephraser:
     for problem in paraphrases.strays(bench.suite.cases):
         context.emit(Notice("warning", str(problem)))
     return paraphrases
-
-
-def _price(llm: ModelEndpoint) -> Price | None:
-    """Of a provider's model; nobody knows that of a server of one's own."""
-    return read_prices().price(llm.model) if llm.api_base is None else None
 
 
 def _progress(total: int, context: Context) -> Callable[[AnnotatedConversation], None]:
@@ -320,6 +263,12 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
         "num_rephrases": answers.num_rephrases,
         "answer_rephrases": answers.answer_rephrases,
         "rephraser": answers.rephraser,
+        "rephrase_model": answers.rephrase_model,
+        "rephrase_template": str(answers.rephrase_template) if answers.rephrase_template else None,
+        "speech": answers.speech,
+        "length": answers.length,
+        "typos": answers.typos,
+        "languages": answers.languages,
         "equality": answers.equality,
         "train_frac": answers.train_fraction,
         "output_format": answers.output_format,

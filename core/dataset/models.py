@@ -1,0 +1,96 @@
+"""The language models of a preparation: one that annotates and checks, one that rephrases (often the same), under one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.assistant.settings import ModelEndpoint
+from core.dialogue.generator import endpoint_of
+from core.errors import UsageError
+from core.llm.cache import CompletionCache
+from core.llm.client import ChatClient
+from core.llm.meter import Budget, Meter
+from core.llm.providers import OPENAI, PROVIDERS
+from core.llm.rate import UNLIMITED, Limits
+from core.llm.spend import PRICES_VARIABLE, Price, read_prices
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What calls may take."""
+
+    concurrency: int = 8
+    """Most calls at once, of each model."""
+    limits: Limits = UNLIMITED
+    """Of each model."""
+    budget_usd: float | None = None
+    """Of all models together; None for no limit."""
+
+
+@dataclass
+class Models:
+    """Opens clients that share a cache and a budget. Use as an async context manager."""
+
+    cache_file: Path
+    terms: Terms
+    on_cost: Callable[[float], None] = lambda _: None
+    """Told the dollars spent so far, by all models, after each answer."""
+    meters: list[Meter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stack, self._budget = AsyncExitStack(), Budget(self.terms.budget_usd)
+        self._clients: dict[ModelEndpoint, ChatClient] = {}
+        self.cache = CompletionCache(self.cache_file)
+
+    async def __aenter__(self) -> Models:
+        self._stack.callback(self.cache.close)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def client(self, model: ModelEndpoint) -> ChatClient:
+        """The one client of a model. Raises UsageError when its key is missing, or its price where a budget is to be kept."""
+        if model not in self._clients:
+            meter = Meter(self._price(model), self._budget, self._tell)
+            terms = self.terms
+            client = ChatClient(
+                endpoint_of(model), terms.concurrency, cache=self.cache, meter=meter, limits=terms.limits
+            )
+            self._clients[model] = await self._stack.enter_async_context(client)
+            self.meters.append(meter)
+        return self._clients[model]
+
+    @property
+    def calls(self) -> int:
+        """Answers so far, out of the cache or not."""
+        return sum(meter.answered.calls for meter in self.meters)
+
+    def _tell(self, meter: Meter) -> None:
+        if meter.price is not None:
+            self.on_cost(self._budget.spent)
+
+    def _price(self, model: ModelEndpoint) -> Price | None:
+        price = price_of(model)
+        if price is None and self.terms.budget_usd is not None and model.api_base is None:
+            raise UsageError(
+                f"the price of {model.model} is not known, so no budget can be kept; write it into a file of your own and "
+                f"name that in {PRICES_VARIABLE}, or leave budget_usd empty"
+            )
+        return price
+
+
+def price_of(model: ModelEndpoint) -> Price | None:
+    """Of a provider's model by the price table; that of a server of one's own by the owner's entries only."""
+    return read_prices(hosted=model.api_base is None).price(model.model)
+
+
+def named_model(name: str, address: str | None, key_variable: str | None) -> ModelEndpoint:
+    """A model as answers name it: `provider/model`, or `model` for OpenAI's, or any name at an address."""
+    provider, slash, model = name.partition("/")
+    if slash and provider in (OPENAI, *PROVIDERS):
+        return ModelEndpoint(model, provider, address, key_variable, timeout_seconds=120.0)
+    return ModelEndpoint(name, "self-hosted" if address else OPENAI, address, key_variable, timeout_seconds=120.0)

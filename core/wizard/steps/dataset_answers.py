@@ -1,0 +1,158 @@
+"""The questions of the data preparation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.dataset.models import Terms
+from core.dataset.output import OutputFormat
+from core.dataset.rephrase import Length, Manner, Register, Typos
+from core.dataset.validation import Equality
+from core.llm.rate import Limits
+
+
+class DatasetAnswers(BaseModel):
+    """How training rows are made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_rephrases: int = Field(
+        10,
+        ge=0,
+        le=49,
+        title="Rephrasings",
+        description="Other wordings tried for each user message; those that change the meaning are dropped. "
+        "2 are often enough and the frugal choice, 0 takes the tests as they are.",
+        json_schema_extra={"unit": "per message"},
+    )
+    answer_rephrases: int | None = Field(
+        None,
+        ge=0,
+        le=49,
+        title="Rephrasings of answers",
+        description="Most other wordings kept for messages that only answer a question: the many, easy ones. Empty keeps all.",
+        json_schema_extra={"unit": "per message", "advanced": True},
+    )
+    rephraser: str = Field(
+        "auto",
+        title="Rephraser",
+        description="Where other wordings come from: llm (a language model), the path of a "
+        "paraphrase file of your own, or none. auto takes llm if the coverage review took it, else none.",
+    )
+    rephrase_model: str | None = Field(
+        None,
+        title="Model that rephrases",
+        description="As provider/model, such as openai/gpt-4o-mini. Empty takes the model the assistant is configured with, "
+        "which also checks the wordings.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_address: str | None = Field(
+        None,
+        title="Its address",
+        description="Where the model that rephrases is served, if not at its provider's: http://127.0.0.1:8000/v1.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_key_variable: str | None = Field(
+        None,
+        title="Its key",
+        description="Environment variable (or keyring entry) that holds the key; empty for the provider's usual one.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_template: Path | None = Field(
+        None,
+        title="Prompt for rephrasing",
+        description="A jinja2 file of your own in the place of ours.",
+        json_schema_extra={"advanced": True},
+    )
+    speech: Register = Field(
+        "mixed",
+        title="Manner of speech",
+        description="How people talk in the wordings a language model gives: mixed, formal or casual.",
+        json_schema_extra={"advanced": True},
+    )
+    length: Length = Field(
+        "mixed",
+        title="Length",
+        description="Of the wordings, against the message: mixed, short or long.",
+        json_schema_extra={"advanced": True},
+    )
+    typos: Typos = Field(
+        "few",
+        title="Typos",
+        description="none, few (capitals and punctuation) or many (slips of hasty typing).",
+        json_schema_extra={"advanced": True},
+    )
+    languages: str = Field(
+        "",
+        title="Languages",
+        description="Languages to spread the wordings over, with commas between. Empty for that of each message.",
+        json_schema_extra={"advanced": True},
+    )
+    train_fraction: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        title="Share for training",
+        description="Share of the rows to train on; the rest is for validation. Tests stay whole. 1 keeps all "
+        "for training, which leaves nothing to evaluate on.",
+    )
+    output_format: OutputFormat = Field(
+        "instruction",
+        title="Form of the rows",
+        description="instruction writes prompt and completion, conversational a list of messages. "
+        "The trainer takes both.",
+    )
+    history_turns: int | None = Field(
+        None,
+        ge=0,
+        title="History in prompts",
+        description="How many earlier messages of the user a prompt shows, with the answers to them. Empty for all. "
+        "The model is served with the same.",
+        json_schema_extra={"unit": "messages"},
+    )
+    equality: Equality = Field(
+        "names",
+        title="Same meaning",
+        description="When a language model checks a wording: strict wants the same commands and values, names lets the "
+        "words taken for a free-text slot differ.",
+    )
+    budget_usd: float | None = Field(
+        None,
+        ge=0,
+        title="Budget",
+        description="The run stops before language models cost more; what was answered by then is kept. Empty for no limit.",
+        json_schema_extra={"unit": "US dollars", "cosmetic": True},
+    )
+    concurrency: int = Field(
+        8,
+        ge=1,
+        le=256,
+        title="Calls at a time",
+        description="Most questions a language model is asked at once; fewer while it refuses or slows down.",
+        json_schema_extra={"cosmetic": True},
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        title="Requests a minute",
+        description="What your key is granted, of each model. Empty when there is no limit.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+    tokens_per_minute: int | None = Field(
+        None,
+        ge=1,
+        title="Tokens a minute",
+        description="What your key is granted, of each model, prompts and answers together. Empty when there is no limit.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.concurrency, Limits(self.requests_per_minute, self.tokens_per_minute), self.budget_usd)
+
+    @property
+    def manner(self) -> Manner:
+        languages = tuple(name.strip() for name in self.languages.split(",") if name.strip())
+        return Manner(self.speech, self.length, self.typos, languages)
