@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -27,6 +28,10 @@ KEEPALIVE_SECONDS = 15
 
 class CutError(ProviderError):
     """The link was cut and could not be mended in time."""
+
+
+_NO_LOG = logging.NullHandler()
+"""What goes wrong is told in our words; without a handler paramiko's tracebacks would reach the terminal."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,7 @@ class Link:
 
 def connect(hops: tuple[Hop, ...], trust: ssh_keys.Trust | None = None) -> Connection:
     """Connect hop by hop, each through the one before. Raises ProviderError, UsageError or UntrustedError."""
+    logging.getLogger("paramiko").addHandler(_NO_LOG)
     chain: list[paramiko.Transport] = []
     try:
         for hop in hops:

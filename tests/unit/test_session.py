@@ -254,7 +254,7 @@ def test_a_server_that_ended_makes_its_step_stale_and_is_started_again(session, 
 
     async def serve(self, context):
         job = Job("server", (sys.executable, "-c", "import time; time.sleep(600)"))
-        return Outputs({}, {}, [], "", {await context.jobs.launch(job): "local"})
+        return Outputs({}, {}, [], "", {(await context.jobs.launch(job)).id: "local"})
 
     plain = type(step("deployment")).run
 
