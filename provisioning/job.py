@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from core.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -62,3 +64,7 @@ class JobStatus:
     exit_code: int | None = None
     detail: str = ""
     """A sentence for the person, e.g. the last line of the log of a failed job."""
+
+
+class UnknownJobError(UsageError):
+    """There is no job of this id at a place that was reached and asked."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from core.errors import StepFailed, UsageError
+from core.errors import StepFailed
 from provisioning import facts, machine
 from provisioning.follow import follow
-from provisioning.job import Job, JobStatus, Resources, job_body
+from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
 from provisioning.preflight import Facts, offer_of
 from provisioning.target import Chunk, Offer, Target
 
@@ -44,10 +44,10 @@ class LocalTarget:
         return job.name
 
     def status(self, id: str) -> JobStatus:
-        """What the job's folder and its lock say. Raises UsageError for an unknown id."""
+        """What the job's folder and its lock say. Raises UnknownJobError for an unknown id."""
         found = machine.status(self.root / id)
         if found is None:
-            raise UsageError(f"there is no job {id} in {self.root}")
+            raise UnknownJobError(f"there is no job {id} in {self.root}")
         return JobStatus(id, **found)
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
@@ -95,7 +95,7 @@ class LocalTarget:
         return [JobStatus(id, **found) for id, found in machine.list_jobs(self.root).items()]
 
     def folder(self, id: str) -> Path:
-        """The job's folder. Raises UsageError for an unknown id."""
+        """The job's folder. Raises UnknownJobError for an unknown id."""
         self.status(id)
         return self.root / id
 

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from core.errors import ProviderError, UsageError
+from core.errors import ProviderError
 from provisioning import ssh_files
 from provisioning.follow import follow
-from provisioning.job import Job, JobStatus, Resources, job_body
+from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
 from provisioning.preflight import Facts, offer_of
 from provisioning.ssh_keys import Trust
 from provisioning.ssh_link import Connection, Link
@@ -68,7 +68,7 @@ class SshTarget:
     def status(self, id: str) -> JobStatus:
         found: dict[str, Any] | None = self._machine.ask("status", id=self._id(id))
         if found is None:
-            raise UsageError(f"there is no job {id} on {self.host}")
+            raise UnknownJobError(f"there is no job {id} on {self.host}")
         return JobStatus(id, **found)
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:

@@ -34,7 +34,7 @@ class Chunk:
 
 class Target(Protocol):
     """A place where jobs run. All methods block; call them from a worker thread. All raise ProviderError when the place
-    cannot be reached and UsageError for an unknown job id."""
+    cannot be reached, UsageError when it lets nobody in, and UnknownJobError for an unknown job id."""
 
     name: str
 

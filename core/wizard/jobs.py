@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
 from core.wizard.journal import Journal
-from provisioning.job import Job, JobStatus
+from provisioning.job import Job, JobStatus, UnknownJobError
 from provisioning.places import LOCAL
 from provisioning.target import Target
 
@@ -52,7 +52,7 @@ class JobKeeper:
         """Start a job, or adopt the one of its name. `job.name` is the purpose and becomes the full name.
 
         A job that was launched on another place before and still runs or has succeeded there is adopted there. Raises ProviderError
-        when that place cannot be asked: it might run twice.
+        or UsageError when that place cannot be asked: it might run twice.
         """
         job = replace(job, name=self.name(job.name))
         place = await self._settled_place(job.name, place)
@@ -67,12 +67,10 @@ class JobKeeper:
             return wanted
         try:
             status = await asyncio.to_thread(self.target(earlier.target).status, earlier.id or name)
-        except UsageError:
+        except UnknownJobError:
             return wanted  # it never got there
-        except ProviderError as error:
-            raise ProviderError(
-                f"{name} may still run on {earlier.target} and is not launched twice: {error}"
-            ) from error
+        except (ProviderError, UsageError) as error:
+            raise type(error)(f"{name} may still run on {earlier.target} and is not launched twice: {error}") from error
         return earlier.target if status.state in ("running", "succeeded") else wanted
 
     async def run(self, job: Job, on_event: OnEvent, place: str = LOCAL) -> Launched:
@@ -102,7 +100,7 @@ class JobKeeper:
         name = self.name(purpose)
         earlier = next((job for job in self._journal.jobs() if job.name == name), None)
         if earlier is not None:
-            with contextlib.suppress(UsageError):  # it never got there
+            with contextlib.suppress(UnknownJobError):  # it never got there
                 await asyncio.to_thread(self.target(earlier.target).cancel, earlier.id or name)
             self._journal.job_ended(name, "stopped")
 

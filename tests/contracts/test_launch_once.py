@@ -12,6 +12,7 @@ from core.wizard.jobs import JobKeeper
 from core.wizard.journal import Journal
 from provisioning.job import Job
 from provisioning.local import LocalTarget, wait
+from provisioning.ssh_keys import UntrustedError
 from tests.contracts.places import place_of, server_for, ssh_place
 
 RECORD = "import os; open('launches', 'a').write('x')"
@@ -133,17 +134,34 @@ def test_what_failed_elsewhere_or_never_got_there_is_launched_where_it_is_wanted
     journal.close()
 
 
-def test_nothing_is_launched_while_the_place_of_an_earlier_launch_cannot_be_asked(tmp_path):
+@pytest.mark.parametrize("error", [ProviderError, UntrustedError])
+def test_nothing_is_launched_while_the_place_of_an_earlier_launch_cannot_be_asked(tmp_path, error):
     class Unreachable:
         def status(self, id):
-            raise ProviderError("the link is down")
+            raise error("nobody answers")
 
     second = LocalTarget(tmp_path / "second")
     journal = Journal(tmp_path / "session.db")
     journal.launching(NAME, "training", "abcdef0123456789", "here")
-    with pytest.raises(ProviderError, match="not launched twice"):
+    with pytest.raises(error, match="not launched twice: nobody answers"):
         run(keeper(journal, here=Unreachable(), there=second), "there")
     assert second.list() == []
-    with pytest.raises(UsageError, match="no place"):
+    journal.close()
+
+
+def test_a_place_that_cannot_be_is_a_sentence(tmp_path):
+    journal = Journal(tmp_path / "session.db")
+    with pytest.raises(UsageError, match="no place 'nowhere'"):
         keeper(journal).target("nowhere")
+    journal.close()
+
+
+def test_stopping_ends_the_job_where_it_runs_and_nothing_where_there_is_none(tmp_path):
+    target = LocalTarget(tmp_path / "jobs")
+    journal = Journal(tmp_path / "session.db")
+    asyncio.run(keeper(journal, here=target).stop("work"))
+    waiting = Job("work", (sys.executable, "-c", "import time; time.sleep(600)"))
+    asyncio.run(keeper(journal, here=target).launch(waiting, "here"))
+    asyncio.run(keeper(journal, here=target).stop("work"))
+    assert target.status(NAME).state == "stopped"
     journal.close()

@@ -86,6 +86,24 @@ def test_seven_steps_over_ssh_with_the_link_cut_twice_while_training(tmp_path, s
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
+def test_killed_while_training_over_ssh_it_goes_on_with_the_same_job(tmp_path, environment):
+    from tests import tiny_model
+
+    write_answers(tmp_path, tiny_model.make(tmp_path / "tiny"))
+    until_training = ("run", "--answers", "answers.yml", "--session", "one", "--until", "training")
+    running = subprocess.Popen(command(*until_training), cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    while not (found := list((tmp_path / "there" / "jobs").glob("*/*-training-*/wrapper.json"))):
+        assert running.poll() is None
+        threading.Event().wait(0.05)
+    running.kill()
+    running.wait()
+    first = found[0].read_text()
+    resumed = calmtune(tmp_path, environment, "resume", "one", "--until", "training")
+    assert resumed.returncode == 0, resumed.stderr
+    assert found[0].read_text() == first, "the job was launched once"
+
+
 def calmtune(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment, check=False)
 

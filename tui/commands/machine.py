@@ -29,6 +29,7 @@ def doctor(host: str | None, as_json: bool) -> None:
     from core.wizard.session import sessions_in
     from provisioning.job import Resources
     from provisioning.local import LocalTarget
+    from provisioning.ssh_hosts import known_aliases
     from tui import output
 
     packages = {
@@ -45,6 +46,8 @@ def doctor(host: str | None, as_json: bool) -> None:
         found.append({"what": name, "state": f"missing {', '.join(missing)}" if missing else "installed"})
     (offer,) = LocalTarget(home()).offers(Resources())
     found.append({"what": "this machine", "state": offer.reason})
+    if hosts := known_aliases():
+        found.append({"what": "SSH hosts", "state": f"{', '.join(hosts)}; `calmtune doctor --host NAME` looks at one"})
     for folder in sessions_in(home()):
         for job in LocalTarget(folder / "jobs").list():
             if job.state == "running":
