@@ -7,7 +7,7 @@ import sys
 import click
 
 from core.errors import CalmtuneError
-from tui.commands import answers, coverage, demo, keeping, machine, running, steps
+from tui.commands import answers, coverage, dataset, demo, keeping, machine, running, steps
 from tui.opening import open_app
 from tui.output import narrate
 
@@ -66,7 +66,7 @@ for command in (
     running.run, running.resume, running.attach, running.stop,
     keeping.sessions, keeping.status, keeping.export, keeping.gc,
     machine.doctor, machine.serve, machine.web,
-    coverage.coverage, *steps.COMMANDS, answers.answers, demo.demo,
+    coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,12 +15,20 @@ from core.dataset.prepare import Divided
 
 MOST_NAMED = 5
 """Names in one sentence; the rest is counted."""
+ENOUGH_TESTS = 3
+"""Tests that hold a thing, from which it counts as taught in more than one way: two to train on, one to validate."""
 
 
 def annotation_facts(conversations: Sequence[AnnotatedConversation]) -> dict[str, Any]:
-    turns = [turn for conversation in conversations for turn in conversation.turns]
+    tests = [conversation for conversation in conversations if not conversation.derived]
+    turns = [turn for conversation in tests for turn in conversation.turns]
     annotated = sum(turn.annotated for turn in turns)
-    return {"passing": len(conversations), "annotated_user_steps": annotated, "skipped_steps": len(turns) - annotated}
+    return {
+        "passing": len(tests),
+        "annotated_user_steps": annotated,
+        "skipped_steps": len(turns) - annotated,
+        "derived": dict(Counter(conversation.derived for conversation in conversations if conversation.derived)),
+    }
 
 
 def rephrasing_facts(
@@ -47,12 +56,38 @@ def split_facts(divided: Divided) -> dict[str, Any]:
         "train_points": len(divided.train),
         "val_points": len(divided.validation),
         "train_fraction": round(divided.split.train_fraction, 4),
+        "thin": thin(divided),
         "left_out_points": len(divided.left_out),
         "val_messages_known_from_train": round(shared_messages(divided.train, divided.validation), 4),
         "command_types": {side: of_kind(held, "command") for side, held in sides.items()},
         "flows": {side: of_kind(held, "flow") for side, held in sides.items()},
         "slots": {side: of_kind(held, "slot") for side, held in sides.items()},
     }
+
+
+def thin(divided: Divided) -> dict[str, int]:
+    """Commands, flows and slots that fewer than ENOUGH_TESTS tests hold, with that number, the fewest first."""
+    tests: dict[str, set[str]] = defaultdict(set)
+    for point in (*divided.train, *divided.validation, *divided.left_out):
+        for name in inventory([point]):
+            tests[name].add(point.test)
+    few = {name: len(of) for name, of in tests.items() if len(of) < ENOUGH_TESTS}
+    return dict(sorted(few.items(), key=lambda entry: (entry[1], entry[0])))
+
+
+_WHAT_TO_WRITE = {
+    "flow": "tests that begin them in other ways and at other points of a conversation",
+    "command": "tests in which the user does this in other flows",
+    "slot": "tests that give other values, as answers and in the first message",
+}
+
+
+def _advice(divided: Divided) -> Iterator[str]:
+    few = thin(divided)
+    for kind, what in _WHAT_TO_WRITE.items():
+        names = [f"{name.partition(' ')[2]} ({count})" for name, count in few.items() if name.startswith(f"{kind} ")]
+        if names:
+            yield f"few tests hold the {kind}{'s' if len(names) > 1 else ''} {_named(names)}; write {what}"
 
 
 def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
@@ -67,6 +102,7 @@ def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
         yield "there is no validation, so nothing will show how the model does on what it has not seen"
     if divided.validation and divided.split.only_in_train:
         yield f"validation has no rows for {_named(divided.split.only_in_train)}: too few tests have them"
+    yield from _advice(divided)
     clashes = contradictions((*divided.train, *divided.validation, *divided.left_out))
     for one, other in clashes[:MOST_NAMED]:
         yield (

@@ -87,6 +87,8 @@ class AnnotatedConversation:
     result: TestResult
     turns: tuple[AnnotatedTurn, ...]
     """One for each of `result.turns`."""
+    derived: str = ""
+    """How it was made of a test that says something else: "other values", "cancelled", …; "" for the test itself."""
 
     @property
     def case(self) -> TestCase:

@@ -54,7 +54,9 @@ def write_dataset(
 ) -> None:
     """Write everything below `folder`; each file is complete or absent. `suite` holds the tests as they are written."""
     conversations = list(conversations)
-    write_yaml(folder / EVERY_ANNOTATION, plain(conversations))
+    write_yaml(
+        folder / EVERY_ANNOTATION, plain(conversation for conversation in conversations if not conversation.derived)
+    )
     for name, of_file in _by_file(conversations).items():
         write_yaml(folder / ANNOTATIONS / name, plain(of_file))
         write_yaml(folder / REPHRASINGS / name, plain(of_file, rephrased_annotation))
@@ -114,6 +116,7 @@ def plain(
         "conversations": [
             {
                 "original_test_case": conversation.case.id,
+                **({"derived": conversation.derived} if conversation.derived else {}),
                 "steps": [
                     step
                     for turn in conversation.turns

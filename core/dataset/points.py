@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.dataset.conversation import AnnotatedConversation, replay
@@ -51,17 +51,33 @@ def data_points(conversation: AnnotatedConversation, engine: Engine, renderer: P
 
     A row that repeats another word for word (a turn whose wordings started over behind the same history) is left out.
     """
-    points: dict[tuple[str, str], DataPoint] = {}
+    points: list[DataPoint] = []
     for variant, messages in enumerate(recombine(conversation)):
         trackers = replay(engine.new_tracker(), conversation.result, messages)
         for at, (turn, tracker) in enumerate(zip(conversation.turns, trackers, strict=True)):
             if turn.annotated:
                 prompt, completion = renderer.render(tracker, messages[at]), "\n".join(turn.lines)
-                point = DataPoint(
-                    prompt, completion, conversation.case.id, at + 1, variant, turn.user, messages[at], turn.commands
+                points.append(
+                    DataPoint(
+                        prompt,
+                        completion,
+                        conversation.case.id,
+                        at + 1,
+                        variant,
+                        turn.user,
+                        messages[at],
+                        turn.commands,
+                    )
                 )
-                points.setdefault((prompt, completion), point)
-    return list(points.values())
+    return unrepeated(points)
+
+
+def unrepeated(points: Iterable[DataPoint]) -> list[DataPoint]:
+    """The first of the rows that are the same word for word."""
+    first: dict[tuple[str, str], DataPoint] = {}
+    for point in points:
+        first.setdefault((point.prompt, point.completion), point)
+    return list(first.values())
 
 
 def contradictions(points: Sequence[DataPoint]) -> list[tuple[DataPoint, DataPoint]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import combinations, inventory
 from core.dataset.leakage import duplicate_key, without_leaks
-from core.dataset.points import DataPoint, data_points
+from core.dataset.points import DataPoint, data_points, unrepeated
 from core.dataset.rephrase import Rephraser
 from core.dataset.split import Item, Split, split
 from core.dataset.together import each
@@ -71,8 +72,11 @@ def divide(
     train_fraction: float,
     seed: int,
 ) -> Divided:
-    """Make rows and split them by whole tests."""
-    points = {conversation.case.id: data_points(conversation, engine, renderer) for conversation in conversations}
+    """Make rows and split them by whole tests; rows of derived conversations go with their test."""
+    points: dict[str, list[DataPoint]] = defaultdict(list)
+    for conversation in conversations:
+        points[conversation.case.id] += data_points(conversation, engine, renderer)
+    points.update({test: unrepeated(rows) for test, rows in points.items()})
     items = [
         Item(
             id=conversation.case.id,
@@ -82,6 +86,7 @@ def divide(
             combinations=combinations(points[conversation.case.id]),
         )
         for conversation in conversations
+        if not conversation.derived
     ]
     chosen = split(items, train_fraction, seed)
     train = [point for test in chosen.train for point in points[test]]

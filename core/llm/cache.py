@@ -31,13 +31,14 @@ class CompletionCache:
 
         with self._lock:
             row = self._connection.execute(
-                "SELECT text, prompt_tokens, completion_tokens, seconds FROM completion WHERE key = ?", (_key(request),)
+                "SELECT text, prompt_tokens, completion_tokens, seconds FROM completion WHERE key = ?",
+                (key_of(request),),
             ).fetchone()
         return Completion(*row) if row else None
 
     def put(self, request: dict[str, Any], completion: Completion) -> None:
         row = (
-            _key(request),
+            key_of(request),
             completion.text,
             completion.prompt_tokens,
             completion.completion_tokens,
@@ -50,5 +51,6 @@ class CompletionCache:
         self._connection.close()
 
 
-def _key(request: dict[str, Any]) -> str:
+def key_of(request: dict[str, Any]) -> str:
+    """What a completion is found by: the same for the same request."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from core.errors import ProviderError, UsageError
 from core.llm.breaker import Breaker
-from core.llm.cache import CompletionCache
+from core.llm.cache import CompletionCache, key_of
 from core.llm.failure import Failure, backoff, failure_of
 from core.llm.keys import SERVICE, filled_in, find_key
 from core.llm.meter import Meter
@@ -68,6 +70,7 @@ class ChatClient:
         self._pace, self._rate = Pace(concurrency, clock), Rate(limits, clock)
         self._breaker = Breaker(repr(endpoint), clock)
         self._refused: set[str] = set()
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._client = openai.AsyncOpenAI(
             base_url=filled_in(endpoint.base_url),
             api_key=_key(endpoint),
@@ -90,15 +93,24 @@ class ChatClient:
         Raises ProviderError after the last try, BudgetReached when it might cost more than is left.
         """
         request = request_body(self.endpoint, messages, temperature, max_tokens)
+        if self._cache is None:
+            return await self._paid(request)
         identity = identified(self.endpoint, request)
-        if self._cache is not None and (known := self._cache.get(identity)) is not None:
-            completion = replace(known, cached=True)
-            self._meter.add(completion)
-            return completion
-        characters = sum(len(message["content"]) for message in messages)
-        async with self._meter.reserve(characters, max_tokens):
-            completion = await self._ask(request, self._meter.expected_tokens(characters) + max_tokens)
-            if self._cache is not None:
+        asking = self._asking.setdefault(key_of(identity), asyncio.Lock())  # the same twice at once is paid once
+        async with asking:
+            if (known := self._cache.get(identity)) is None:
+                return await self._paid(request, identity)
+        completion = replace(known, cached=True)
+        self._meter.add(completion)
+        return completion
+
+    async def _paid(self, request: dict[str, Any], identity: dict[str, Any] | None = None) -> Completion:
+        """An answer of the endpoint, within the budget; durable in the cache, under `identity`, before it counts."""
+        characters = sum(len(message["content"]) for message in request["messages"])
+        most_tokens = request["max_tokens"]
+        async with self._meter.reserve(characters, most_tokens):
+            completion = await self._ask(request, self._meter.expected_tokens(characters) + most_tokens)
+            if self._cache is not None and identity is not None:
                 self._cache.put(identity, completion)
             self._meter.add(completion, characters)
         return completion

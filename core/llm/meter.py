@@ -29,6 +29,7 @@ class Budget:
         self.usd = usd
         self.spent = 0.0
         self._promised, self._under_way = 0.0, 0
+        self._reached = False
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -38,8 +39,9 @@ class Budget:
             yield
             return
         async with self._changed:
-            while self.spent + self._promised + usd > self.usd:
+            while self._reached or self.spent + self._promised + usd > self.usd:
                 if not self._under_way:
+                    self._reached = True  # for cheaper calls too: they would be stopped half-way with the run
                     raise BudgetReached(
                         f"the budget of ${self.usd:,.2f} is reached: ${self.spent:,.4f} are spent and the next call may cost "
                         f"${usd:,.4f}. What was answered is kept and is not paid again; raise budget_usd to go on"

@@ -145,6 +145,7 @@ async def test_without_rephrasings_the_tests_become_rows(bench):
         "passing": 13,
         "annotated_user_steps": 21,
         "skipped_steps": 6,
+        "derived": {},
     }
     assert facts["llm_data"]["data_points"] == 21
     assert yaml.safe_load((folder / "params.yaml").read_text())["train_frac"] == 0.8
@@ -357,7 +358,7 @@ async def test_a_budget_stops_the_run_and_the_next_goes_on_where_it_stopped(benc
     paid = len(model.prompts) - asked
     outputs, _ = await bench.prepare(num_rephrases=3, budget_usd=100.0)
     assert 0 < paid < len(model.prompts) - asked
-    assert len(model.prompts) - asked == outputs.summary["rephrasing"]["llm_calls"]
+    assert len(model.prompts) - asked == len(set(model.prompts[asked:])) <= outputs.summary["rephrasing"]["llm_calls"]
 
 
 async def test_no_budget_without_a_price(bench, model):
@@ -428,6 +429,38 @@ async def test_what_a_model_cannot_learn_is_said(bench):
     await bench.review()
     await bench.prepare(num_rephrases=0)
     assert any("no passing test starts opening_hours" in notice for notice in bench.notices)
+
+
+async def test_hard_cases_and_other_values_are_made_of_the_tests(bench, tmp_path):
+    await bench.review()
+    plain, _ = await bench.prepare("plain")
+    outputs, folder = await bench.prepare(hard_cases=2, other_values=1)
+    assert outputs.passed
+    made = outputs.summary["command_annotation"]["derived"]
+    assert made["other values"] >= 8
+    assert made["cancelled"] == made["corrected"] == made["off topic"] == 2
+    assert outputs.summary["llm_data"]["data_points"] > plain.summary["llm_data"]["data_points"] + 10
+    assert {"cancel flow", "chitchat"} <= outputs.summary["split"]["command_types"]["train"].keys()
+    assert set(read_recording(folder / "annotations.yaml").turns) == set(
+        read_recording(bench.folder / "runs" / "plain" / "annotations.yaml").turns
+    )
+
+
+async def test_what_is_thin_is_said_with_what_to_write(bench):
+    await bench.review()
+    outputs, _ = await bench.prepare()
+    assert "slot reason" not in outputs.summary["split"]["thin"]
+    assert not any("few tests hold" in text for text in bench.notices)
+    (bench.shared.assistant / "e2e_tests" / "parcels.yml").write_text(
+        "test_cases:\n- test_case: hours\n  steps:\n  - user: are you open on Friday\n  - utter: utter_hours\n"
+    )
+    await bench.review()
+    outputs, _ = await bench.prepare("thin")
+    assert outputs.summary["split"]["thin"]["flow opening_hours"] == 1
+    assert (
+        "few tests hold the flow opening_hours (1); write tests that begin them in other ways and at other points of a "
+        "conversation" in bench.notices
+    )
 
 
 async def test_without_a_passing_test_there_is_nothing_to_learn(bench):

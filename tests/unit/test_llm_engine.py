@@ -207,6 +207,17 @@ async def test_a_budget_is_never_passed_and_what_was_answered_is_kept(tmp_path):
     cache.close()
 
 
+async def test_the_same_question_twice_at_once_is_paid_once(tmp_path):
+    cache = CompletionCache(tmp_path / "c.sqlite")
+    meter = Meter(None)
+    with ChatServer(lambda prompt: "ok", first_token_seconds=0.05).running() as server:
+        async with ChatClient(Endpoint(server.url, "m"), cache=cache, meter=meter) as client:
+            answers = await asyncio.gather(*(client.complete(question()) for _ in range(5)))
+    cache.close()
+    assert [answer.text for answer in answers] == ["ok"] * 5
+    assert (len(server.prompts), meter.paid.calls, meter.answered.calls) == (1, 1, 5)
+
+
 async def test_the_budget_says_what_was_spent_and_what_to_do():
     meter = Meter(Price(input=1e6, output=0), Budget(10.0))
     with pytest.raises(BudgetReached, match=r"budget of \$10\.00 is reached: \$0\.0000 are spent .* raise budget_usd"):

@@ -13,13 +13,17 @@ from core.dataset import output
 from core.dataset.account import annotation_facts, rephrasing_facts, split_facts, warnings
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
+from core.dataset.decisions import decided, read_decisions
+from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
+from core.dataset.hard_cases import hard_cases
 from core.dataset.inventory import inventory
 from core.dataset.models import Models, named_model, price_of
 from core.dataset.paraphrases import read_paraphrases
 from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Understanding
+from core.dataset.variation import in_other_words, with_other_values
 from core.dialogue.generator import LlmCommandGenerator
 from core.e2e.recording import read_recording
 from core.e2e.results import TestResult
@@ -51,7 +55,7 @@ class DatasetStep:
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
         named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
-        named += [path for path in (answers.rephrase_template,) if path is not None]
+        named += [path for path in (answers.rephrase_template, answers.decisions) if path is not None]
         return [shared.assistant, *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
@@ -90,15 +94,24 @@ class DatasetStep:
         answers: DatasetAnswers = context.answers
         shared: SharedAnswers = context.shared
         bench = workbench(shared.assistant, shared.tests, shared.dialect)
+        renderer = bench.renderer(answers.history_turns)
         try:
             results = await _replay(bench, context)
+            conversations = [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
+            derived = await _derived(conversations, bench, context)
         finally:
             bench.close()
-        renderer = bench.renderer(answers.history_turns)
-        conversations = [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
         if not any(conversation.annotated_turns for conversation in conversations):
             raise StepFailed("no passing test has a message that a model answers; see the coverage review")
+        conversations += [conversation for conversation in derived if conversation.derived != OTHER_VALUES]
         conversations, rephrasing = await _rephrased(conversations, bench, context)
+        conversations = _as_decided(conversations, context)
+        originals = {conversation.case.id: conversation for conversation in conversations if not conversation.derived}
+        conversations += [
+            in_other_words(conversation, originals[conversation.case.id])
+            for conversation in derived
+            if conversation.derived == OTHER_VALUES
+        ]
         if answers.answer_rephrases is not None:
             conversations = with_fewer_answers(conversations, answers.answer_rephrases)
         divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
@@ -151,6 +164,32 @@ async def _replay(bench: Workbench, context: Context) -> list[TestResult]:
     if lost:
         context.emit(Notice("warning", f"not used, since they do not pass when played again: {', '.join(lost)}"))
     return [result for result in results if result.passed]
+
+
+async def _derived(
+    conversations: Sequence[AnnotatedConversation], bench: Workbench, context: Context
+) -> list[AnnotatedConversation]:
+    """Conversations made of the tests, as many as were asked for and really work."""
+    answers: DatasetAnswers = context.answers
+    slots, seed = bench.engine.index.slots, context.shared.seed
+    wanted = with_other_values(conversations, slots, answers.other_values, seed)
+    wanted += hard_cases(conversations, bench.assistant.business_flows, slots, answers.hard_cases, seed)
+    return await derive(wanted, bench.engine, bench.actions, bench.renderer(answers.history_turns), bench.dialect)
+
+
+def _as_decided(conversations: list[AnnotatedConversation], context: Context) -> list[AnnotatedConversation]:
+    """The conversations with what the owner decided about wordings; a notice for what concerns none of them."""
+    path: Path | None = context.answers.decisions
+    if path is None:
+        return conversations
+    if not path.is_file():
+        raise UsageError(f"there is no file {path} with decisions; leave dataset.decisions empty for none")
+    done, left = decided(conversations, read_decisions(path))
+    for decision in left:
+        place = f"{path.name}:{decision.line}"
+        text = f"{place}: {decision.test} has no wording {decision.wording!r} in turn {decision.turn} to {decision.verdict}"
+        context.emit(Notice("warning", text))
+    return done
 
 
 # Rephrasing
@@ -269,6 +308,8 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
         "length": answers.length,
         "typos": answers.typos,
         "languages": answers.languages,
+        "other_values": answers.other_values,
+        "hard_cases": answers.hard_cases,
         "equality": answers.equality,
         "train_frac": answers.train_fraction,
         "output_format": answers.output_format,

@@ -90,6 +90,29 @@ class DatasetAnswers(BaseModel):
         description="Languages to spread the wordings over, with commas between. Empty for that of each message.",
         json_schema_extra={"advanced": True},
     )
+    other_values: int = Field(
+        0,
+        ge=0,
+        le=20,
+        title="Other values",
+        description="Conversations made of each test with values that other tests give; kept if they pass. They cost nothing.",
+        json_schema_extra={"unit": "per test", "advanced": True},
+    )
+    hard_cases: int = Field(
+        0,
+        ge=0,
+        le=500,
+        title="Hard cases",
+        description="Conversations of each kind made of tests: cancelled mid-flow, a value corrected, off topic, unclear between "
+        "similar flows. In English; rephrased and checked as others.",
+        json_schema_extra={"unit": "of each kind", "advanced": True},
+    )
+    decisions: Path | None = Field(
+        None,
+        title="Decisions",
+        description="File with wordings accepted, rejected and edited by hand; `calmtune dataset accept|reject|edit` writes it.",
+        json_schema_extra={"advanced": True},
+    )
     train_fraction: float = Field(
         0.8,
         gt=0,
