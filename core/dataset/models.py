@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.assistant.settings import ModelEndpoint
 from core.dialogue.generator import endpoint_of
 from core.errors import UsageError
+from core.llm.batch import answer_in_batches
 from core.llm.cache import CompletionCache
 from core.llm.client import ChatClient
 from core.llm.meter import Budget, Meter
@@ -38,11 +40,11 @@ class Models:
     terms: Terms
     on_cost: Callable[[float], None] = lambda _: None
     """Told the dollars spent so far, by all models, after each answer."""
-    meters: list[Meter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stack, self._budget = AsyncExitStack(), Budget(self.terms.budget_usd)
         self._clients: dict[ModelEndpoint, ChatClient] = {}
+        self._meters: dict[ModelEndpoint, Meter] = {}
         self.cache = CompletionCache(self.cache_file)
 
     async def __aenter__(self) -> Models:
@@ -61,13 +63,20 @@ class Models:
                 endpoint_of(model), terms.concurrency, cache=self.cache, meter=meter, limits=terms.limits
             )
             self._clients[model] = await self._stack.enter_async_context(client)
-            self.meters.append(meter)
+            self._meters[model] = meter
         return self._clients[model]
+
+    async def ask_in_batches(
+        self, model: ModelEndpoint, wanted: Mapping[str, dict[str, Any]], on_progress: Callable[[int, int], None]
+    ) -> None:
+        """Have requests answered by OpenAI's Batch API, into the cache. Raises ProviderError, BudgetReached."""
+        await self.client(model)
+        await answer_in_batches(endpoint_of(model), wanted, self.cache, self._meters[model], on_progress)
 
     @property
     def calls(self) -> int:
-        """Answers so far, out of the cache or not."""
-        return sum(meter.answered.calls for meter in self.meters)
+        """Answers that this work took so far, out of the cache or not."""
+        return sum(meter.answered.calls for meter in self._meters.values())
 
     def _tell(self, meter: Meter) -> None:
         if meter.price is not None:

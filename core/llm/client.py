@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from core.errors import ProviderError, UsageError
@@ -16,6 +16,9 @@ from core.llm.keys import SERVICE, filled_in, find_key
 from core.llm.meter import Meter
 from core.llm.pace import SYSTEM_CLOCK, Clock, Pace
 from core.llm.rate import UNLIMITED, Limits, Rate
+
+if TYPE_CHECKING:
+    import openai
 
 _OPTIONAL = ("temperature", "max_tokens")
 
@@ -62,8 +65,6 @@ class ChatClient:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`concurrency` is the most calls at once. Raises UsageError when the key is found nowhere."""
-        import openai
-
         self.endpoint = endpoint
         self._retries, self._cache, self._clock = retries, cache, clock
         self._meter = meter or Meter(None)
@@ -71,15 +72,10 @@ class ChatClient:
         self._breaker = Breaker(repr(endpoint), clock)
         self._refused: set[str] = set()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._client = openai.AsyncOpenAI(
-            base_url=filled_in(endpoint.base_url),
-            api_key=_key(endpoint),
-            timeout=endpoint.timeout_seconds,
-            max_retries=0,
-        )
+        self._client = new_client(endpoint)
         self._create: Any = self._client.chat.completions.create  # looked up here: it imports half the package
 
-    async def __aenter__(self) -> ChatClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -143,7 +139,7 @@ class ChatClient:
         started = self._clock.now()
         try:
             answer = await self._create(**accepted)
-            completion = _completion(answer, self._clock.now() - started)
+            completion = completion_of(answer, self._clock.now() - started)
         except (openai.OpenAIError, ValueError) as error:
             failure = failure_of(error, self.endpoint)
             if failure.crowded:
@@ -165,6 +161,18 @@ class ChatClient:
         return accepted
 
 
+def new_client(endpoint: Endpoint) -> openai.AsyncOpenAI:
+    """The `openai` package's client for an endpoint. Raises UsageError when the key is found nowhere."""
+    import openai
+
+    return openai.AsyncOpenAI(
+        base_url=filled_in(endpoint.base_url),
+        api_key=_key(endpoint),
+        timeout=endpoint.timeout_seconds,
+        max_retries=0,
+    )
+
+
 def request_body(
     endpoint: Endpoint, messages: Sequence[dict[str, str]], temperature: float, max_tokens: int
 ) -> dict[str, Any]:
@@ -182,7 +190,8 @@ def identified(endpoint: Endpoint, request: dict[str, Any]) -> dict[str, Any]:
     return {"address": endpoint.base_url, **request}
 
 
-def _completion(answer: Any, seconds: float) -> Completion:
+def completion_of(answer: Any, seconds: float) -> Completion:
+    """Read an answer of the protocol. Raises ValueError when it is none."""
     try:
         text, usage = answer.choices[0].message.content or "", answer.usage
         counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)

@@ -72,24 +72,29 @@ class Meter:
     paid: Usage = field(default_factory=Usage)
     """Answers the endpoint gave."""
     _ratio: float = field(default=0.0, repr=False)
+    _spent: float = field(default=0.0, repr=False)
 
     @asynccontextmanager
-    async def reserve(self, prompt_characters: int, most_tokens: int) -> AsyncIterator[None]:
-        """Keeps room in the budget for one call. Raises BudgetReached."""
+    async def reserve(
+        self, prompt_characters: int, most_tokens: int, share_of_price: float = 1.0
+    ) -> AsyncIterator[None]:
+        """Keeps room in the budget for one call, or one batch. Raises BudgetReached."""
         dearest = Usage(1, self.expected_tokens(prompt_characters), most_tokens)
-        async with self.budget.room_for(self.price.of(dearest) if self.price else 0.0):
+        async with self.budget.room_for(self.price.of(dearest) * share_of_price if self.price else 0.0):
             yield
 
     def expected_tokens(self, prompt_characters: int) -> int:
         """Tokens of a prompt, by the most any answered one had for its length."""
         return int(prompt_characters * (self._ratio or _TOKENS_PER_CHARACTER)) + 1
 
-    def add(self, completion: Completion, prompt_characters: int = 0) -> None:
+    def add(self, completion: Completion, prompt_characters: int = 0, share_of_price: float = 1.0) -> None:
         usage = Usage(1, completion.prompt_tokens, completion.completion_tokens)
         self.answered += usage
         if not completion.cached:
             self.paid += usage
-            self.budget.spent += self.price.of(usage) if self.price else 0.0
+            cost = self.price.of(usage) * share_of_price if self.price else 0.0
+            self._spent += cost
+            self.budget.spent += cost
             if prompt_characters:
                 self._ratio = max(self._ratio, completion.prompt_tokens / prompt_characters)
         self.on_answer(self)
@@ -97,4 +102,4 @@ class Meter:
     @property
     def usd(self) -> float | None:
         """Spent so far on this model, None when the price is not known."""
-        return self.price.of(self.paid) if self.price else None
+        return self._spent if self.price else None

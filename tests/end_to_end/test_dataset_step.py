@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rigs.batch_server import BatchServer
 from rigs.chat_server import ChatServer
 from rigs.parcels import DOMAIN, FLOWS
 
@@ -365,6 +366,22 @@ async def test_no_budget_without_a_price(bench, model):
     await bench.review("llm")
     with pytest.raises(UsageError, match=r"the price of unheard-of is not known, so no budget can be kept"):
         await bench.prepare(rephraser="llm", rephrase_model="openai/unheard-of", budget_usd=1.0)
+
+
+async def test_batches_give_the_same_as_single_calls(bench, model, monkeypatch):
+    monkeypatch.setattr("core.llm.batch.POLL_SECONDS", 0.0)
+    await bench.review("llm")
+    single, folder = await bench.prepare("single", num_rephrases=3)
+    (bench.folder / "completions.sqlite").unlink()
+    config = bench.shared.assistant / "config.yml"
+    with BatchServer(model.reply).running() as server:
+        config.write_text(config.read_text().replace(model.url, server.url))
+        batched, other = await bench.prepare("batched", num_rephrases=3, batch=True)
+        assert all("Reword" in prompt for prompt in server.single)
+        assert len(server.batches) == 1
+    assert batched.summary == single.summary
+    for file in ("2_rephrasings/e2e_tests/parcels.yml", "3_llm_finetune_data/llm_ft_data.jsonl"):
+        assert (folder / file).read_bytes() == (other / file).read_bytes()
 
 
 async def test_the_spending_is_estimated_before(bench, model):

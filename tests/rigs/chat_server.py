@@ -43,7 +43,7 @@ class ChatServer:
         self.prompts: list[str] = []
         self.most_at_once = 0
         self.ended = threading.Event()
-        self._reply, self._faults, self._wait = reply, iter(faults), first_token_seconds
+        self.reply, self._faults, self._wait = reply, iter(faults), first_token_seconds
         self._at_once, self._lock = 0, threading.Lock()
         server = self
 
@@ -100,7 +100,7 @@ class ChatServer:
             return json.dumps({"error": {"message": "not now"}}).encode()
         prompt = request["messages"][-1]["content"]
         self.prompts.append(prompt)
-        return json.dumps(completion(self._reply(prompt), prompt, request["model"])).encode()
+        return json.dumps(completion(self.reply(prompt), prompt, request["model"])).encode()
 
     @contextmanager
     def running(self) -> Iterator[ChatServer]:

@@ -24,12 +24,13 @@ from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Understanding
 from core.dataset.variation import in_other_words, with_other_values
-from core.dialogue.generator import LlmCommandGenerator
+from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.e2e.recording import read_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.errors import StepFailed, UsageError
 from core.evaluation.review import Workbench, workbench
+from core.llm.batch import CollectingClient
 from core.llm.client import ChatClient
 from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, validation_usage
 from core.llm.tokens import tokens
@@ -234,7 +235,10 @@ async def _rephrased(
             )
         understanding = None
         if checked and checking is not None:
+            if answers.batch:
+                await _check_in_batches(models, checking, rephraser, conversations, bench, context)
             understanding = _understanding(await models.client(checking), bench, answers)
+        before = models.calls
         done = await rephrase(
             conversations,
             rephraser,
@@ -245,11 +249,38 @@ async def _rephrased(
             _progress(len(conversations), context),
         )
     checked_by = f"language model, {answers.equality}" if understanding else "slot values"
-    facts = {**rephrasing_facts(done, chosen, checked_by, models.calls), **diversity_facts(done)}
+    facts = {**rephrasing_facts(done, chosen, checked_by, models.calls - before), **diversity_facts(done)}
     if not facts["passing"]:
         text = f"no other wording can be used: {facts['candidates']} were given, {facts['failed']} rejected"
         context.emit(Notice("warning", text))
     return done, facts
+
+
+async def _check_in_batches(
+    models: Models,
+    checking: ModelEndpoint,
+    rephraser: Rephraser,
+    conversations: Sequence[AnnotatedConversation],
+    bench: Workbench,
+    context: Context,
+) -> None:
+    """Find out what will be asked by a run whose answers do not count, and have all of it answered in batches."""
+    answers: DatasetAnswers = context.answers
+    async with CollectingClient(endpoint_of(checking), models.cache) as collecting:
+        await rephrase(
+            conversations,
+            rephraser,
+            answers.num_rephrases,
+            bench.engine,
+            _understanding(collecting, bench, answers),
+            answers.concurrency,
+        )
+        wanted = dict(collecting.wanted)
+
+    def on_progress(done: int, total: int) -> None:
+        context.emit(Progress(done, total, "wordings", label="checked in batches"))
+
+    await models.ask_in_batches(checking, wanted, on_progress)
 
 
 def _rephrasing_model(bench: Workbench, answers: DatasetAnswers) -> ModelEndpoint | None:

@@ -148,6 +148,12 @@ class DatasetAnswers(BaseModel):
         description="The run stops before language models cost more; what was answered by then is kept. Empty for no limit.",
         json_schema_extra={"unit": "US dollars", "cosmetic": True},
     )
+    batch: bool = Field(
+        False,
+        title="Check in batches",
+        description="Wordings are checked through OpenAI's Batch API: half the price, answers within a day.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
     concurrency: int = Field(
         8,
         ge=1,
