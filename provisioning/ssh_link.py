@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from core.errors import ProviderError, UsageError
 from provisioning import ssh_keys
@@ -24,6 +24,8 @@ CONNECT_SECONDS = 15.0
 SILENCE_SECONDS = 120.0
 """A channel that says nothing for this long counts as cut."""
 KEEPALIVE_SECONDS = 15
+WORKED_SECONDS = 10.0
+"""Work that went on for so long before the link was cut has earned new patience: a long upload may be cut many times."""
 
 
 class CutError(ProviderError):
@@ -56,6 +58,15 @@ class Connection:
     def alive(self) -> bool:
         channel = self._sftp.get_channel() if self._sftp else None
         return all(transport.is_active() for transport in self._chain) and not (channel and channel.closed)
+
+    def lost_by(self, error: Exception) -> bool:
+        """Whether an error means that the link is cut, and not that the machine refuses something."""
+        import paramiko
+
+        if isinstance(error, paramiko.SSHException):
+            return not isinstance(error, paramiko.ChannelException)
+        gone = isinstance(error, (EOFError, TimeoutError)) or str(error) == "Socket is closed"
+        return gone or not self.alive
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
@@ -124,19 +135,22 @@ class Link:
         deadline = time.monotonic() + self._patience
         pause = 0.1
         while True:
+            began = time.monotonic()
             connection: Connection | None = None
             try:
                 connection = self.connection()
                 return work(connection)
             except (EOFError, OSError, paramiko.SSHException) as error:
-                if connection is not None and connection.alive and not isinstance(error, (EOFError, TimeoutError)):
-                    raise
+                if connection is not None and not connection.lost_by(error):
+                    self._raise_refusal(error)
                 problem: Exception = error
             except ProviderError as error:
                 if not self._stood:
                     raise
                 problem = error
             self._drop(connection)
+            if connection is not None and time.monotonic() - began > WORKED_SECONDS:
+                deadline, pause = time.monotonic() + self._patience, 0.1
             if time.monotonic() + pause > deadline:
                 raise CutError(
                     f"the link to {self.host} was cut and could not be mended in {self._patience:.0f} s; "
@@ -144,6 +158,12 @@ class Link:
                 ) from problem
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
+
+    def _raise_refusal(self, error: Exception) -> NoReturn:
+        """Raise what the machine refuses; errors with a number of their own are left to those who know what was tried."""
+        if isinstance(error, OSError) and error.errno is not None:
+            raise error
+        raise ProviderError(f"{self.host} refuses: {error}") from error
 
     def connection(self) -> Connection:
         """The standing connection, or a new one."""

@@ -108,7 +108,7 @@ def refusals(link: Connection, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, TimeoutError) or not link.alive:
+        if link.lost_by(error):
             raise
         raise StepFailed(f"{what}: {error.strerror or error}") from error
 

@@ -10,14 +10,19 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import CalmtuneError, StepFailed
-from provisioning.ssh_link import CONNECT_SECONDS, Connection, Link
+from provisioning.ssh_link import CONNECT_SECONDS, Connection, CutError, Link
 
 if TYPE_CHECKING:
     import paramiko
+
+PROBE_SECONDS = 15.0
+PROBES = 3
+"""So many probes in a row must find nothing before the server counts as ended."""
 
 
 @contextlib.contextmanager
@@ -85,15 +90,38 @@ def _carry(source: socket.socket | paramiko.Channel, target: socket.socket | par
         target.shutdown(socket.SHUT_WR)
 
 
+def keep_open(link: Link, port: int, local_port: int, pause: float = PROBE_SECONDS) -> None:
+    """Keep a tunnel open until nothing has listened at its other end for some probes, after something did.
+
+    Raises StepFailed when the port here is taken, and what keeps the machine from being reached at first.
+    """
+    served, missed = False, 0
+    with tunnel(link, port, local_port) as address:
+        print(f"{address} leads to port {port} of {link.host}", flush=True)
+        while missed < PROBES:
+            try:
+                listens = link.call(lambda connection: _listens(connection, port))
+            except CutError as error:
+                print(error, flush=True)  # the machine may come back, and its server with it
+            else:
+                served = served or listens
+                missed = 0 if listens or not served else missed + 1
+            time.sleep(pause)
+    print(f"nothing listens on port {port} of {link.host} any more", flush=True)
+
+
+def _listens(connection: Connection, port: int) -> bool:
+    channel = _channel(connection, port)
+    if channel is not None:
+        channel.close()
+    return channel is not None
+
+
 def main() -> int:
-    """Keep the port open until the job is stopped."""
+    """Keep the port open until the job is stopped or the server there has ended."""
     host, port, local_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    link = Link(host, patience=30)
     try:
-        link.connection()
-        with tunnel(link, port, local_port) as address:
-            print(f"{address} leads to port {port} of {host}", flush=True)
-            threading.Event().wait()
+        keep_open(Link(host, patience=30), port, local_port)
     except CalmtuneError as error:
         print(error, flush=True)
     return 1

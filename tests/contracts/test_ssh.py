@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import psutil
 import pytest
 
 from core.errors import ProviderError, StepFailed, UsageError
-from provisioning import ssh_files
+from provisioning import ssh_files, ssh_link, tunnel
 from provisioning.job import Job
 from provisioning.local import wait
+from provisioning.machine import free_port
 from provisioning.ssh import SshTarget
 from provisioning.ssh_keys import UntrustedError
 from tests.contracts.places import ssh_place
@@ -304,6 +308,68 @@ def test_a_model_trained_there_is_not_sent_back_to_be_used_there(server, tmp_pat
         before = server.relay.carried
         place.target.submit(Job("two", ("true",), files={"model": tmp_path / "here" / "model"}))
         assert server.relay.carried - before < 100_000
+
+
+def test_long_work_may_be_cut_more_often_than_patience_lasts(server, connect, monkeypatch):
+    monkeypatch.setattr(ssh_link, "WORKED_SECONDS", 0.3)
+    tries = []
+
+    def work(connection):
+        tries.append(connection)
+        if len(tries) < 4:
+            threading.Event().wait(0.4)
+            server.relay.cut()
+            return connection.run("true").code
+        return "done"
+
+    assert connect(server.config(), patience=1).link.call(work) == "done"
+    assert len(set(tries)) == 4
+
+
+def test_what_the_machine_refuses_is_not_tried_again(server, connect):
+    tries = []
+
+    def work(connection):
+        tries.append(connection)
+        connection.sftp.mkdir("/proc/no")
+
+    with pytest.raises((ProviderError, OSError)):
+        connect(server.config()).link.call(work)
+    assert len(tries) == 1
+
+
+# Tunnels
+
+
+def test_a_tunnel_survives_a_cut_and_ends_when_the_server_there_does(server, tmp_path, capfd):
+    with ssh_place(tmp_path, server) as place:
+        port, local = place.target.free_port(), free_port()
+        serve = (
+            f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+        )
+        id = place.target.submit(Job("web", (sys.executable, "-c", serve)))
+        keeping = threading.Thread(target=tunnel.keep_open, args=(place.target.link, port, local, 0.05), daemon=True)
+        keeping.start()
+        assert "job.json" in get_when_up(f"http://127.0.0.1:{local}/")
+        server.relay.cut()
+        assert "job.json" in get_when_up(f"http://127.0.0.1:{local}/")
+        place.again().cancel(id)
+        keeping.join(20)
+        assert not keeping.is_alive()
+    assert f"nothing listens on port {port} of box any more" in capfd.readouterr().out
+
+
+def test_a_taken_port_is_a_sentence(server, connect):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StepFailed, match="cannot be used"):
+        tunnel.keep_open(connect(server.config()).link, 1, taken.getsockname()[1])
+
+
+def get_when_up(address: str) -> str:
+    for _ in range(200):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.read().decode()
+        threading.Event().wait(0.05)
+    raise AssertionError(f"{address} never answered")
 
 
 # Disks that are full
