@@ -1,6 +1,6 @@
 """Jobs as the machine that runs them sees them: a folder each, launched once, alive as long as a lock is held.
 
-Standard library only: `LocalTarget` calls these functions, the SSH target copies this file and the two it imports to the other machine and
+Standard library only: `LocalTarget` calls these functions, the SSH target copies this file and those it imports to the other machine and
 runs `python -m provisioning.machine VERB` there, a JSON request on stdin, the JSON answer on stdout.
 
 Whoever launches a job takes the lock of its folder and hands it down to the wrapper, which holds it until it ends. So there is no moment in
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from provisioning import facts, wrapper
+from provisioning import facts, store, wrapper
 
 ANSWER = "calmtune-answer:"
 """Begins the line with the answer; a login shell's start-up files may print lines of their own before it."""
@@ -198,77 +196,15 @@ def _json(path: Path) -> dict[str, Any] | None:
     return body
 
 
-# Files by content: sent once, then linked into every job that needs them
-
-
-def stored(store: Path, wanted: list[str]) -> dict[str, Any]:
-    """Which contents are here: {"whole": [sha256], "parts": {sha256: bytes}, "free": bytes of disk left}."""
-    store.mkdir(parents=True, exist_ok=True)
-    whole = [name for name in wanted if (store / name).is_file()]
-    parts = {name: (store / f"{name}.part").stat().st_size for name in wanted if (store / f"{name}.part").is_file()}
-    return {"whole": whole, "parts": parts, "free": shutil.disk_usage(store).free}
-
-
-def keep(store: Path, name: str) -> bool:
-    """Take a sent file into the store if its content is what its name says; else drop it and say False."""
-    part = store / f"{name}.part"
-    if not part.is_file():
-        return (store / name).is_file()
-    if sha256(part) != name:
-        part.unlink()
-        return False
-    part.chmod(0o444)
-    os.replace(part, store / name)
-    return True
-
-
-def checksums(folder: Path, path: str, store: Path | None) -> dict[str, str] | None:
-    """SHA-256 by relative path of a file or of all files of a folder; None when it is not there.
-
-    What is large is linked into the store as well: a model trained here need not be sent back to be served here.
-    """
-    start = folder / path
-    if not start.exists():
-        return None
-    files = [start] if start.is_file() else [file for file in sorted(start.rglob("*")) if file.is_file()]
-    found = {file.relative_to(folder).as_posix(): sha256(file) for file in files}
-    for name, digest in found.items():
-        if store is not None and (folder / name).stat().st_size > 1_000_000 and not (store / digest).exists():
-            store.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError):
-                os.link(folder / name, store / digest)
-    return found
-
-
-def place(folder: Path, store: Path, files: dict[str, str]) -> None:
-    """Put stored contents into a job's folder under their names: links where the file system has them."""
-    for name, digest in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        try:
-            os.link(store / digest, target)
-        except OSError:
-            shutil.copyfile(store / digest, target)
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 # What a client asks over SSH
 
 
 def answer(verb: str, request: dict[str, Any]) -> Any:
     """Meet one request. Raises Refused with a sentence, OSError when the disk says no."""
-    root, store = Path(request["root"]).expanduser() / "jobs", Path(request["root"]).expanduser() / "files"
+    root, files = Path(request["root"]) / "jobs", Path(request["root"]) / "files"
     folder = root / request.get("id", "")
     if verb == "launch":
-        return launch(folder, request["body"], request["secrets"], lambda to: place(to, store, request["files"]))
+        return launch(folder, request["body"], request["secrets"], lambda to: store.place(to, files, request["files"]))
     if verb == "status":
         return status(folder)
     if verb == "cancel":
@@ -276,11 +212,11 @@ def answer(verb: str, request: dict[str, Any]) -> Any:
     if verb == "list":
         return list_jobs(folder)
     if verb == "stored":
-        return stored(store, request["wanted"])
+        return store.stored(files, request["wanted"])
     if verb == "keep":
-        return keep(store, request["name"])
+        return store.keep(files, request["name"])
     if verb == "checksums":
-        return checksums(folder, request["path"], store)
+        return store.checksums(folder, request["path"], files)
     if verb == "free_port":
         return free_port()
     if verb == "facts":

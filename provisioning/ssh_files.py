@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import ProviderError, StepFailed
-from provisioning.machine import sha256
 from provisioning.ssh_link import Connection
 from provisioning.ssh_machine import RemoteMachine, make_folders, refusals
+from provisioning.store import sha256
 
 _PIECE = 1 << 18
 _SPARE_BYTES = 100_000_000

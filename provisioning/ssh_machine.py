@@ -17,7 +17,7 @@ from core.errors import ProviderError, StepFailed
 from provisioning.machine import ANSWER
 from provisioning.ssh_link import SILENCE_SECONDS, Connection, Link
 
-_PROGRAMS = ("__init__.py", "machine.py", "wrapper.py", "facts.py")
+_PROGRAMS = ("__init__.py", "machine.py", "wrapper.py", "facts.py", "store.py")
 OLDEST_PYTHON = (3, 9)
 _LONG_SECONDS = 3600.0
 """How long a machine may work silently at checksums of large files."""

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import CalmtuneError, StepFailed
-from provisioning.ssh_link import CONNECT_SECONDS, Connection, CutError, Link
+from provisioning.ssh_link import Connection, CutError, Link
+from provisioning.ssh_login import CONNECT_SECONDS
 
 if TYPE_CHECKING:
     import paramiko
