@@ -14,6 +14,7 @@ from core.errors import UsageError
 from core.llm.batch import answer_in_batches
 from core.llm.cache import CompletionCache
 from core.llm.client import ChatClient
+from core.llm.keys import find_key
 from core.llm.meter import Budget, Meter
 from core.llm.providers import OPENAI, PROVIDERS
 from core.llm.rate import UNLIMITED, Limits
@@ -95,6 +96,14 @@ class Models:
 def price_of(model: ModelEndpoint) -> Price | None:
     """Of a provider's model by the price table; that of a server of one's own by the owner's entries only."""
     return read_prices(hosted=model.api_base is None).price(model.model)
+
+
+def within_reach(model: ModelEndpoint | None) -> bool:
+    """True for a model whose key is at hand, or that is served at an address of its own."""
+    if model is None or model.api_base is not None:
+        return model is not None
+    variable = endpoint_of(model).api_key_variable
+    return variable is None or find_key(variable) is not None
 
 
 def named_model(name: str, address: str | None, key_variable: str | None) -> ModelEndpoint:

@@ -18,7 +18,7 @@ from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
 from core.dataset.hard_cases import hard_cases
 from core.dataset.inventory import inventory
-from core.dataset.models import Models, named_model, price_of
+from core.dataset.models import Models, named_model, price_of, within_reach
 from core.dataset.paraphrases import read_paraphrases
 from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
@@ -64,9 +64,9 @@ class DatasetStep:
         answers: DatasetAnswers = context.answers
         bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
         bench.close()
-        rephraser, checked = _plan(context)
-        checking, rephrasing = bench.assistant.settings.llm, _rephrasing_model(bench, answers)
-        if not checked or (checking is None and rephraser != "llm"):
+        rephraser, checking = _plan(context, bench)
+        rephrasing = _rephrasing_model(bench, answers)
+        if checking is None and rephraser != "llm":
             return "no language model is asked"
         asked = read_recording(context.upstream["coverage"].path("recording")).turns
         messages = [
@@ -196,16 +196,19 @@ def _as_decided(conversations: list[AnnotatedConversation], context: Context) ->
 # Rephrasing
 
 
-def _plan(context: Context) -> tuple[str, bool]:
-    """Where wordings come from ("llm", "none" or a path), and whether a language model checks them.
-
-    It does where it rephrases, and where it gave the commands in the first place.
-    """
+def _plan(context: Context, bench: Workbench) -> tuple[str, ModelEndpoint | None]:
+    """Where wordings come from ("llm", "none" or a path), and the model that checks them, None for no check."""
     answers: DatasetAnswers = context.answers
     listens = context.upstream["coverage"].outputs.summary.get("commands_from") == "llm"
     chosen = ("llm" if listens else "none") if answers.rephraser == "auto" else answers.rephraser
-    chosen = "none" if answers.num_rephrases == 0 else chosen
-    return chosen, chosen != "none" and (listens or chosen == "llm")
+    if answers.num_rephrases == 0 or chosen == "none":
+        return "none", None
+    model = bench.assistant.settings.llm
+    if answers.check == "auto":
+        return chosen, model if listens or (chosen == "llm" and within_reach(model)) else None
+    if answers.check == "llm" and model is None:
+        raise UsageError("no language model is configured in config.yml and endpoints.yml that could check wordings")
+    return chosen, model if answers.check == "llm" else None
 
 
 async def _rephrased(
@@ -213,7 +216,7 @@ async def _rephrased(
 ) -> tuple[list[AnnotatedConversation], dict[str, Any]]:
     """The conversations with other wordings, and the facts about these."""
     answers: DatasetAnswers = context.answers
-    chosen, checked = _plan(context)
+    chosen, checking = _plan(context, bench)
     if chosen == "none":
         return conversations, rephrasing_facts(conversations, "none", "nothing", 0)
     models = Models(
@@ -222,7 +225,7 @@ async def _rephrased(
         lambda usd: context.emit(Cost(usd)),
     )
     async with models:
-        checking, rephrasing = bench.assistant.settings.llm, _rephrasing_model(bench, answers)
+        rephrasing = _rephrasing_model(bench, answers)
         rephraser: Rephraser
         if chosen != "llm":
             rephraser = _paraphrases(chosen, bench, context)
@@ -234,7 +237,7 @@ async def _rephrased(
                 "paraphrase file as rephraser"
             )
         understanding = None
-        if checked and checking is not None:
+        if checking is not None:
             if answers.batch:
                 await _check_in_batches(models, checking, rephraser, conversations, bench, context)
             understanding = _understanding(await models.client(checking), bench, answers)
@@ -250,6 +253,9 @@ async def _rephrased(
         )
     checked_by = f"language model, {answers.equality}" if understanding else "slot values"
     facts = {**rephrasing_facts(done, chosen, checked_by, models.calls - before), **diversity_facts(done)}
+    if chosen == "llm" and understanding is None:
+        text = "no language model checks whether wordings keep the meaning; look at some with `calmtune dataset show`"
+        context.emit(Notice("warning", text))
     if not facts["passing"]:
         text = f"no other wording can be used: {facts['candidates']} were given, {facts['failed']} rejected"
         context.emit(Notice("warning", text))
@@ -341,6 +347,7 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
         "languages": answers.languages,
         "other_values": answers.other_values,
         "hard_cases": answers.hard_cases,
+        "check": answers.check,
         "equality": answers.equality,
         "train_frac": answers.train_fraction,
         "output_format": answers.output_format,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -134,6 +135,14 @@ class DatasetAnswers(BaseModel):
         description="How many earlier messages of the user a prompt shows, with the answers to them. Empty for all. "
         "The model is served with the same.",
         json_schema_extra={"unit": "messages"},
+    )
+    check: Literal["auto", "llm", "none"] = Field(
+        "auto",
+        title="Check by a language model",
+        description="llm asks the model the assistant is configured with whether a wording is understood as the message was. auto does so "
+        "where that model gave the commands, and for wordings of a language model where its key is at hand. none rejects "
+        "only lost values and repetitions.",
+        json_schema_extra={"advanced": True},
     )
     equality: Equality = Field(
         "names",
