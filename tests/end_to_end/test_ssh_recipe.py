@@ -118,6 +118,16 @@ def cut_twice(server, jobs: Path, cuts: list[int], done: threading.Event) -> Non
                 break
 
 
+def test_a_preset_for_gpus_is_refused_before_anything_is_sent(tmp_path, environment):
+    (tmp_path / "model").mkdir()
+    write_answers(tmp_path, tmp_path / "model")
+    preset = ("--set", "training.preset=recipe-2025", "--set", "training.gpus=8")
+    ran = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--until", "training", *preset)
+    assert ran.returncode == 1
+    assert "ssh:box is not fit for the preset recipe-2025" in ran.stderr
+    assert "8 needed" in ran.stderr
+
+
 def test_doctor_looks_at_a_machine(tmp_path, environment):
     looked = calmtune(tmp_path, environment, "doctor", "--host", "box", "--json")
     assert looked.returncode == 0, looked.stderr

@@ -131,6 +131,7 @@ async def train(
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
+    await _require_gpus(answers, context)
     base = await _base_model(answers, context)
     settings = settings_of(
         answers.preset,
@@ -193,6 +194,16 @@ async def train(
         "settings": asdict(settings),
         "diagnosis": f"{diagnosis.state}: {diagnosis.sentence}",
     }, diagnosis
+
+
+async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
+    """Look for the GPUs before anything large is sent. Raises StepFailed when another machine lacks them."""
+    if answers.machine == LOCAL or not answers.gpus_needed:
+        return
+    need = Resources(gpus=answers.gpus_needed, memory_gb=0, disk_gb=0)
+    (offer,) = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
+    if not offer.fits:
+        raise StepFailed(f"{answers.machine} is not fit for the preset {answers.preset}: {offer.reason}")
 
 
 @dataclass(frozen=True)
