@@ -23,6 +23,8 @@ from core.dataset.text import holds, similarity
 from core.dialogue.commands import CancelFlow, ChitChat, Clarify, Command, SetSlot
 from core.e2e.cases import Turn
 
+KINDS = ("cancelled", "corrected", "off topic", "unclear")
+
 
 def hard_cases(
     conversations: Sequence[AnnotatedConversation],
@@ -34,12 +36,13 @@ def hard_cases(
     """Up to `count` of each kind, over as many tests as there are. The same seed gives the same."""
     chance = random.Random(seed)
     made: list[Derivation] = []
-    for kind, found in (
-        ("cancelled", _cancelled(conversations)),
-        ("corrected", _corrected(conversations, slots)),
-        ("off topic", _off_topic(conversations)),
-        ("unclear", _unclear(conversations, flows)),
-    ):
+    places_of = (
+        _cancelled(conversations),
+        _corrected(conversations, slots),
+        _off_topic(conversations),
+        _unclear(conversations, flows),
+    )
+    for kind, found in zip(KINDS, places_of, strict=True):
         places = list(found)
         chance.shuffle(places)
         phrases = cycle(_phrases()[kind])

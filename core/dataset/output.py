@@ -7,6 +7,16 @@
 annotations.yaml         all of folder 1 in one file, to replay
 params.yaml              what was asked for
 result_summary.yaml      what came out
+
+The keys of params.yaml are the questions of the step, under the recipe's names where it has them (path, num_rephrases, train_frac,
+output_format). Those of result_summary.yaml:
+
+command_annotation   input_tests, passing, annotated_user_steps, skipped_steps, derived (kind → conversations made of tests)
+rephrasing           source, checked_by, candidates, passing, failed, llm_calls, distinct_1, distinct_2, mean_distance (of wordings),
+                     rejected_share (reason → share of the candidates)
+llm_data             data_points
+split                train_tests, val_tests, train_points, val_points, train_fraction, left_out_points, val_messages_known_from_train,
+                     thin (command, flow or slot → tests that hold it), and command_types, flows, slots (side → name → rows)
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ _TOKENS_PER_CHARACTER = 0.5
 """Of an answer, generously; most languages need less."""
 _HEADER = re.compile(rf"^[\s*_#>`-]*{USER_PREFIX}[\s*_`]*:[\s*_`]*(.*)$", re.IGNORECASE)
 _NUMBERED = re.compile(r"^[\s*_>`-]*\d+[.):][\s*_`]*(\S.*)$")
+_PLACEHOLDER = re.compile(r"<[^<>]*>")
+"""What our prompt shows in the place of a wording; small models copy it."""
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»", "`": "`"}
 
 
@@ -143,7 +145,7 @@ def _sets(reply: str) -> list[tuple[str, list[str]]]:
             sets.append((_bare(header[1]), []))
         elif sets and (numbered := _NUMBERED.match(line)):
             wording = _bare(numbered[1].removeprefix(f"{USER_PREFIX}:"))
-            if wording:
+            if wording and not _PLACEHOLDER.fullmatch(wording):
                 sets[-1][1].append(wording)
     return sets
 

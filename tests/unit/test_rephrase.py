@@ -32,6 +32,10 @@ def test_forms_that_models_take_instead(reply):
     assert parse_reply(reply, MESSAGES) == [("get my parcel",), ("it's Elm Road 4",)]
 
 
+def test_placeholders_that_a_small_model_copies_are_no_wordings():
+    assert parse_reply("USER: Elm Road 4\n1. <wording>\n2. it's Elm Road 4", ["Elm Road 4"]) == [("it's Elm Road 4",)]
+
+
 def test_the_same_message_twice_takes_one_set_each():
     reply = "USER: yes\n1. yep\n\nUSER: yes\n1. sure"
     assert parse_reply(reply, ["yes", "yes"]) == [("yep",), ("sure",)]

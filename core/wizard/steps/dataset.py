@@ -16,7 +16,7 @@ from core.dataset.conversation import AnnotatedConversation
 from core.dataset.decisions import decided, read_decisions
 from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
-from core.dataset.hard_cases import hard_cases
+from core.dataset.hard_cases import KINDS, hard_cases
 from core.dataset.inventory import inventory
 from core.dataset.models import Models, named_model, price_of, within_reach
 from core.dataset.paraphrases import read_paraphrases
@@ -42,12 +42,15 @@ from core.wizard.steps.dataset_answers import DatasetAnswers
 _HISTORY_TOKENS = 120
 """What a conversation adds to a prompt by the middle of a test, for estimates."""
 
+_HARD_CASE = "sorry, make that something else instead"
+"""A message of usual length, for estimates."""
+
 
 class DatasetStep:
     """Annotates passing tests, rephrases them, makes rows and splits these by whole tests."""
 
     id: ClassVar[str] = "dataset"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Data preparation"
     purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
@@ -74,6 +77,7 @@ class DatasetStep:
             for case in bench.suite.cases
             if case.id in asked
         ]
+        messages += [[_HARD_CASE]] * (len(KINDS) * answers.hard_cases)
         usages = []
         if rephraser == "llm" and rephrasing is not None:
             usages.append((rephrasing, rephrasing_usage(messages, answers.num_rephrases, rephrasing.model)))
