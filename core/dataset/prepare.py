@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -77,14 +77,9 @@ def divide(
     for conversation in conversations:
         points[conversation.case.id] += data_points(conversation, engine, renderer)
     points.update({test: unrepeated(rows) for test, rows in points.items()})
+    tests_with = Counter(prompt for rows in points.values() for prompt in {row.prompt for row in rows})
     items = [
-        Item(
-            id=conversation.case.id,
-            size=len(points[conversation.case.id]),
-            holds=inventory(points[conversation.case.id]),
-            group=duplicate_key(conversation),
-            combinations=combinations(points[conversation.case.id]),
-        )
+        _item(conversation, points[conversation.case.id], tests_with)
         for conversation in conversations
         if not conversation.derived
     ]
@@ -92,3 +87,16 @@ def divide(
     train = [point for test in chosen.train for point in points[test]]
     kept, left_out = without_leaks(train, [point for test in chosen.validation for point in points[test]])
     return Divided(chosen, tuple(train), tuple(kept), tuple(left_out))
+
+
+def _item(conversation: AnnotatedConversation, rows: Sequence[DataPoint], tests_with: Counter[str]) -> Item:
+    """A test for the split. Only rows no other test has are counted: the others may have to be left out of validation."""
+    own = [row for row in rows if tests_with[row.prompt] == 1]
+    counted = inventory(own)
+    return Item(
+        id=conversation.case.id,
+        size=len(rows),
+        holds={thing: counted[thing] for thing in inventory(rows)},
+        group=duplicate_key(conversation),
+        combinations=combinations(own),
+    )

@@ -144,9 +144,14 @@ class _Chooser:
         )
 
     def _off(self, thing: str, in_validation: int) -> float:
-        return (in_validation / self.points[thing] - self.share) ** 2
+        if not self.points[thing]:
+            return 0.0
+        absent = _ABSENT if in_validation == 0 and thing in self.holders else 0.0
+        return (in_validation / self.points[thing] - self.share) ** 2 + absent
 
 
+_ABSENT = 0.5
+"""What a command, flow or slot that validation does not ask for at all counts; far more than any share that is a little off."""
 _TRIES = 40_000
 """Changes of sides that are tried at most: about a second."""
 

@@ -53,5 +53,5 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
             "answer_rephrases": 2,
             "history_turns": 0,
         },
-        "training": {"learning_rate": 0.0015},
+        "training": {"learning_rate": 0.0011, "rows_per_step": 8},
     }

@@ -23,7 +23,7 @@ fractions = st.floats(0.05, 1.0)
 seeds = st.integers(0, 5)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(items, fractions, seeds)
 def test_each_test_is_on_one_side_in_the_order_given(given_items, fraction, seed):
     outcome = split(given_items, fraction, seed)
@@ -32,7 +32,7 @@ def test_each_test_is_on_one_side_in_the_order_given(given_items, fraction, seed
     assert list(outcome.train) == [id for id in ids if id in set(outcome.train)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(items, fractions, seeds)
 def test_train_has_whatever_the_data_has(given_items, fraction, seed):
     outcome = split(given_items, fraction, seed)
@@ -40,7 +40,7 @@ def test_train_has_whatever_the_data_has(given_items, fraction, seed):
     assert in_train == {thing for item in given_items for thing in item.holds}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(items, fractions, seeds)
 def test_near_duplicates_stay_together(given_items, fraction, seed):
     validation = set(split(given_items, fraction, seed).validation)
@@ -50,7 +50,7 @@ def test_near_duplicates_stay_together(given_items, fraction, seed):
     assert all(len(side) == 1 for side in sides.values())
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(items, fractions, seeds)
 def test_the_fraction_reported_is_the_one_reached_and_never_below_by_more_than_a_group(given_items, fraction, seed):
     outcome = split(given_items, fraction, seed)
@@ -66,7 +66,7 @@ def test_the_fraction_reported_is_the_one_reached_and_never_below_by_more_than_a
     assert in_train >= fraction * total - max(groups.values(), default=0) / 2 - 1e-6
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(items, fractions, seeds, st.randoms())
 def test_the_order_of_the_tests_does_not_matter(given_items, fraction, seed, shuffler: random.Random):
     shuffled = list(given_items)
@@ -76,7 +76,7 @@ def test_the_order_of_the_tests_does_not_matter(given_items, fraction, seed, shu
     assert one.only_in_train == other.only_in_train
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(4, 12), st.integers(5, 10), seeds)
 def test_where_tests_are_plenty_every_flow_is_on_both_sides_and_the_fraction_is_met(flows, tests_each, seed):
     given_items = [

@@ -104,7 +104,7 @@ def test_equal_commands_follow_in_equal_order() -> None:
 @pytest.mark.parametrize("commands", [str(demo.commands_file()), "infer"], ids=["recorded", "inferred"])
 def test_all_tests_pass_and_cover_the_flows(commands: str) -> None:
     found = reviewed(commands)
-    assert found.failure_reports == ()
+    assert found.failure_reports == {}
     assert [gate.name for gate in found.gates if not gate.passed] == []
     assert found.summary["total"] == 1.0
     assert {name: count for name, count in found.summary["commands"].items() if count < 5} == {}
