@@ -83,7 +83,6 @@ def test_killed_ten_times_each_call_is_paid_once(write_assistant, tmp_path):
     assert len(counted) == CALLS
     again = sum(counted.values()) - CALLS
     assert again <= KILLS * AT_ONCE, "only calls in flight when the process was killed may be made twice"
-    assert sum(count > 1 for count in counted.values()) == again
     facts = yaml.safe_load((tmp_path / "session" / "runs" / "dataset" / "result_summary.yaml").read_text())
     assert facts["rephrasing"]["llm_calls"] == CALLS
     assert facts["rephrasing"]["passing"] == TESTS * WORDINGS

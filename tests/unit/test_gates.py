@@ -27,7 +27,7 @@ ALL = {"start flow": 2, "set slot": 2, "cancel flow": 2, "clarify": 2}
 
 def report(*flows: tuple[int, int]) -> CoverageReport:
     """(steps, missing) of each flow."""
-    return CoverageReport(tuple(FlowCoverage(f"f{at}", "a.yml", *flow, ()) for at, flow in enumerate(flows)))
+    return CoverageReport(tuple(FlowCoverage(f"f{at}", "a.yml", (1, 9), *flow, ()) for at, flow in enumerate(flows)))
 
 
 @pytest.fixture
