@@ -43,10 +43,10 @@ class LossChart(Widget, can_focus=True):
     """
     COMPONENT_CLASSES = {"loss-chart--raw", "loss-chart--smooth", "loss-chart--validation", "loss-chart--axis"}
     DEFAULT_CSS += """
-    LossChart .loss-chart--raw { color: $text-disabled; }
+    LossChart .loss-chart--raw { color: $foreground 38%; }
     LossChart .loss-chart--smooth { color: $text-primary; }
     LossChart .loss-chart--validation { color: $text-warning; }
-    LossChart .loss-chart--axis { color: $text-muted; }
+    LossChart .loss-chart--axis { color: $foreground 60%; }
     """
     BINDINGS = [
         Binding("y", "toggle_log", "Log scale", tooltip="Switch the loss axis between linear and logarithmic"),
@@ -61,6 +61,7 @@ class LossChart(Widget, can_focus=True):
         self.border_title = "loss"
         self._ascii_only = ascii_only
         self.training, self.validation, self.average = Curve(), Curve(), Curve()
+        self._sum = self._weight = 0.0
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Take over one metric event; steps seen before (after a resume) are left out."""
@@ -77,12 +78,13 @@ class LossChart(Widget, can_focus=True):
         self.refresh()
 
     def _averaged(self, loss: float) -> float:
-        return (
-            loss if not self.average.values else self.smoothing * self.average.values[-1] + (1 - self.smoothing) * loss
-        )
+        """Exponential moving average, corrected for its beginning."""
+        self._sum = self.smoothing * self._sum + (1 - self.smoothing) * loss
+        self._weight = self.smoothing * self._weight + (1 - self.smoothing)
+        return self._sum / self._weight
 
     def watch_smoothing(self) -> None:
-        self.average = Curve()
+        self.average, self._sum, self._weight = Curve(), 0.0, 0.0
         for step, loss in zip(self.training.steps, self.training.values, strict=True):
             self.average.add(step, self._averaged(loss))
         self.refresh()

@@ -21,7 +21,7 @@ class RunPanel(Vertical):
     DEFAULT_CSS = """
     RunPanel { height: 1fr; }
     RunPanel #progress-row { height: 1; margin: 0 0 1 0; }
-    RunPanel ProgressBar { width: auto; }
+    RunPanel ProgressBar, RunPanel Bar { width: 24; }
     RunPanel #progress-label { width: 1fr; padding: 0 0 0 2; color: $text-muted; }
     RunPanel #figures { height: auto; margin: 0 0 1 0; display: none; }
     RunPanel #notices { color: $text-warning; height: auto; display: none; margin: 0 0 1 0; }
@@ -35,7 +35,6 @@ class RunPanel(Vertical):
         super().__init__(id=id)
         self._began = time.monotonic()
         self._values: dict[str, float] = {}
-        self._left: float | None = None
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="progress-row"):
@@ -67,7 +66,7 @@ class RunPanel(Vertical):
         if progress is not None:
             self._show_progress(progress)
         if self._values:
-            self.query_one("#figures", Static).update(figures(self._values, self._left))
+            self.query_one("#figures", Static).update(figures(self._values))
         if lines:
             self.query_one(Log).write_lines(lines)
 
@@ -77,9 +76,8 @@ class RunPanel(Vertical):
         label.display = True
 
     def _show_progress(self, progress: Progress) -> None:
-        self._left = progress.eta_seconds
         count = f"{progress.done:g} of {progress.total:g} {progress.unit}" if progress.total else progress.unit
-        parts = [progress.label, count, f"{duration(time.monotonic() - self._began)} so far"]
+        parts = [count, f"{duration(time.monotonic() - self._began)} so far"]
         if progress.eta_seconds:
             parts.append(f"about {duration(progress.eta_seconds)} left")
         self.query_one("#progress-label", Label).update("  ·  ".join(part for part in parts if part))
@@ -96,13 +94,11 @@ _FIGURES = (
 )
 
 
-def figures(values: dict[str, float], left: float | None) -> Content:
+def figures(values: dict[str, float]) -> Content:
     """The latest values as a line of figures with their names."""
     parts = [
         Content.assemble((form.format(values[name]), "bold"), (f" {label}", "$muted"))
         for name, label, form in _FIGURES
         if name in values
     ]
-    if left:
-        parts.append(Content.assemble((duration(left), "bold"), (" left", "$muted")))
     return Content("    ").join(parts)
