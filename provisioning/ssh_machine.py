@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import posixpath
+import secrets
 import shlex
 import threading
 from collections.abc import Iterator, Mapping
@@ -97,9 +98,10 @@ class RemoteMachine:
                 with contextlib.suppress(FileNotFoundError):
                     if link.sftp.stat(path).st_size == len(body.encode()):
                         continue
-                with link.sftp.open(f"{path}.new", "wb") as file:
+                new = f"{path}.{secrets.token_hex(4)}"  # others may be putting it there at this moment
+                with link.sftp.open(new, "wb") as file:
                     file.write(body.encode())
-                link.sftp.posix_rename(f"{path}.new", path)
+                link.sftp.posix_rename(new, path)
 
 
 @contextlib.contextmanager
