@@ -1,199 +1,66 @@
-"""What a user may have meant: values read from a message, and how well a message fits a flow. No language model involved.
-
-Costs lie between 0 (certain) and 1 (a guess); the search in `infer.py` adds them up.
-"""
+"""Which values a message may give a slot, with costs from 0 (certain) to 1 (a guess) that the search in `infer.py` adds up."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from core.assistant.domain import Slot
+from core.dataset.language import NO, YES, number_spans, stems, word_set, words
+from core.dataset.spans import Kind, Span, spans
 from core.dialogue.values import acceptable, coerce
 
-_WORD = re.compile(r"[^\W_]+(?:['’.,:/@+-][^\W_]+)*")
-_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
-_QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|'([^']+)'")
-_LEAD_IN = frozenset(
-    [
-        "is",
-        "are",
-        "to",
-        "at",
-        "in",
-        "on",
-        "for",
-        "from",
-        "of",
-        "with",
-        "by",
-        "as",
-        "be",
-        "it's",
-        "its",
-        "it",
-        "that's",
-        "make",
-        "want",
-        "need",
-        "like",
-        "call",
-        "called",
-        "named",
-        "named",
-        "about",
-        "please",
-    ]
-)
-_NUMBER_WORDS = (
-    {
-        word: number
-        for number, word in enumerate(
-            [
-                "zero",
-                "one",
-                "two",
-                "three",
-                "four",
-                "five",
-                "six",
-                "seven",
-                "eight",
-                "nine",
-                "ten",
-                "eleven",
-                "twelve",
-                "thirteen",
-                "fourteen",
-                "fifteen",
-                "sixteen",
-                "seventeen",
-                "eighteen",
-                "nineteen",
-                "twenty",
-            ]
-        )
-    }
-    | {
-        word: 10 * tens
-        for tens, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 3)
-    }
-    | {
-        "hundred": 100,
-        "thousand": 1000,
-    }
-)
-_YES = frozenset(
-    [
-        "yes",
-        "yeah",
-        "yep",
-        "yup",
-        "y",
-        "sure",
-        "ok",
-        "okay",
-        "correct",
-        "right",
-        "confirm",
-        "confirmed",
-        "affirmative",
-        "absolutely",
-        "definitely",
-        "certainly",
-        "agreed",
-        "true",
-        "please",
-        "do",
-        "go",
-        "ahead",
-        "proceed",
-        "fine",
-        "good",
-        "perfect",
-        "exactly",
-        "indeed",
-        "course",
-    ]
-)
-_NO = frozenset(
-    [
-        "no",
-        "nope",
-        "nah",
-        "n",
-        "not",
-        "don't",
-        "dont",
-        "never",
-        "negative",
-        "wrong",
-        "incorrect",
-        "false",
-        "decline",
-        "neither",
-    ]
-)
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "i",
-        "i'd",
-        "i'll",
-        "i'm",
-        "you",
-        "me",
-        "my",
-        "we",
-        "our",
-        "it",
-        "is",
-        "are",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "for",
-        "and",
-        "or",
-        "with",
-        "want",
-        "would",
-        "like",
-        "can",
-        "could",
-        "please",
-        "need",
-        "this",
-        "that",
-        "do",
-        "does",
-        "have",
-        "has",
-        "get",
-        "user",
-        "users",
-        "flow",
-        "lets",
-        "let",
-        "their",
-        "them",
-        "they",
-        "when",
-        "about",
-        "from",
-        "be",
-        "will",
-        "how",
-        "what",
-    ]
-)
+Role = Literal["asked", "ahead"]
+"""Whether the bot has just asked for the slot, or the user would volunteer the value."""
+
+CLEAR = 0.15
+"""Up to this cost the words themselves speak for a value, whether it was asked for or not."""
+
+_TOPICS: dict[str, frozenset[str]] = {
+    topic: frozenset(listed.split())
+    for topic, listed in {
+        "date": "date day when time start end deadline birthday birth dob arrival departure month year until moment schedule",
+        "place": "city country destination origin location place town address street airport station region state home where area",
+        "person": "name person contact recipient payee doctor friend owner guest author agent",
+        "code": "number code id identifier reference ref policy postcode zip iban account serial plate vin pin phone digits order",
+        "email": "email mail e-mail",
+        "text": "reason purpose description comment message issue problem feedback note text detail details question subject why what",
+        "money": "amount price cost value budget fee balance salary payment limit sum euros dollars pounds money total spend income",
+        "from": "origin from source start departure leaves leave pickup sender",
+        "to": "destination to target arrival goes recipient towards payee receiver",
+    }.items()
+}
+_FITTING: dict[str, tuple[Kind, ...]] = {
+    "date": ("date",),
+    "place": ("name", "address"),
+    "person": ("name",),
+    "code": ("code",),
+    "email": ("email",),
+    "text": ("quoted",),
+}
+_BASE: dict[Kind, float] = {
+    "quoted": 0.05,
+    "email": 0.12,
+    "date": 0.16,
+    "address": 0.14,
+    "code": 0.16,
+    "name": 0.14,
+    "phrase": 0.25,
+    "clause": 0.22,
+    "whole": 0.35,
+    "word": 0.45,
+}
+_CURRENCY = re.compile(r"^\s?(?:€|\$|£|euros?\b|eur\b|dollars?\b|usd\b|pounds?\b|bucks?\b|cents?\b)|[€$£]\s?$", re.I)
+_NEGATION = word_set("no not without never don't isn't won't non")
+_REASON_LEADS = word_set("for because about with regarding as")
+_ASIDE = word_set("to at in on from of with by is are was it's its i i'm i'd that's want need like please make can")
+"""Words with which an answer of a value alone does not begin."""
+_SENTENCE = word_set("is are was it's its i i'm i'd that's want need like please make can name my")
+"""Words that show that a value is not said alone."""
 
 
 @dataclass(frozen=True)
@@ -202,144 +69,201 @@ class Candidate:
 
     value: Any
     cost: float
+    span: tuple[int, int] | None = None
+    """The characters of the message it was read from; None when it is no part of it."""
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, lower case, inner punctuation kept (3.5, e-mail, o'clock)."""
-    return [word.casefold() for word in _WORD.findall(text)]
+@dataclass(frozen=True)
+class Question:
+    """What is known of a slot beside its type."""
+
+    slot: Slot
+    about: str = ""
+    """Descriptions of the slot where flows collect it."""
+    constants: tuple[Any, ...] = ()
+    """Values that conditions compare the slot with."""
+    topics: frozenset[str] = field(init=False)
+    near: frozenset[str] = field(init=False)
+    """Stems that, near a value, speak for this slot."""
+
+    def __post_init__(self) -> None:
+        named = frozenset(words(self.slot.name.replace("_", " ").replace("-", " ")))
+        told = frozenset(words(self.about))
+        topics = {topic for topic, signs in _TOPICS.items() if signs & named}
+        kinds = topics & _FITTING.keys()
+        topics |= {topic for topic, signs in _TOPICS.items() if signs & told and (topic not in _FITTING or not kinds)}
+        object.__setattr__(self, "topics", frozenset(topics))
+        object.__setattr__(self, "near", stems(f"{self.slot.name} {self.about}"))
 
 
-@lru_cache(maxsize=8192)
-def stems(text: str) -> frozenset[str]:
-    """Content words cut to their beginnings, so that "booking" meets "booked"."""
-    return frozenset(_stem(word) for word in words(text.replace("_", " ").replace("-", " ")) if word not in _STOP_WORDS)
+def values(question: Question, message: str, role: Role = "asked", expected: Sequence[Any] = ()) -> list[Candidate]:
+    """Values the message may give a slot, cheapest first. `expected`: values the test names for it."""
+    slot = question.slot
+    found: dict[tuple[str, str], Candidate] = {}
 
-
-def _stem(word: str) -> str:
-    for ending in ("ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
-
-
-def similarity(message: str, description: str) -> float:
-    """Share of a message's content words that a description also has, 0 to 1."""
-    said = stems(message)
-    return len(said & stems(description)) / len(said) if said else 0.0
-
-
-def values(slot: Slot, message: str, expected: Sequence[Any] = (), later_texts: Iterable[str] = ()) -> list[Candidate]:
-    """Values the message may give a slot, cheapest first.
-
-    `expected`: values the test's own checks name for the slot; `later_texts`: messages the bot is expected to send, which may
-    repeat a value of a text slot.
-    """
-    found: dict[Any, float] = {}
-
-    def offer(value: Any, cost: float) -> None:
+    def offer(value: Any, cost: float, span: tuple[int, int] | None = None) -> None:
         value = coerce(slot, value)
         if value is not None and acceptable(slot, value):
-            key = (type(value).__name__, value) if not isinstance(value, list) else str(value)
-            found[key] = min(cost, found.get(key, cost))
-            originals[key] = value
+            key = (type(value).__name__, str(value))
+            known = found.get(key, Candidate(value, 1.0))
+            if key not in found or cost < known.cost:
+                found[key] = Candidate(value, max(cost, 0.0), span or known.span)
 
-    originals: dict[Any, Any] = {}
-    for value in expected:
-        offer(value, 0.0 if str(value).casefold() in message.casefold() else 0.1)
     if slot.type == "bool":
-        for value, cost in _booleans(message):
-            offer(value, cost)
+        for truth, cost in _booleans(question, message, role):
+            offer(truth, cost)
     elif slot.type == "categorical":
         for value in slot.values:
-            offer(value, _categorical_cost(str(value), message))
+            offer(value, categorical_cost(str(value), message), _place(value, message))
     elif slot.type == "float":
-        for value in numbers(message):
-            offer(value, 0.1)
-    elif slot.type in ("text", "any"):
-        for value, cost in _spans(message, tuple(later_texts)):
-            offer(value, cost)
-    return sorted(
-        (Candidate(originals[key], cost) for key, cost in found.items()), key=lambda candidate: candidate.cost
-    )
+        for start, end, number in number_spans(message):
+            offer(number, _number_cost(question, message, start, end), (start, end))
+    else:
+        for value, cost, span in _texts(question, message, role):
+            offer(value, cost, span)
+        for value in question.constants:
+            if value is not None and str(value).casefold() in words(message):
+                offer(value, 0.05)
+    for value in expected:
+        offer(value, 0.0 if _is_said(value, message) else 0.35, _place(value, message))
+    return sorted(found.values(), key=lambda candidate: candidate.cost)
 
 
-def evident(slot: Slot, message: str) -> list[Candidate]:
-    """Only values that the words themselves show for a slot of this type; nothing for free text."""
-    if slot.type not in ("categorical", "float"):
-        return []
-    return [candidate for candidate in values(slot, message) if candidate.cost <= 0.2]
+def clear(question: Question, message: str) -> list[Candidate]:
+    """Only values that the words show without a question."""
+    return [candidate for candidate in values(question, message, "ahead") if candidate.cost <= CLEAR]
 
 
-def numbers(message: str) -> list[float]:
-    """Numbers in digits or English words, in order."""
-    found = [float(match.replace(",", "")) for match in _NUMBER.findall(message) if match.count(".") <= 1]
-    return found + [float(_NUMBER_WORDS[word]) for word in words(message) if word in _NUMBER_WORDS]
-
-
-def _booleans(message: str) -> Iterator[tuple[bool, float]]:
-    said = set(words(message))
-    yes, no = bool(said & _YES), bool(said & _NO)
-    yield True, 0.0 if yes and not no else 0.2 if yes else 0.5 if not no else 0.8
-    yield False, 0.0 if no and not yes else 0.2 if no else 0.5 if not yes else 0.8
-
-
-def _categorical_cost(value: str, message: str) -> float:
-    parts = value.casefold().replace("_", " ").replace("-", " ")
-    if re.search(rf"\b{re.escape(parts)}\b", message.casefold()) or value.casefold() in words(message):
-        return 0.0
-    meant, said = stems(value), stems(message)
-    return 0.2 if meant and meant <= said else 0.4 if meant & said else 0.7
-
-
-def _spans(message: str, later_texts: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    text = message.strip()
-    bare = text.rstrip(" .!?,;")
-    tokens = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+def repeated(message: str, later_texts: Iterable[str]) -> list[Candidate]:
+    """The longest runs of words that the bot will say word for word, where they say something."""
+    found = []
+    bounds = [(span.start, span.end) for span in spans(message) if span.kind == "word"]
+    tokens = sorted(set(bounds) | {(m.start(), m.end()) for m in re.finditer(r"\S+", message.rstrip(" .!?,;"))})
     for later in later_texts:
-        for span in _shared_spans(text, tokens, later):
-            yield span, 0.02
-    for match in _QUOTED.finditer(text):
-        yield (match[1] or match[2]).strip(), 0.05
-    if bare:
-        answer_only = len(tokens) <= 4 and not any(text[start:end].casefold() in _LEAD_IN for start, end in tokens)
-        yield bare, 0.1 if answer_only else 0.35
-    for start, end in _capitalised_runs(text, tokens):
-        yield text[start:end], 0.15
-    for start, end in tokens:
-        if any(character.isdigit() for character in text[start:end]):
-            yield text[start:end], 0.2
-    for index, (start, end) in enumerate(tokens[:-1]):
-        if text[start:end].casefold() in _LEAD_IN:
-            yield text[tokens[index + 1][0] :].rstrip(" .!?,;"), 0.3
-            yield re.split(r"[,;.!?](?:\s|$)", text[tokens[index + 1][0] :])[0].strip(), 0.3
-    for start, end in tokens:
-        if text[start:end].casefold() not in _STOP_WORDS:
-            yield text[start:end], 0.45
-
-
-def _shared_spans(text: str, tokens: list[tuple[int, int]], later: str) -> Iterator[str]:
-    """The longest runs of words that the bot will repeat, if they say something."""
-    folded = later.casefold()
-    for length in range(min(6, len(tokens)), 0, -1):
-        spans = [text[tokens[at][0] : tokens[at + length - 1][1]] for at in range(len(tokens) - length + 1)]
-        shared = [span for span in spans if span.casefold() in folded and stems(span)]
-        if shared:
-            yield from shared
-            return
-
-
-def _capitalised_runs(text: str, tokens: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    run: tuple[int, int] | None = None
-    for index, (start, end) in enumerate(tokens):
-        capital = (
-            text[start].isupper()
-            and not (index == 0 and len(tokens) > 2)
-            and text[start:end] not in ("I", "I'd", "I'm", "I'll")
-        )
-        if capital:
-            run = (run[0], end) if run and not text[run[1] : start].strip() else (start, end)
-            if index + 1 < len(tokens):
+        folded, covered = later.casefold(), -1
+        for start, _ in tokens:
+            if start < covered:
                 continue
-        if run:
-            yield run
-            run = None
+            ends = [end for _, end in tokens if end > start and message[start:end].strip(" .!?,;").casefold() in folded]
+            if ends and stems(text := message[start : max(ends)].strip(" .!?,;")):
+                covered = max(ends)
+                found.append(Candidate(text, 0.04, (start, start + len(text))))
+    return found
+
+
+# Text
+
+
+def _texts(question: Question, message: str, role: Role) -> Iterator[tuple[str, float, tuple[int, int]]]:
+    for span in spans(message):
+        if role == "ahead" and span.kind in ("whole", "clause", "word"):
+            continue
+        yield span.text, _text_cost(question, message, span, role), (span.start, span.end)
+
+
+def _text_cost(question: Question, message: str, span: Span, role: Role) -> float:
+    kinds = [kind for topic in question.topics for kind in _FITTING.get(topic, ())]
+    cost = _BASE[span.kind]
+    if span.kind in ("whole", "clause"):
+        said = words(span.text)
+        if "text" in question.topics and span.kind == "whole":
+            cost = 0.12
+        elif 0 < len(said) <= 4 and not _SENTENCE & set(said) and span.kind == "whole" and said[0] not in _ASIDE:
+            cost -= 0.2
+        return cost
+    if span.kind == "phrase":
+        if "text" in question.topics and span.lead in _REASON_LEADS:
+            cost = 0.13
+        elif "place" in question.topics and span.lead in ("to", "in", "from", "at"):
+            cost = 0.17
+    elif kinds:
+        cost = 0.03 if span.kind in kinds else cost + 0.25
+    for direction, other in (("from", "to"), ("to", "from")):
+        if span.lead == direction and direction in question.topics:
+            cost -= 0.08
+        elif span.lead == direction and other in question.topics:
+            cost += 0.3
+    if _near(question, message, span.start, span.end):
+        return cost - 0.04
+    return cost + (0.1 if role == "ahead" and span.kind in ("code", "name") and span.kind not in kinds else 0.0)
+
+
+def _near(question: Question, message: str, start: int, end: int) -> bool:
+    """True when one of the few words beside a value is one of the slot's own."""
+    before = " ".join(re.split(r"[,;.!?]\s", message[:start])[-1].split()[-3:])
+    after = " ".join(re.split(r"[,;.!?]\s", message[end:])[0].split()[:2])
+    return bool(question.near & (stems(before) | stems(after)))
+
+
+# Other types
+
+
+def _number_cost(question: Question, message: str, start: int, end: int) -> float:
+    if any(
+        span.start <= start and end <= span.end and (span.start, span.end) != (start, end)
+        for span in spans(message)
+        if span.kind in ("date", "code", "email", "address")
+    ):
+        return 0.4
+    cost = 0.04 if _near(question, message, start, end) else 0.1
+    if _CURRENCY.search(message[end : end + 9]) or _CURRENCY.search(message[max(0, start - 2) : start]):
+        cost = 0.03 if "money" in question.topics else 0.3
+    if message[start:end].casefold() in ("one", "first", "second", "third", "single", "alone", "once", "twice"):
+        cost += 0.0 if _near(question, message, start, end) else 0.2
+    return cost
+
+
+def _booleans(question: Question, message: str, role: Role) -> Iterator[tuple[bool, float]]:
+    named = stems(question.slot.name) - {"confirm", "want", "need"}
+    said = words(message)
+    mentioned = bool(named) and named <= stems(message)
+    denied = mentioned and any(
+        _NEGATION & set(said[max(0, at - 3) : at]) for at, word in enumerate(said) if named & stems(word)
+    )
+    if role == "ahead":
+        if mentioned:
+            yield not denied, 0.12
+        return
+    cleaned = re.sub(r"\bno (?:problem|worries|doubt)\b", "yes", message, flags=re.I)
+    yes, no = YES.search(cleaned), NO.search(cleaned)
+    if yes and no:
+        first = yes.start() < no.start() and not re.match(r"[\W]*(?:i|please)\b", yes[0], re.I)
+        yield True, 0.1 if first else 0.3
+        yield False, 0.3 if first else 0.1
+    elif yes or no:
+        yield True, 0.0 if yes else 0.7
+        yield False, 0.0 if no else 0.7
+    else:
+        yield True, 0.2 if mentioned and not denied else 0.5
+        yield False, 0.2 if denied else 0.5
+
+
+@lru_cache(maxsize=65536)
+def categorical_cost(value: str, message: str) -> float:
+    """How little a message speaks for one of a slot's values."""
+    plain, said = _levelled(value), f" {_levelled(message)} "
+    if plain and f" {plain} " in said:
+        at = said.index(f" {plain} ")
+        return 0.3 if set(said[:at].split()[-2:]) & {"not", "no", "without"} else 0.0
+    meant, heard = stems(value), stems(message)
+    if meant and meant <= heard:
+        return 0.1
+    if meant & heard:
+        return 0.3
+    alike = max((difflib.SequenceMatcher(None, plain, word).ratio() for word in words(message)), default=0.0)
+    return 0.2 if alike > 0.8 else 0.7 - 0.3 * alike
+
+
+def _levelled(text: str) -> str:
+    return re.sub(r"[_\W]+", " ", text.casefold()).strip()
+
+
+def _is_said(value: Any, message: str) -> bool:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return any(number == value for _, _, number in number_spans(message))
+    return str(value).casefold() in message.casefold()
+
+
+def _place(value: Any, message: str) -> tuple[int, int] | None:
+    at = message.casefold().find(str(value).casefold())
+    return (at, at + len(str(value))) if at >= 0 and isinstance(value, str) else None

@@ -16,9 +16,9 @@ import yaml
 
 from core.assistant.domain import Slot
 from core.assistant.flows import Flow
-from core.dataset.candidates import words
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.derive import Derivation
+from core.dataset.language import words
 from core.dataset.text import holds, similarity
 from core.dialogue.commands import CancelFlow, ChitChat, Clarify, Command, SetSlot
 from core.e2e.cases import Turn

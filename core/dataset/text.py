@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from core.dataset.candidates import numbers, words
+from core.dataset.language import numbers, words
 
 
 def normalised(text: str) -> str:

@@ -146,8 +146,13 @@ def render_all(commands: Sequence[Command], dialect: Dialect) -> str:
     return "\n".join(render(command, dialect) for command in commands)
 
 
-def parse(text: str, dialect: Dialect, known_flows: Collection[str] | None = None) -> Parsed:
-    """Read a model's answer. Flows outside `known_flows` are dropped; the other form is understood as well."""
+def parse(
+    text: str, dialect: Dialect, known_flows: Collection[str] | None = None, drop_unknown_values: bool = True
+) -> Parsed:
+    """Read a model's answer. Flows outside `known_flows` are dropped; the other form is understood as well.
+
+    A slot's value of "none", "?" and the like says that a model knows none, and is dropped; `drop_unknown_values` False takes it as it is.
+    """
     commands: list[Command] = []
     dropped: list[str] = []
     for line in text.splitlines():
@@ -158,7 +163,7 @@ def parse(text: str, dialect: Dialect, known_flows: Collection[str] | None = Non
         if not found:
             dropped.append(line.strip())
         for command in found:
-            kept = _known(command, known_flows)
+            kept = _known(command, known_flows) if drop_unknown_values or not isinstance(command, SetSlot) else command
             if kept is None:
                 dropped.append(render(command, dialect))
             else:

@@ -98,7 +98,7 @@ def _commands(step: YamlMapping, reader: Reader) -> tuple[Command, ...] | None:
         if (error := _internal_error(str(text))) is not None:
             commands.append(error)
             continue
-        read = parse(str(text), "v2")
+        read = parse(str(text), "v2", drop_unknown_values=False)
         commands += read.commands
         if read.dropped or not read.commands:
             reader.error(line, f"{text!r} is no command")

@@ -6,65 +6,138 @@ import pytest
 
 from core.assistant.domain import Slot
 from core.assistant.flows import Lines
-from core.dataset.candidates import evident, numbers, similarity, values
+from core.dataset.candidates import CLEAR, Question, repeated, values
+from core.dataset.language import doubt, numbers
+from core.dataset.spans import spans
+from core.dialogue.commands import CancelFlow, ChitChat, HumanHandoff, RepeatMessage, SearchAndReply, SkipQuestion
 
 
-def slot(type: str, **options) -> Slot:
-    return Slot("s", type, Lines("domain.yml", 1, 1), **options)
+def question(type: str, name: str = "s", about: str = "", **options) -> Question:
+    return Question(Slot(name, type, Lines("domain.yml", 1, 1), **options), about)
+
+
+def clear(asked: Question, message: str) -> list[object]:
+    return [found.value for found in values(asked, message, "ahead") if found.cost <= CLEAR]
 
 
 @pytest.mark.parametrize(
-    ("message", "best"),
+    ("name", "message", "best"),
     [
-        ("Elm Road 4", "Elm Road 4"),
-        ("my name is Ada Lovelace", "Ada Lovelace"),
-        ('call it "spring sale" please', "spring sale"),
-        ("send it to Berlin.", "Berlin"),
+        ("s", "Elm Road 4", "Elm Road 4"),
+        ("full_name", "my name is Ada Lovelace", "Ada Lovelace"),
+        ("title", 'call it "spring sale" please', "spring sale"),
+        ("city", "send it to Berlin.", "Berlin"),
+        ("city", "to japan", "japan"),
+        ("visit_date", "could I come on the 3rd of May?", "3rd of May"),
+        ("start_date", "from 2026-07-01 on", "2026-07-01"),
+        ("visit_time", "last Sunday around noon", "last Sunday around noon"),
+        ("email", "oh right: ada@example.org", "ada@example.org"),
+        ("order_number", "it's HX-2201, I think", "HX-2201"),
+        ("reason", "my old one crashes every day", "my old one crashes every day"),
+        ("street", "we live at 12 Mill Lane", "12 Mill Lane"),
     ],
 )
-def test_the_likeliest_span_of_free_text(message, best):
-    assert values(slot("text"), message)[0].value == best
+def test_the_likeliest_part_of_a_message(name, message, best):
+    assert values(question("text", name), message)[0].value == best
+
+
+def test_what_is_around_a_value_tells_which_slot_it_is_for():
+    message = "from Berlin to Oslo on 12 June"
+    assert clear(question("text", "origin", "where the flight leaves from"), message) == ["Berlin"]
+    assert clear(question("text", "destination", "where it goes to"), message) == ["Oslo"]
+    assert clear(question("text", "depart_date"), message) == ["12 June"]
+
+
+def test_free_text_is_not_volunteered():
+    assert clear(question("text", "reason"), "I would like to order a laptop") == []
 
 
 def test_a_value_the_checks_name_comes_first():
-    assert (
-        values(slot("text"), "please collect it at Elm Road 4 tomorrow", expected=["Elm Road 4"])[0].value
-        == "Elm Road 4"
-    )
+    found = values(question("text"), "please collect it at Elm Road 4 tomorrow", expected=["Elm Road 4"])
+    assert found[0].value == "Elm Road 4"
+    assert found[0].cost == 0.0
 
 
 def test_what_the_bot_repeats_later_is_the_value():
-    found = values(slot("text"), "please send it to my aunt Rosa tonight", later_texts=["I told aunt Rosa."])
-    assert found[0].value == "aunt Rosa"
+    (found,) = repeated("please send it to my aunt Rosa tonight", ["I told aunt Rosa."])
+    assert found.value == "aunt Rosa"
 
 
 @pytest.mark.parametrize(
-    ("message", "value"), [("yes please", True), ("nope", False), ("sure, go ahead", True), ("I don't think so", False)]
-)
+    ("message", "value"),
+    [
+        ("yes please", True), ("nope", False), ("sure, go ahead", True), ("I don't think so", False), ("no thanks", False),
+        ("too expensive, sorry", False), ("no problem", True), ("let me think about it", False), ("I'll take it", True),
+    ],
+)  # fmt: skip
 def test_yes_and_no(message, value):
-    first, second = values(slot("bool"), message)
+    first, second = values(question("bool"), message)
     assert first.value is value
     assert first.cost < second.cost
 
 
 def test_yes_or_no_is_open_when_the_words_do_not_say():
-    first, second = values(slot("bool"), "hmm")
+    first, second = values(question("bool"), "hmm")
     assert first.cost == second.cost
 
 
+def test_yes_is_volunteered_by_the_name_of_the_slot():
+    breakfast = question("bool", "breakfast")
+    assert clear(breakfast, "three nights with breakfast") == [True]
+    assert clear(breakfast, "three nights without breakfast") == [False]
+    assert clear(breakfast, "yes, three nights") == []
+
+
 @pytest.mark.parametrize(
-    ("message", "value"), [("a Window seat", "window"), ("something on the aisle, thanks", "aisle")]
+    ("message", "value"), [("a Window seat", "window"), ("something on the aisle, thanks", "aisle"), ("ailse", "aisle")]
 )
 def test_categories_are_found_in_the_words(message, value):
-    seat = slot("categorical", values=("window", "aisle", "no preference"))
+    seat = question("categorical", values=("window", "aisle", "no preference"))
     assert values(seat, message)[0].value == value
-    assert evident(seat, message)[0].value == value
 
 
-def test_numbers_in_digits_and_words():
-    assert numbers("2,500 for two people, 3.5 stars") == [2500.0, 3.5, 2.0]
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ("2,500 for two people, 3.5 stars", [2500.0, 3.5, 2.0]),
+        ("forty five", [45.0]),
+        ("two hundred and fifty", [250.0]),
+        ("1,250.50 or 12,5", [1250.5, 12.5]),
+        ("20k", [20000.0]),
+        ("on the 31st, then the fifteenth", [31.0, 15.0]),
+        ("-5 degrees", [-5.0]),
+        ("P1234", []),
+    ],
+)
+def test_numbers_in_digits_and_words(message, found):
+    assert numbers(message) == found
 
 
-def test_similarity_counts_shared_content_words():
-    booking, hours = "book_room book a room for a night", "opening_hours tell the opening hours"
-    assert similarity("I'd like to book a room", booking) > similarity("I'd like to book a room", hours)
+def test_a_number_goes_to_the_slot_named_beside_it():
+    value, age = question("float", "car_value"), question("float", "driver_age")
+    message = "a car worth 20000 for a driver of 35"
+    assert values(value, message)[0].value == 20000
+    assert values(age, message)[0].value == 35
+
+
+def test_a_number_of_a_date_is_no_amount():
+    found = values(question("float", "amount"), "300 euros on 12 June")
+    assert [one.value for one in found if one.cost <= CLEAR] == [300]
+
+
+def test_parts_of_a_date_are_no_names():
+    assert [span.text for span in spans("see you on 3 March in Leeds") if span.kind == "name"] == ["Leeds"]
+
+
+@pytest.mark.parametrize(
+    ("message", "command"),
+    [
+        ("actually, leave it", CancelFlow), ("never mind", CancelFlow), ("I'd rather not say", SkipQuestion),
+        ("could you say that again?", RepeatMessage), ("let me talk to a real person", HumanHandoff),
+        ("how are you today?", ChitChat), ("when do your shops open?", SearchAndReply),
+    ],
+)  # fmt: skip
+def test_wordings_suggest_commands(message, command):
+    doubts = {kind: doubt(kind, message) for kind in (CancelFlow, SkipQuestion, RepeatMessage, HumanHandoff)}
+    doubts |= {kind: doubt(kind, message) for kind in (ChitChat, SearchAndReply)}
+    assert min(doubts, key=lambda kind: doubts[kind]) is command, doubts

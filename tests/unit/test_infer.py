@@ -31,6 +31,18 @@ def shown(inference):
     return [None if turn is None else render_all(turn, "v2").split("\n") for turn in inference.turns]
 
 
+@pytest.fixture
+def write_test(tmp_path):
+    """write_test(steps) → a file with one test of these steps; the first stands in line 4."""
+
+    def write(steps: str) -> Path:
+        test = tmp_path / "t.yml"
+        test.write_text("test_cases:\n- test_case: a\n  steps:\n" + textwrap.indent(steps, "  "))
+        return test
+
+    return write
+
+
 def test_every_test_of_the_parcel_service():
     found = {name: shown(inference) for name, inference in inferred(PARCELS).items()}
     assert found["a parcel is booked"] == [
@@ -57,18 +69,41 @@ async def test_what_is_found_makes_the_test_pass():
 
 
 @pytest.mark.parametrize(
-    ("steps", "reason"),
+    ("steps", "line", "reason"),
     [
-        ("- user: send a parcel\n- utter: utter_booked", "turn 1 ('send a parcel'): no commands were found"),
-        ("- user: hm\n- slot_was_set: [{member: true}]", "no commands were found"),
+        (
+            "- user: send a parcel\n- utter: utter_booked",
+            5,
+            "t.yml:4) come true; with start flow send_parcel: expected utter: utter_booked",
+        ),
+        (
+            "- user: hm\n- slot_was_set: [{member: true}]",
+            5,
+            "expected slot_was_set member = True, but nothing of the kind",
+        ),
+        (
+            "- user: hello\n- user: send a parcel\n- utter: utter_ask_street\n- user: to Elm Road\n- utter: utter_booked",
+            8,
+            "turn 3",
+        ),
     ],
 )
-def test_nothing_is_invented(tmp_path, steps, reason):
-    test = tmp_path / "t.yml"
-    test.write_text("test_cases:\n- test_case: a\n  steps:\n" + textwrap.indent(steps, "  "))
-    (found,) = inferred(PARCELS, test).values()
+def test_what_no_commands_fulfil_is_a_contradiction_with_its_line(write_test, steps, line, reason):
+    (found,) = inferred(PARCELS, write_test(steps)).values()
     assert not found.turns
-    assert reason in found.undecided
+    assert found.contradiction.line == line
+    assert reason in found.contradiction.message
+
+
+def test_nothing_is_invented(write_test):
+    steps = (
+        "- user: send a parcel\n- utter: utter_ask_street\n- user: Elm Road\n- user: no idea\n- utter: utter_ask_method"
+    )
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert not found.turns
+    assert found.contradiction is None
+    assert "t.yml:7) comes true with set slot weight" in found.undecided
+    assert "which the user's words do not say" in found.undecided
 
 
 def test_what_cannot_be_told_apart_is_said_to_be_ambiguous(tmp_path):

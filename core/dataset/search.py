@@ -1,0 +1,258 @@
+"""The search for the commands of a test: best first over what its turns may mean, each tried on the engine.
+
+A node is a reading of one turn after a path of turns that hold. Readings that hold lead to the next turn; after any reading, an answer to
+the question that is open then is tried too. Of paths that come to the same point of the conversation only the cheapest goes on.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
+from typing import Any
+
+from core.dataset.expectations import expectations
+from core.dataset.knowledge import knowledge
+from core.dataset.readings import EACH_VALUE, SAME_WORDS, Listener, Reading, overlap
+from core.dialogue.actions import ActionFailed, ActionUnavailable
+from core.dialogue.commands import Command, SetSlot, StartFlow
+from core.dialogue.engine import Engine
+from core.dialogue.events import BotSaid, Event, UserSaid, Warned
+from core.dialogue.source import UserMessage
+from core.dialogue.tracker import Tracker
+from core.e2e.assertions import failures_of
+from core.e2e.cases import Check, TestCase, Turn
+from core.e2e.results import Failure
+
+MOST_COMMANDS_IN_A_TURN = 12
+AMBIGUITY_MARGIN = 0.04
+"""Solutions whose costs differ by less cannot be told apart."""
+UNMENTIONED = 0.12
+"""Cost of a message of the bot that the turn's checks say nothing of, where they speak of its messages."""
+NEEDLESS = 0.3
+"""Cost of a command that has no effect."""
+INVENTED = 0.5
+"""Cost of a value that nobody said; with such values the search only asks whether a test can come true at all."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """Turns played so far and the conversation after them."""
+
+    tracker: Tracker
+    turns: tuple[tuple[Command, ...] | None, ...] = ()
+    """Commands of each turn, None for payload messages."""
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The cheapest reading of a turn that did not hold."""
+
+    cost: float
+    commands: tuple[Command, ...]
+    failure: Failure
+    trouble: str | None = None
+    """What kept an action from running, so that the failure may come from that alone."""
+
+
+@dataclass(order=True)
+class _Node:
+    """Something to try as the next turn of a path. Cheapest first, deeper first among equals."""
+
+    priority: tuple[float, int, int]
+    path: Path = field(compare=False)
+    listener: Listener | None = field(default=None, compare=False)
+    """Understands the next turn; None at the end of the test."""
+    reading: Reading = field(default=Reading((), 0.0), compare=False)
+    is_opening: bool = field(default=False, compare=False)
+    """True for an opening whose readings are still to be made."""
+
+
+class Search:
+    """One search over one test; `run` fills `solutions`, `attempts` and `reached`."""
+
+    def __init__(self, engine: Engine, case: TestCase, budget: int, invents: bool = False) -> None:
+        """`budget`: turns to play at most. `invents`: try values that nobody said, and stop at the first solution."""
+        self.engine, self.case, self.budget, self.invents = engine, case, budget, invents
+        self.known = knowledge(engine.index)
+        self.expected = expectations(case, self.known)
+        self.simulations = 0
+        self.solutions: list[Path] = []
+        """The cheapest solution, and those of nearly the same cost."""
+        self.attempts: dict[int, Attempt] = {}
+        """Turn → what came nearest to making it true, for turns where something failed."""
+        self.reached: dict[int, Path] = {}
+        """Turn → the cheapest path that leads to it."""
+        self.invented: set[Command] = set()
+        """Values that were tried although nobody said them."""
+        self._trouble: str | None = None
+        self._queue: list[_Node] = []
+        self._order = count()
+        self._points: dict[Hashable, float] = {}
+        self._seen: set[tuple[tuple[Any, ...], frozenset[Command]]] = set()
+
+    @property
+    def exhausted(self) -> bool:
+        """True when everything was tried within the budget."""
+        return self.simulations < self.budget
+
+    def run(self, start: Path) -> None:
+        """Search until the best solution is beyond doubt, everything was tried, or the budget is used up."""
+        self._go_on(start)
+        while self._queue and self.simulations < self.budget:
+            node = heapq.heappop(self._queue)
+            if self.solutions and (self.invents or node.priority[0] > self.solutions[0].cost + AMBIGUITY_MARGIN):
+                break
+            if node.listener is None:
+                self.solutions.append(node.path)
+            elif node.is_opening:
+                self._open(node, node.listener)
+            else:
+                self._try(node, node.listener)
+
+    def _open(self, node: _Node, listener: Listener) -> None:
+        further = listener.readings(node.reading)
+        if self.invents and not node.reading.commands:
+            further = chain(further, self._inventions(node.reading, node.path.tracker))
+        for reading in further:
+            self._enqueue(node.path, listener, reading)
+
+    def _try(self, node: _Node, listener: Listener) -> None:
+        """Play a reading; queue the next turn when its checks hold, and the reading with an answer to what is asked then."""
+        at, commands = len(node.path.turns), node.reading.commands
+        tracker, events, failure = self._play(node.path.tracker, self.case.turns[at], commands)
+        if failure is None:
+            cost = node.path.cost + node.reading.cost + self._oddness(events, commands, at)
+            self._go_on(Path(tracker, (*node.path.turns, commands), cost))
+        else:
+            self._note(at, Attempt(node.priority[0], commands, failure, trouble_in(tracker.events) or self._trouble))
+        further = self._answers(node.reading, listener, tracker)
+        if self.invents and all(isinstance(command, (StartFlow, SetSlot)) for command in commands):
+            further = chain(further, self._inventions(node.reading, tracker))
+        for reading in further:
+            self._enqueue(node.path, listener, reading)
+
+    def _note(self, at: int, attempt: Attempt) -> None:
+        if at not in self.attempts or attempt.cost < self.attempts[at].cost:
+            self.attempts[at] = attempt
+
+    # Playing
+
+    def _play(
+        self, tracker: Tracker, turn: Turn, commands: Sequence[Command]
+    ) -> tuple[Tracker, list[Event], Failure | None]:
+        self.simulations += 1
+        after = tracker.fork()
+        try:
+            events = self.engine.handle(after, UserMessage(turn.user, turn.metadata), commands)
+        except (ActionUnavailable, ActionFailed) as error:
+            self._trouble = str(error)
+            check = turn.checks[0] if turn.checks else Check("utter", "", turn.line)
+            return tracker, [], Failure(check, check.line, str(error))
+        self._trouble = None
+        failures = failures_of(turn, events, after, self.engine.assistant.domain)
+        return after, events, failures[0] if failures else None
+
+    def _oddness(self, events: Sequence[Event], commands: Sequence[Command], at: int) -> float:
+        """What speaks against a reading that holds: commands without effect, messages of the bot that no check mentions."""
+        user, expected = events[0], self.expected[at]
+        kept = len(user.commands) if isinstance(user, UserSaid) else 0
+        odd = NEEDLESS * max(0, len(commands) - kept)
+        if not expected.utterances:
+            return odd
+        texts = {check.value.strip() for check in self.case.turns[at].checks if check.kind == "bot"}
+        said = [event for event in events if isinstance(event, BotSaid)]
+        return odd + UNMENTIONED * sum(
+            event.utter not in expected.utterances and (event.text or "").strip() not in texts for event in said
+        )
+
+    # The queue
+
+    def _go_on(self, path: Path) -> None:
+        """Queue what may come next: the openings of the next turn, the turn after a payload, or the finished path."""
+        while len(path.turns) < len(self.case.turns):
+            at = len(path.turns)
+            if at not in self.reached or path.cost < self.reached[at].cost:
+                self.reached[at] = path
+            turn = self.case.turns[at]
+            payload = self.engine.payload_commands(turn.user)
+            if payload is None:
+                if self._is_worthwhile(path):
+                    listener = Listener(self.known, turn, self.expected[at], path.tracker)
+                    for opening in listener.openings():
+                        self._enqueue(path, listener, opening, is_opening=True)
+                return
+            tracker, _, failure = self._play(path.tracker, turn, payload)
+            if failure is not None:
+                self._note(at, Attempt(path.cost, payload, failure))
+                return
+            path = Path(tracker, (*path.turns, None), path.cost)
+        heapq.heappush(self._queue, _Node((path.cost, -len(path.turns), next(self._order)), path))
+
+    def _is_worthwhile(self, path: Path) -> bool:
+        """False when another path came to the same point for less, beyond doubt: whatever follows, it ends better."""
+        cheapest = self._points.setdefault(self._point(path), path.cost)
+        return cheapest == path.cost or (path.cost <= cheapest + AMBIGUITY_MARGIN and not self.invents)
+
+    def _point(self, path: Path) -> Hashable:
+        """Everything that the rest of a conversation depends on; of invented values, what conditions make of them."""
+        tracker, index = path.tracker, self.engine.index
+        stack = tuple((frame.flow, frame.step, frame.kind, frame.begun, repr(frame.context)) for frame in tracker.stack)
+        last = next(
+            (at for at in range(len(tracker.events) - 1, -1, -1) if isinstance(tracker.events[at], UserSaid)), 0
+        )
+        said = tuple(event.utter or event.text for event in tracker.events[last:] if isinstance(event, BotSaid))
+        values: Iterable[object] = tracker.slots.values()
+        if self.invents:
+            named = self.expected[0].values
+            values = (self.known.rough(name, value, named.get(name, ())) for name, value in tracker.slots.items())
+        return len(path.turns), stack, repr(list(values)), tuple(index.asked_slots(tracker)), said
+
+    def _enqueue(self, path: Path, listener: Listener, reading: Reading, is_opening: bool = False) -> None:
+        if not is_opening:
+            key = (path.turns, frozenset(reading.commands))
+            if key in self._seen or len(reading.commands) > MOST_COMMANDS_IN_A_TURN:
+                return
+            self._seen.add(key)
+        left = len(self.case.turns) - len(path.turns) - 1
+        priority = (path.cost + reading.cost + left, -len(path.turns), next(self._order))
+        heapq.heappush(self._queue, _Node(priority, path, listener, reading, is_opening))
+
+    # Longer readings
+
+    def _answers(self, reading: Reading, listener: Listener, after: Tracker) -> Iterator[Reading]:
+        """The reading with an answer to the question that is open after it."""
+        asked = self.engine.index.asked_step(after.stack)
+        named = {command.name for command in reading.commands if isinstance(command, SetSlot)}
+        if asked is None or asked.slot in named or not self.engine.index.slots[asked.slot].from_llm:
+            return
+        if asked.ask_before_filling and any(isinstance(command, StartFlow) for command in reading.commands):
+            return
+        taken = listener.spans_of(reading.commands)
+        for candidate in listener.candidates(asked.slot):
+            clash = candidate.span is not None and any(overlap(candidate.span, span) for span in taken)
+            cost = reading.cost + EACH_VALUE + candidate.cost + (SAME_WORDS if clash else 0.0)
+            yield Reading((*reading.commands, SetSlot(asked.slot, candidate.value)), cost)
+
+    def _inventions(self, reading: Reading, after: Tracker) -> Iterator[Reading]:
+        """The reading with a value that nobody said, for the slot that is asked for then or one to correct.
+
+        A slot that is filled ahead of its question leads nowhere else than one filled when its question comes.
+        """
+        index = self.engine.index
+        named = {command.name for command in reading.commands if isinstance(command, SetSlot)}
+        asked = index.asked_step(after.stack)
+        filled = {name for name in index.fillable(after.stack) if after.slots[name] is not None}
+        for name in sorted((filled | ({asked.slot} if asked is not None else set())) - named):
+            if index.slots[name].from_llm:
+                for command in (SetSlot(name, value) for value in self.known.inventions(name)):
+                    self.invented.add(command)
+                    yield Reading((*reading.commands, command), reading.cost + INVENTED)
+
+
+def trouble_in(events: Iterable[Event]) -> str | None:
+    """The first warning of an action that nobody could run, or that answered what is not understood."""
+    warnings = (event.message for event in events if isinstance(event, Warned))
+    return next((message for message in warnings if message.startswith("action ")), None)

@@ -1,0 +1,150 @@
+"""Parts of a message that may be values: dates, codes, names, addresses, what follows a preposition."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from core.dataset.language import STOP_WORDS, WORD, word_set
+
+Kind = Literal["quoted", "email", "date", "address", "code", "name", "phrase", "clause", "whole", "word"]
+
+_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+_MONTH = (
+    r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
+)
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_TIME = (
+    r"(?:\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d{1,2}\s?[ap]\.?m\b\.?|noon|midnight|(?:half|quarter)\s(?:past|to)\s\w+"
+    r"|\d{1,2}\so['’]clock)"
+)
+_PART = r"(?:morning|afternoon|evening|night|noon)"
+_DATE = (
+    rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}/\d{{1,2}}"
+    rf"|(?:the\s)?{_DAY}(?:\sof)?\s{_MONTH}\b(?:,?\s\d{{4}})?|{_MONTH}\s(?:the\s)?{_DAY}\b(?:,?\s\d{{4}})?"
+    rf"|(?:january|february|april|june|july|august|september|october|november|december)(?:\s\d{{4}})?"
+    rf"|(?:(?:next|this|last|coming|on)\s)?{_WEEKDAY}|(?:next|this|last)\s(?:week(?:end)?|month|year|summer|winter|spring|autumn)"
+    rf"|(?:the\s)?day\s(?:after|before)\s(?:tomorrow|yesterday)|today|tonight|tomorrow|yesterday|right\snow|immediately"
+    rf"|in\s(?:\w+)\s(?:days?|weeks?|months?)|(?:\w+)\s(?:days?|weeks?|months?|hours?|years?)\sago|the\s{_DAY[:-1]})"
+)
+_MOMENT = re.compile(
+    rf"\b(?:{_DATE}(?:\s{_PART})?(?:,?\s(?:at|around|about|by|before|after)?\s?{_TIME})?|{_TIME}(?:\s(?:on\s)?{_DATE})?)(?!\w)",
+    re.I,
+)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*")
+_ADDRESS = re.compile(r"\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b")
+_CODE = re.compile(
+    r"\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
+)
+_QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|(?<!\w)'([^']+)'(?!\w)")
+_LEAD_IN = word_set(
+    """is are was be to at in on for from of with by as it's its that's make want need like call called named about near via
+    into under number because worth after before says between and"""
+)
+"""Words after which a value may stand."""
+_ENDS_PHRASE = (
+    _LEAD_IN | word_set("please thanks thank i you we my your me us or but so if when then instead can could")
+) - {"number"}
+_BEFORE_A_VERB = word_set("want wants like need needs have love wish trying try going able plan planning")
+_ARTICLES = ("the", "a", "an", "my", "our", "your")
+_PRONOUNS = word_set("i i'd i'm i'll i've i’d i’m i’ll i’ve ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a message, with what it looks like and the word before it."""
+
+    start: int
+    end: int
+    text: str
+    kind: Kind
+    lead: str = ""
+
+
+@lru_cache(maxsize=4096)
+def spans(message: str) -> tuple[Span, ...]:
+    """Every part that may be a value, the most telling kinds first; one part may be there as several kinds."""
+    found: dict[tuple[int, int, Kind], Span] = {}
+    tokens = [(match.start(), match.end()) for match in WORD.finditer(message)]
+
+    def add(start: int, end: int, kind: Kind) -> None:
+        while end > start and message[end - 1] in " .!?,;:":
+            end -= 1
+        if end > start:
+            before = [message[s:e].casefold() for s, e in tokens if e <= start]
+            lead = before[-1] if before else ""
+            if lead in _ARTICLES and len(before) > 1:
+                lead = before[-2]
+            found.setdefault((start, end, kind), Span(start, end, message[start:end], kind, lead))
+
+    for match in _QUOTED.finditer(message):
+        group = 1 if match[1] else 2
+        add(match.start(group), match.end(group), "quoted")
+    for pattern, kind in ((_EMAIL, "email"), (_MOMENT, "date"), (_ADDRESS, "address"), (_CODE, "code")):
+        for match in pattern.finditer(message):
+            start = match.start()
+            if kind == "date":  # "on Monday" is Monday, "the 3rd" the 3rd
+                start += len(match[0]) - len(re.sub(r"^(?:on|the)\s", "", match[0], flags=re.I))
+            add(start, match.end(), kind)  # type: ignore[arg-type]
+    for start, end in _capitalised_runs(message, tokens):
+        add(start, end, "name")
+    for start, end in _phrases(message, tokens):
+        add(start, end, "phrase")
+        first, _, rest = message[start:end].partition(" ")
+        if first.casefold() in _ARTICLES and rest:
+            add(start + len(first) + 1, end, "phrase")
+    start = len(message) - len(message.lstrip())
+    add(start, len(message.rstrip()), "whole")
+    for at, (begin, end) in enumerate(tokens[:-1]):
+        if message[begin:end].casefold() in _LEAD_IN or message[end : end + 1] in (":", ","):
+            add(tokens[at + 1][0], len(message.rstrip()), "clause")
+    for begin, end in tokens:
+        if message[begin:end].casefold() not in STOP_WORDS:
+            add(begin, end, "word")
+    closed = [span for span in found.values() if span.kind in ("date", "email", "address", "code")]
+    return tuple(span for span in found.values() if not any(_belongs(span, other) for other in closed))
+
+
+def _belongs(span: Span, other: Span) -> bool:
+    """True when a part is only a piece of a date, an address or the like and says nothing alone."""
+    if span.kind in ("quoted", "whole", "clause") or span.kind == other.kind:
+        return False
+    if other.kind in ("date", "email") and span.kind in ("address", "code"):
+        return span.start < other.end and other.start < span.end
+    inside = other.start <= span.start and span.end <= other.end
+    return inside and (span.start, span.end) != (other.start, other.end)
+
+
+def _capitalised_runs(text: str, tokens: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Names; a capital at the very beginning of a longer message counts only when more follow it."""
+    runs: list[tuple[int, int]] = []
+    for at, (start, end) in enumerate(tokens):
+        if not text[start].isupper() or text[start:end].casefold() in _PRONOUNS:
+            continue
+        if runs and runs[-1][1] == tokens[at - 1][1] and text[runs[-1][1] : start].isspace():
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    begins = tokens[0][0] if tokens else 0
+    return [run for run in runs if run[0] != begins or len(tokens) <= 2 or " " in text[run[0] : run[1]]]
+
+
+def _phrases(text: str, tokens: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Up to five words after a preposition or the like, ending before the next one."""
+    found = []
+    for at, (start, end) in enumerate(tokens[:-1]):
+        word = text[start:end].casefold()
+        if word not in _LEAD_IN or (at and word == "to" and text[slice(*tokens[at - 1])].casefold() in _BEFORE_A_VERB):
+            continue
+        stop = at + 1
+        while stop < len(tokens) and stop - at <= 5:
+            begin, finish = tokens[stop]
+            if text[begin:finish].casefold() in _ENDS_PHRASE or not text[tokens[stop - 1][1] : begin].isspace():
+                break
+            stop += 1
+        if stop > at + 1:
+            found.append((tokens[at + 1][0], tokens[stop - 1][1]))
+    return found
