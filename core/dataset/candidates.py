@@ -24,7 +24,8 @@ _TOPICS: dict[str, frozenset[str]] = {
     topic: frozenset(listed.split())
     for topic, listed in {
         "date": "date day when time start end deadline birthday birth dob arrival departure month year until moment schedule",
-        "place": "city country destination origin location place town address street airport station region state home where area",
+        "place": "city country destination origin location place town airport station region state where area",
+        "street": "address street",
         "person": "name person contact recipient payee doctor friend owner guest author agent",
         "code": "number code id identifier reference ref policy postcode zip iban account serial plate vin pin phone digits order",
         "email": "email mail e-mail",
@@ -37,6 +38,7 @@ _TOPICS: dict[str, frozenset[str]] = {
 _FITTING: dict[str, tuple[Kind, ...]] = {
     "date": ("date",),
     "place": ("name", "address"),
+    "street": ("address",),
     "person": ("name",),
     "code": ("code",),
     "email": ("email",),
@@ -71,6 +73,8 @@ class Candidate:
     cost: float
     span: tuple[int, int] | None = None
     """The characters of the message it was read from; None when it is no part of it."""
+    is_all: bool = False
+    """True for a whole message taken as it is, which is not the case where it starts a flow too."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,17 @@ def values(question: Question, message: str, role: Role = "asked", expected: Seq
     slot = question.slot
     found: dict[tuple[str, str], Candidate] = {}
 
+    everything = next(((span.start, span.end) for span in spans(message) if span.kind == "whole"), None)
+    tells = "text" in question.topics
+
     def offer(value: Any, cost: float, span: tuple[int, int] | None = None) -> None:
         value = coerce(slot, value)
         if value is not None and acceptable(slot, value):
             key = (type(value).__name__, str(value))
             known = found.get(key, Candidate(value, 1.0))
             if key not in found or cost < known.cost:
-                found[key] = Candidate(value, max(cost, 0.0), span or known.span)
+                is_all = span == everything and span is not None and not tells and value not in expected
+                found[key] = Candidate(value, max(cost, 0.0), span or known.span, is_all)
 
     if slot.type == "bool":
         for truth, cost in _booleans(question, message, role):
@@ -183,6 +191,8 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
             cost -= 0.08
         elif span.lead == direction and other in question.topics:
             cost += 0.3
+    if span.kind == "address" and "address" in question.near:
+        cost -= 0.01 * span.text.count(",")  # with the town, where a slot takes all of it
     if _near(question, message, span.start, span.end):
         return cost - 0.04
     return cost + (0.1 if role == "ahead" and span.kind in ("code", "name") and span.kind not in kinds else 0.0)
@@ -222,7 +232,7 @@ def _booleans(question: Question, message: str, role: Role) -> Iterator[tuple[bo
     )
     if role == "ahead":
         if mentioned:
-            yield not denied, 0.12
+            yield not denied, 0.08
         return
     cleaned = re.sub(r"\bno (?:problem|worries|doubt)\b", "yes", message, flags=re.I)
     yes, no = YES.search(cleaned), NO.search(cleaned)

@@ -11,14 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.dataset.candidates import categorical_cost
+from core.dataset.knowledge import knowledge
+from core.dataset.language import COMMANDS_WITH_WORDING, NO_SIGN, doubt
 from core.dataset.search import Path, Search
 from core.dialogue.command_text import render_all
-from core.dialogue.commands import Command, SetSlot
+from core.dialogue.commands import Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.tracker import Tracker
 from core.e2e.cases import TestCase
 from core.e2e.results import Failure
 from core.e2e.runner import begin
+
+PLAINLY_NAMED = 0.7
+"""From this likeness on, a message names a flow."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ def infer(engine: Engine, case: TestCase, budget: int = 3000) -> Inference:
     tracker, _, failures = begin(engine, case)
     if failures:
         return Inference(case, contradiction=failures[0])
+    if (failure := _unsayable(engine, case)) is not None:
+        return Inference(case, contradiction=failure)
     search = Search(engine, case, budget)
     search.run(Path(tracker))
     if search.solutions:
@@ -48,21 +56,58 @@ def infer(engine: Engine, case: TestCase, budget: int = 3000) -> Inference:
     nearest = search.attempts.get(max(search.attempts, default=0))
     if nearest is not None and nearest.trouble is not None:
         return _undecided(search, f"no commands were found that make it come true ({nearest.trouble})")
-    if not search.exhausted:
-        return _undecided(search, f"no commands were found within the search budget of {budget} turns")
     return _beyond_the_words(search, tracker)
+
+
+def _unsayable(engine: Engine, case: TestCase) -> Failure | None:
+    """The first text that the bot is to say although no response and no stub ever says it."""
+    known = knowledge(engine.index)
+    if known.says_anything or (not case.stubs and engine.assistant.domain.actions):
+        return None  # whatever runs the actions may say anything
+    stubbed = {str(said.get("text", "")).strip() for answer in case.stubs.values() for said in answer.responses}
+    for check in (check for turn in case.turns for check in turn.checks if check.kind == "bot"):
+        if check.value.strip() not in stubbed and not known.sources(check.value):
+            return Failure(check, check.line, f"no response of the assistant says {check.value!r}")
+    return None
 
 
 def _found(search: Search) -> Inference:
     best, *others = search.solutions
     rivals = [path for path in others if not _same_meaning(best, path)]
     if not rivals:
-        return Inference(search.case, best.turns, simulations=search.simulations)
+        doubt = _against_the_words(search, best)
+        return Inference(search.case, () if doubt else best.turns, doubt, simulations=search.simulations)
     differs = (not _alike(*pair) for pair in zip(best.turns, rivals[0].turns, strict=True))
     at = next(at for at, different in enumerate(differs) if different)
     options = " | ".join(dict.fromkeys(_shown(path.turns[at]) for path in (best, *rivals)))
     text = f"{_place(search.case, at)} is ambiguous: {options}"
     return Inference(search.case, undecided=text, simulations=search.simulations)
+
+
+def _against_the_words(search: Search, best: Path) -> str | None:
+    """A sentence when a turn comes true only with what its words do not touch, while they plainly name something else."""
+    for at, (turn, commands) in enumerate(zip(search.case.turns, best.turns, strict=True)):
+        for command in commands or ():
+            if said := _named_instead(search, command, turn.user):
+                only = f"comes true only with {_shown(commands)}, though the words speak of {said}"
+                return f"{_place(search.case, at)} {only}"
+    return None
+
+
+def _named_instead(search: Search, command: Command, message: str) -> str | None:
+    """The flow or the value of a slot that a message names while nothing in it speaks for a command."""
+    if isinstance(command, SetSlot):
+        slot = search.engine.index.slots[command.name]
+        if slot.type != "categorical" or categorical_cost(str(command.value), message) < 0.4:
+            return None
+        return next((str(value) for value in slot.values if categorical_cost(str(value), message) == 0.0), None)
+    likeness = search.known.likeness(message)
+    named = max(likeness, key=lambda flow: likeness[flow], default=None)
+    if named is None or likeness[named] < PLAINLY_NAMED:
+        return None
+    started = isinstance(command, StartFlow) and command.flow not in likeness
+    unsaid = isinstance(command, COMMANDS_WITH_WORDING) and doubt(type(command), message) == NO_SIGN
+    return named if started or unsaid else None
 
 
 def _undecided(search: Search, reason: str) -> Inference:
@@ -76,9 +121,9 @@ def _undecided(search: Search, reason: str) -> Inference:
 def _beyond_the_words(search: Search, start: Tracker) -> Inference:
     """Everything that the words may mean was tried in vain: would anything else do?"""
     case, simulations = search.case, search.simulations
-    wild = Search(search.engine, case, search.budget // 2, invents=True)
-    wild.run(Path(start))
     at = max(search.attempts, default=0)
+    wild = Search(search.engine, case, search.budget // 2 if search.exhausted else 0, invents=True)
+    wild.run(Path(start))
     if not wild.solutions and not wild.exhausted:
         # Too many ways to look at; the likeliest one up to the turn that breaks shows whether that turn can hold at all.
         simulations += wild.simulations
@@ -87,7 +132,8 @@ def _beyond_the_words(search: Search, start: Tracker) -> Inference:
     simulations += wild.simulations
     if wild.solutions:
         turns = wild.solutions[0].turns
-        at = next((at for at, commands in enumerate(turns) if wild.invented & set(commands or ())), at)
+        invented = next((at for at, commands in enumerate(turns) if wild.invented & set(commands or ())), None)
+        at = at if invented is None else invented
         text = f"{_place(case, at)} comes true with {_shown(turns[at])}, which the user's words do not say"
         return Inference(case, undecided=text, simulations=simulations)
     if not wild.exhausted or at not in search.attempts:

@@ -51,6 +51,8 @@ class Knowledge:
         """Response → slots of which it refuses a value."""
         self.questions = self._questions()
         """Slot → what is known of it."""
+        self.says_anything = False
+        """True when a response consists of slots alone."""
         self._constant_texts: dict[str, list[str]] = defaultdict(list)
         self._templates = list(self._read_templates())
         self._flows_of_stem, self._weights = self._vocabulary()
@@ -130,20 +132,22 @@ class Knowledge:
     def _read_templates(self) -> Iterable[Template]:
         for response in self.assistant.domain.responses.values():
             for variation in response.variations:
-                text = (variation.text or "").strip()
+                text = _levelled(variation.text or "")
                 literals, slots = _PLACEHOLDER.split(text)[::2], _PLACEHOLDER.findall(text)
                 if variation.is_jinja:
                     literals, slots = _JINJA.split(text), []
                 if len(literals) == 1:
                     self._constant_texts[text].append(response.name)
-                elif any(part.strip() for part in literals):
+                elif not any(part.strip() for part in literals):
+                    self.says_anything = True
+                else:
                     pattern = ("(.*?)" if slots else ".*?").join(map(re.escape, literals))
                     yield Template(response.name, max(literals, key=len), re.compile(pattern, re.S), tuple(slots))
 
     @lru_cache(maxsize=4096)  # noqa: B019 one object an assistant, alive as long as the program
     def sources(self, text: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
         """(response, slot values) that make the bot say a text word for word."""
-        text = text.strip()
+        text = _levelled(text)
         found: list[tuple[str, tuple[tuple[str, Any], ...]]] = [
             (name, ()) for name in self._constant_texts.get(text, ())
         ]
@@ -170,10 +174,11 @@ class Knowledge:
 
     def _vocabulary(self) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, float]]:
         flows_of: dict[str, dict[str, None]] = defaultdict(dict)
-        for flow in self.assistant.business_flows:
+        startable = [flow for flow in self.assistant.business_flows if not flow.never_startable]
+        for flow in startable:
             for stem in self._stems(flow):
                 flows_of[stem][flow.id] = None
-        total = len(self.assistant.business_flows)
+        total = len(startable)
         weights = {stem: math.log(1 + total / len(flows)) for stem, flows in flows_of.items()}
         return {stem: tuple(flows) for stem, flows in flows_of.items()}, weights
 
@@ -203,6 +208,11 @@ class Knowledge:
 def knowledge(index: FlowIndex) -> Knowledge:
     """The facts about an assistant; the last few are kept."""
     return Knowledge(index)
+
+
+def _levelled(text: str) -> str:
+    """A text without blanks around it and at the ends of its lines, as checks compare it."""
+    return "\n".join(map(str.rstrip, text.strip().splitlines()))
 
 
 def _said(flow: Flow) -> Iterable[str]:

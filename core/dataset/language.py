@@ -96,6 +96,9 @@ _CUES: dict[type, re.Pattern[str]] = {
 }
 
 """Wording that suggests a command. The conversation decides; these only tell readings apart that both fit it."""
+NO_SIGN = 0.5
+"""The doubt about a command that no word of a message suggests."""
+COMMANDS_WITH_WORDING = tuple(_CUES)
 _TELLING = (HumanHandoff, RepeatMessage)
 """Commands whose wording is more telling than that of questions and small talk."""
 
@@ -178,5 +181,5 @@ def doubt(command: type, message: str) -> float:
     vague = 0.15 * (command in (SearchAndReply, ChitChat) and any(_CUES[kind].search(message) for kind in _TELLING))
     match = _CUES[command].search(message)
     if match is None:
-        return 0.5
+        return NO_SIGN
     return vague + 0.1 * (1 - min(1.0, len(match[0]) / max(len(message.strip()), 1)))

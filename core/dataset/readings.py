@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from core.dataset.candidates import CLEAR, Candidate, repeated, values
 from core.dataset.expectations import Expectations
@@ -173,7 +174,7 @@ class Listener:
     def candidates(self, name: str) -> list[Candidate]:
         """Values for a slot that is asked for, cheapest first; those its own rejections refuse stand back."""
         if name not in self._candidates:
-            question, given = self.known.questions[name], self.expected.values.get(name, ())
+            question, given = self.known.questions[name], self._given(name)
             found = {str(one.value): one for one in values(question, self.turn.user, "asked", given)}
             if question.slot.type in ("text", "any") and not given:
                 for one in repeated(self.turn.user, self.expected.texts):
@@ -182,6 +183,13 @@ class Listener:
             checked = [self._checked(one, name) for one in found.values()]
             self._candidates[name] = sorted(checked, key=lambda candidate: candidate.cost)
         return self._candidates[name]
+
+    def _given(self, name: str) -> list[Any]:
+        """Values the test names for a slot; a text that only the bot says, and the user did not, is none of them."""
+        given = self.expected.values.get(name, ())
+        if name in self.expected.set_now or self.index.slots[name].type not in ("text", "any"):
+            return list(given)
+        return [value for value in given if str(value).casefold() in self.turn.user.casefold()]
 
     def spans_of(self, commands: Sequence[Command]) -> list[tuple[int, int]]:
         """The words that the values of commands were read from."""
@@ -203,11 +211,11 @@ class Listener:
         now = self.tracker.slots.get(name)
         if name in self.known.asked_anew or (now is not None and not self.corrects):
             return []
-        given = self.expected.values.get(name, ())
+        given = self._given(name)
         found = [
             replace(one, cost=0.0) if one.value in given else one
             for one in values(question, self.turn.user, "ahead", given)
-            if one.cost <= CLEAR and (one.value not in given or one.span is not None or one.cost == 0.0)
+            if one.cost <= CLEAR
         ]
         return sorted((one for one in found if one.value != now), key=lambda one: one.cost)[:4]
 
@@ -222,13 +230,20 @@ class Listener:
 
     def _continued(self, before: _Assignment, name: str, options: Sequence[Candidate]) -> Iterator[_Assignment]:
         """An assignment without a value for a slot, and with each of its options."""
-        if name in self.expected.kept or options[0].cost > CLEAR:
-            yield before
+        is_asked = self.asked is not None and name == self.asked.slot
+        if (
+            name in self.expected.kept
+            or options[0].cost > CLEAR
+            or (self.corrects and is_asked and options[0].value is False)
+        ):
+            yield before  # "no, make it 70" need not answer the question
         elif options[0].span is None:
             yield replace(before, cost=before.cost + UNUSED_VALUE)
         else:
             yield replace(before, unused=(*before.unused, options[0].span))
         for option in options:
+            if option.span in before.taken:
+                continue
             clash = option.span is not None and any(overlap(option.span, span) for span in before.taken)
             cost = before.cost + EACH_VALUE + option.cost + (SAME_WORDS if clash else 0.0)
             cost += UNWANTED_VALUE if name in self.expected.kept else 0.0

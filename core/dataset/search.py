@@ -7,6 +7,7 @@ the question that is open then is tried too. Of paths that come to the same poin
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -14,6 +15,7 @@ from typing import Any
 
 from core.dataset.expectations import expectations
 from core.dataset.knowledge import knowledge
+from core.dataset.language import COMMANDS_WITH_WORDING, NO_SIGN, doubt
 from core.dataset.readings import EACH_VALUE, SAME_WORDS, Listener, Reading, overlap
 from core.dialogue.actions import ActionFailed, ActionUnavailable
 from core.dialogue.commands import Command, SetSlot, StartFlow
@@ -91,7 +93,8 @@ class Search:
         self._queue: list[_Node] = []
         self._order = count()
         self._points: dict[Hashable, float] = {}
-        self._seen: set[tuple[tuple[Any, ...], frozenset[Command]]] = set()
+        self._seen: dict[tuple[tuple[Any, ...], frozenset[Command]], float] = {}
+        """Readings of turns, with the lowest cost at which each was queued."""
 
     @property
     def exhausted(self) -> bool:
@@ -115,13 +118,15 @@ class Search:
     def _open(self, node: _Node, listener: Listener) -> None:
         further = listener.readings(node.reading)
         if self.invents and not node.reading.commands:
-            further = chain(further, self._inventions(node.reading, node.path.tracker))
+            further = chain(further, self._inventions(node.reading, listener, node.path.tracker))
         for reading in further:
             self._enqueue(node.path, listener, reading)
 
     def _try(self, node: _Node, listener: Listener) -> None:
         """Play a reading; queue the next turn when its checks hold, and the reading with an answer to what is asked then."""
         at, commands = len(node.path.turns), node.reading.commands
+        if self._seen[node.path.turns, frozenset(commands)] < node.reading.cost:
+            return  # it was queued again for less
         tracker, events, failure = self._play(node.path.tracker, self.case.turns[at], commands)
         if failure is None:
             cost = node.path.cost + node.reading.cost + self._oddness(events, commands, at)
@@ -130,7 +135,7 @@ class Search:
             self._note(at, Attempt(node.priority[0], commands, failure, trouble_in(tracker.events) or self._trouble))
         further = self._answers(node.reading, listener, tracker)
         if self.invents and all(isinstance(command, (StartFlow, SetSlot)) for command in commands):
-            further = chain(further, self._inventions(node.reading, tracker))
+            further = chain(further, self._inventions(node.reading, listener, tracker))
         for reading in further:
             self._enqueue(node.path, listener, reading)
 
@@ -213,9 +218,9 @@ class Search:
     def _enqueue(self, path: Path, listener: Listener, reading: Reading, is_opening: bool = False) -> None:
         if not is_opening:
             key = (path.turns, frozenset(reading.commands))
-            if key in self._seen or len(reading.commands) > MOST_COMMANDS_IN_A_TURN:
+            if self._seen.get(key, math.inf) <= reading.cost or len(reading.commands) > MOST_COMMANDS_IN_A_TURN:
                 return
-            self._seen.add(key)
+            self._seen[key] = reading.cost
         left = len(self.case.turns) - len(path.turns) - 1
         priority = (path.cost + reading.cost + left, -len(path.turns), next(self._order))
         heapq.heappush(self._queue, _Node(priority, path, listener, reading, is_opening))
@@ -228,15 +233,21 @@ class Search:
         named = {command.name for command in reading.commands if isinstance(command, SetSlot)}
         if asked is None or asked.slot in named or not self.engine.index.slots[asked.slot].from_llm:
             return
-        if asked.ask_before_filling and any(isinstance(command, StartFlow) for command in reading.commands):
+        starts = any(isinstance(command, StartFlow) for command in reading.commands)
+        if (starts and asked.ask_before_filling) or any(
+            isinstance(command, COMMANDS_WITH_WORDING) and doubt(type(command), listener.turn.user) == NO_SIGN
+            for command in reading.commands
+        ):
             return
         taken = listener.spans_of(reading.commands)
         for candidate in listener.candidates(asked.slot):
+            if candidate.span in taken or (starts and candidate.is_all):
+                continue
             clash = candidate.span is not None and any(overlap(candidate.span, span) for span in taken)
             cost = reading.cost + EACH_VALUE + candidate.cost + (SAME_WORDS if clash else 0.0)
             yield Reading((*reading.commands, SetSlot(asked.slot, candidate.value)), cost)
 
-    def _inventions(self, reading: Reading, after: Tracker) -> Iterator[Reading]:
+    def _inventions(self, reading: Reading, listener: Listener, after: Tracker) -> Iterator[Reading]:
         """The reading with a value that nobody said, for the slot that is asked for then or one to correct.
 
         A slot that is filled ahead of its question leads nowhere else than one filled when its question comes.
@@ -247,8 +258,10 @@ class Search:
         filled = {name for name in index.fillable(after.stack) if after.slots[name] is not None}
         for name in sorted((filled | ({asked.slot} if asked is not None else set())) - named):
             if index.slots[name].from_llm:
+                said = [candidate.value for candidate in listener.candidates(name)]
                 for command in (SetSlot(name, value) for value in self.known.inventions(name)):
-                    self.invented.add(command)
+                    if command.value not in said:
+                        self.invented.add(command)
                     yield Reading((*reading.commands, command), reading.cost + INVENTED)
 
 

@@ -35,11 +35,19 @@ _MOMENT = re.compile(
     re.I,
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*")
-_ADDRESS = re.compile(r"\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b")
+_ADDRESS = re.compile(
+    r"(?:\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b)(?P<town>,\s[A-Z][\w'’-]+)?"
+)
 _CODE = re.compile(
     r"\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
 )
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|(?<!\w)'([^']+)'(?!\w)")
+_TYPED: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (_EMAIL, "email"),
+    (_MOMENT, "date"),
+    (_ADDRESS, "address"),
+    (_CODE, "code"),
+)
 _LEAD_IN = word_set(
     """is are was be to at in on for from of with by as it's its that's make want need like call called named about near via
     into under number because worth after before says between and"""
@@ -83,12 +91,14 @@ def spans(message: str) -> tuple[Span, ...]:
     for match in _QUOTED.finditer(message):
         group = 1 if match[1] else 2
         add(match.start(group), match.end(group), "quoted")
-    for pattern, kind in ((_EMAIL, "email"), (_MOMENT, "date"), (_ADDRESS, "address"), (_CODE, "code")):
+    for pattern, kind in _TYPED:
         for match in pattern.finditer(message):
             start = match.start()
             if kind == "date":  # "on Monday" is Monday, "the 3rd" the 3rd
                 start += len(match[0]) - len(re.sub(r"^(?:on|the)\s", "", match[0], flags=re.I))
-            add(start, match.end(), kind)  # type: ignore[arg-type]
+            add(start, match.end(), kind)
+            if kind == "address" and match["town"]:
+                add(start, match.start("town"), kind)
     for start, end in _capitalised_runs(message, tokens):
         add(start, end, "name")
     for start, end in _phrases(message, tokens):
@@ -114,6 +124,8 @@ def _belongs(span: Span, other: Span) -> bool:
         return False
     if other.kind in ("date", "email") and span.kind in ("address", "code"):
         return span.start < other.end and other.start < span.end
+    if other.kind == "address" and "," in other.text[: max(0, span.start - other.start)]:
+        return False  # the town of an address
     inside = other.start <= span.start and span.end <= other.end
     return inside and (span.start, span.end) != (other.start, other.end)
 

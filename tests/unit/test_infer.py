@@ -138,3 +138,38 @@ def test_a_bank_of_others():
         pytest.skip("hybrid-banking is not beside this checkout")
     found = inferred(folder)
     assert sum(bool(inference.turns) for inference in found.values()) >= 60
+
+
+def test_a_text_that_nothing_says_is_a_contradiction(write_test):
+    folder = PARCELS.parent / "journeys"
+    steps = "- user: is LH 123 on time?\n- bot: LH 123 is late."
+    (found,) = inferred(folder, write_test(steps)).values()
+    assert found.contradiction.line == 5
+    assert found.contradiction.message == "no response of the assistant says 'LH 123 is late.'"
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ("- user: book a hotel\n- utter: utter_ask_cabin_class", "with start flow baggage_rules, though the words speak of book_hotel"),
+        ("- user: a hotel please\n- utter: utter_faq", "with provide info, though the words speak of book_hotel"),
+        (
+            "- user: baggage in business\n- slot_was_set: [cabin_class: economy]",
+            "set slot cabin_class economy, though the words speak of business",
+        ),
+    ],
+)  # fmt: skip
+def test_commands_that_the_words_speak_against_are_not_taken(write_test, steps, reason):
+    (found,) = inferred(PARCELS.parent / "journeys", write_test(steps)).values()
+    assert not found.turns
+    assert found.undecided.endswith(reason)
+
+
+def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):
+    steps = "stub_custom_actions: {action_data_usage: {events: [], responses: []}}\n"
+    test = write_test(
+        "- user: a trip abroad, medium roaming for Spain\n- slot_was_set: [destination]\n- user: how much data is left\n- utter: utter_data_usage"
+    )
+    test.write_text(steps + test.read_text())
+    (found,) = inferred(PARCELS.parent / "telecom", test).values()
+    assert "start flow check_data_usage" in shown(found)[1]

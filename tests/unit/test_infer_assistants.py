@@ -25,7 +25,7 @@ from core.e2e.recording import RecordedCommands
 from core.e2e.runner import engine_for, run_test
 
 FOLDER = Path(__file__).resolve().parents[1] / "assistants"
-TRADES = ("telecom", "clinic", "staff_desk", "journeys", "insurance")
+TRADES = ("telecom", "clinic", "staff_desk", "journeys", "insurance", "savings_bank", "deli")
 
 
 @cache
