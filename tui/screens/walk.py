@@ -24,6 +24,7 @@ from core.wizard.jobs import LEAVE
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.run import run_step
 from core.wizard.session import Session, StepStatus
+from provisioning.places import LOCAL
 from tui.help_texts import STEP_HELP
 from tui.results.choose import result_panel
 from tui.screens.dialogs import HelpDialog, LeaveDialog
@@ -109,7 +110,7 @@ class WalkScreen(Screen[None]):
         self.query_one("#title", Label).update(f"{STEP_IDS.index(view) + 1}  {it.title}")
         self.query_one("#purpose", Label).update(it.purpose)
         self.query_one("#consequence", Label).update("")
-        self.query_one(TopBar).state = f"this machine · {done} of {len(STEP_IDS)} steps done"
+        self.query_one(TopBar).state = f"{self._place(view)} · {done} of {len(STEP_IDS)} steps done"
         self.query_one(CommandBar).command = f"calmtune run --session {self.session.id} --until {view}"
         self._show_reason(status, problem)
         await self._fill_panel(status)
@@ -120,6 +121,11 @@ class WalkScreen(Screen[None]):
         self.query_one("#edit", Button).display = not running and finished
         self.query_one("#stop", Button).display = running
         self.refresh_bindings()
+
+    def _place(self, view: str) -> str:
+        """Where the jobs of a step run."""
+        chosen = self.session.answers.get("training" if view == "production" else view, {}).get("machine", LOCAL)
+        return "this machine" if chosen == LOCAL else str(chosen)
 
     def _show_reason(self, status: StepStatus, problem: str | None) -> None:
         reason = self.query_one("#reason", Label)
