@@ -168,7 +168,8 @@ def test_commands_that_the_words_speak_against_are_not_taken(write_test, steps, 
 def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):
     steps = "stub_custom_actions: {action_data_usage: {events: [], responses: []}}\n"
     test = write_test(
-        "- user: a trip abroad, medium roaming for Spain\n- slot_was_set: [destination]\n- user: how much data is left\n- utter: utter_data_usage"
+        "- user: a trip abroad, medium roaming for Spain\n- slot_was_set: [destination]\n"
+        "- user: how much data is left\n- utter: utter_data_usage"
     )
     test.write_text(steps + test.read_text())
     (found,) = inferred(PARCELS.parent / "telecom", test).values()
