@@ -63,7 +63,8 @@ async def take(pilot: Pilot[None], look: str) -> None:
     await until(lambda: isinstance(app.screen, WalkScreen))
     await pilot.press(*["ctrl+b"] * len(STEP_IDS))
     for number, step in enumerate(STEP_IDS, 1):
-        await until(lambda: bool(app.screen.query("#result, #form")))
+        await until(lambda: bool(app.screen.query("#result *, #form *")))
+        await pilot.pause(1.0)
         save(f"{number}-{step}")
         if step == "training" and app.screen.query(ResultPanel):
             await pilot.press("ctrl+e")

@@ -205,7 +205,12 @@ async def test_editing_an_answer_says_what_would_run_again_before_it_is_taken_ov
             )
             await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
             await pilot.press("ctrl+n")
-        await pilot.press("ctrl+b", "ctrl+b", "ctrl+e")
+        await pilot.press("ctrl+b", "ctrl+b")
+        await pilot.press("ctrl+n")
+        await until(
+            pilot, lambda: walk.view == "dataset" and walk.query_one("#result").display, "one result after another"
+        )
+        await pilot.press("ctrl+b", "ctrl+e")
         await until(pilot, lambda: bool(walk.query(QuestionForm)), "the form")
         walk.query_one("#field-amount", Input).value = "4"
         label = walk.query_one("#consequence", Label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from textual import on
@@ -45,18 +46,19 @@ class DatasetResult(ResultPanel):
                 with VerticalScroll(classes="detail"):
                     yield Static("", id="row")
 
+    @cached_property
     def _rows(self) -> list[dict[str, Any]]:
         lines = self.path("train_rows").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines[:MOST_ROWS]]
 
     def _row_lines(self) -> Iterator[Option]:
-        for number, row in enumerate(self._rows()):
+        for number, row in enumerate(self._rows):
             prompt, completion = both_parts(row)
             yield Option(Content(last_message(prompt)[:44] or completion[:44]), id=str(number))
 
     @on(OptionList.OptionHighlighted, "#rows")
     def _show_row(self, event: OptionList.OptionHighlighted) -> None:
-        row = self._rows()[int(str(event.option.id))]
+        row = self._rows[int(str(event.option.id))]
         prompt, completion = both_parts(row)
         parts = [
             Content.styled("commands to be written", "bold $text-accent"), Content(f"\n{completion}\n\n"),

@@ -143,6 +143,7 @@ class WalkScreen(Screen[None]):
         if self._at_work == status.step and self.query("#run-panel"):
             panel.current = "run-panel"
             return
+        panel.current = None  # else a result that follows a result, with the same id, would stay hidden
         for child in list(panel.children):
             if child.id != "run-panel" or self._at_work is None:
                 await child.remove()
