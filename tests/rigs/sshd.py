@@ -114,7 +114,11 @@ class Relay:
                 if self.refuse:
                     client.close()
                     continue
-                server = socket.create_connection(("127.0.0.1", self._to_port))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._to_port))
+                except OSError:  # sshd is just being started anew
+                    client.close()
+                    continue
                 self._open += [client, server]
                 for source, target, counted in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(source, target, counted), daemon=True).start()

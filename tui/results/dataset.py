@@ -97,7 +97,7 @@ def _road(summary: Mapping[str, Any]) -> Content:
 
 def spread(train: Mapping[str, int], validation: Mapping[str, int]) -> Content:
     """Rows by name on both sides, most frequent first."""
-    names = sorted({*train, *validation}, key=lambda name: -train.get(name, 0))
+    names = sorted({*train, *validation}, key=lambda name: (-train.get(name, 0), name))
     most, width = max([*train.values(), 1]), max((len(name) for name in names), default=0)
     lines = [Content.styled(f"{'':<{width}}  {'train':<36}validation", "$muted")]
     for name in names:
