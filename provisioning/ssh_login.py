@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15.0
 KEEPALIVE_SECONDS = 15
+TRIES = 3
+"""A busy SSH server drops some connections before it has said anything (MaxStartups); these are tried again."""
 _NO_LOG = logging.NullHandler()
 """What goes wrong is told in our words; without a handler paramiko's tracebacks would reach the terminal."""
 
@@ -27,7 +30,7 @@ def chain_of(hops: tuple[Hop, ...], trust: ssh_keys.Trust | None = None) -> list
     chain: list[paramiko.Transport] = []
     try:
         for hop in hops:
-            chain.append(_open(hop, chain[-1] if chain else None))
+            chain.append(_greeted(hop, chain[-1] if chain else None))
             _check_and_authenticate(hop, chain[-1], trust)
     except BaseException:
         for transport in reversed(chain):
@@ -36,7 +39,20 @@ def chain_of(hops: tuple[Hop, ...], trust: ssh_keys.Trust | None = None) -> list
     return chain
 
 
+class _DroppedError(ProviderError):
+    """A connection that was taken and ended before the server had said who it is."""
+
+
+def _greeted(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
+    for number in range(1, TRIES):
+        with contextlib.suppress(_DroppedError):
+            return _open(hop, through)
+        time.sleep(0.3 * number)
+    return _open(hop, through)
+
+
 def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
+    """One connection as far as the exchange of keys. Raises ProviderError."""
     import paramiko
 
     where = f"{hop.alias} ({hop.hostname}:{hop.port})"
@@ -55,11 +71,13 @@ def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
     transport.banner_timeout = CONNECT_SECONDS
     transport.auth_timeout = 30.0
     _prefer(known, transport)
+    began = time.monotonic()
     try:
         transport.start_client(timeout=CONNECT_SECONDS)
     except (OSError, EOFError, paramiko.SSHException) as error:
         close_transport(transport)
-        raise ProviderError(f"{where} does not answer as an SSH server: {_words(error)}") from error
+        kind = _DroppedError if time.monotonic() - began < CONNECT_SECONDS / 3 else ProviderError
+        raise kind(f"{where} does not answer as an SSH server: {_words(error)}") from error
     transport.set_keepalive(KEEPALIVE_SECONDS)
     return transport
 

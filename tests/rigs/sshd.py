@@ -120,8 +120,15 @@ class Relay:
                     client.close()
                     continue
                 self._open += [client, server]
-                for source, target, counted in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._carry, args=(source, target, counted), daemon=True).start()
+                threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        """Both directions; the sockets are closed once neither is read any more, so that no number is given away in use."""
+        with client, server:
+            back = threading.Thread(target=self._carry, args=(server, client, False), daemon=True)
+            back.start()
+            self._carry(client, server, True)
+            back.join()
 
     def _carry(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         with contextlib.suppress(OSError):
@@ -139,7 +146,6 @@ class Relay:
         for one in (source, target):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-        source.close()
 
 
 @contextlib.contextmanager
