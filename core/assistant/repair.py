@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PatternSet = Literal["newest", "3.14", "3.13"]
 """newest: 3.15 and later; 3.13: that version and those before."""
 
+PatternChoice = Literal["auto", PatternSet]
+"""auto follows what the tests and the domain mention."""
+
 _FILES: dict[PatternSet, tuple[str, ...]] = {
     "newest": ("newest",),
     "3.14": ("newest", "3.14"),

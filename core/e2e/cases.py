@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.dialogue.actions import ActionAnswer
+from core.errors import Problem
 
 Expectation = Literal[
     "bot",
@@ -105,6 +106,8 @@ class TestSuite:
     __test__ = False
 
     files: tuple[TestFile, ...]
+    warnings: tuple[Problem, ...] = ()
+    """What the files hold that takes no part here."""
 
     @property
     def cases(self) -> tuple[TestCase, ...]:

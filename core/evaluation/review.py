@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.assistant.project import Assistant, load_assistant
+from core.assistant.repair import PatternChoice
 from core.assistant.settings import Dialect
 from core.dataset.infer import infer
 from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
@@ -56,14 +57,22 @@ class Workbench:
         return PromptRenderer(self.engine.assistant, self.dialect, template, history_turns, self.engine.index)
 
 
-def workbench(assistant: Path, tests: str | None, dialect: Literal["auto"] | Dialect = "auto") -> Workbench:
-    """Load an assistant and its tests. Raises ProblemsError and UsageError."""
+def workbench(
+    assistant: Path,
+    tests: str | None,
+    dialect: Literal["auto"] | Dialect = "auto",
+    patterns: PatternChoice = "auto",
+) -> Workbench:
+    """Load an assistant and its tests; `patterns` other than auto overrule what the tests and the domain speak for.
+
+    Raises ProblemsError and UsageError.
+    """
     loaded = load_assistant(assistant)
     suite = read_tests(Path(tests) if tests else find_tests(assistant), assistant)
-    patterns, reason = choose_patterns(loaded, suite)
-    notices = [str(problem) for problem in loaded.warnings]
-    notices.append(f"conversation repair as in {patterns.replace('newest', '3.15 and later')}: {reason}")
-    engine = Engine(loaded, None, patterns, require_actions=False)
+    chosen, reason = choose_patterns(loaded, suite) if patterns == "auto" else (patterns, "chosen by hand")
+    notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings)]
+    notices.append(f"conversation repair as in {chosen.replace('newest', '3.15 and later')}: {reason}")
+    engine = Engine(loaded, None, chosen, require_actions=False)
     spoken = loaded.settings.dialect if dialect == "auto" else dialect
     return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices))
 
@@ -93,6 +102,7 @@ async def review(
     per_flow_min: float,
     min_command_samples: int,
     dialect: Literal["auto"] | Dialect = "auto",
+    patterns: PatternChoice = "auto",
     concurrency: int = 8,
     on_progress: OnProgress = lambda done, total, test: None,
 ) -> Review:
@@ -100,7 +110,7 @@ async def review(
 
     `commands`: infer, llm, auto, or the path of a recording. Raises ProblemsError, UsageError, ProviderError.
     """
-    bench = workbench(assistant, tests, dialect)
+    bench = workbench(assistant, tests, dialect, patterns)
     try:
         chosen, notice = choose_source(bench.assistant, commands)
         results = await _run(bench, chosen, concurrency, on_progress)

@@ -30,4 +30,10 @@ class SharedAnswers(BaseModel):
         title="Command language",
         description="Form of the commands the model writes; auto follows the command generator in config.yml.",
     )
+    patterns: Literal["auto", "newest", "3.14", "3.13"] = Field(
+        default="auto",
+        title="Conversation repair",
+        description="Version of the default patterns: newest (3.15 and later), 3.14, or 3.13 and those before; "
+        "auto follows what the tests and the domain mention.",
+    )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")

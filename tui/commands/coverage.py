@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tui.opening import (
     json_option,
 )
+
+if TYPE_CHECKING:
+    from core.assistant.repair import PatternChoice
 
 
 @click.command()
@@ -19,6 +23,13 @@ from tui.opening import (
     default="auto",
     metavar="infer|llm|FILE",
     help="Where commands come from; auto takes llm if it can be asked.",
+)
+@click.option(
+    "--patterns",
+    type=click.Choice(["auto", "newest", "3.14", "3.13"]),
+    default="auto",
+    show_default=True,
+    help="Version of conversation repair; auto follows what the tests and the domain mention.",
 )
 @click.option(
     "--out",
@@ -39,7 +50,14 @@ from tui.opening import (
 )
 @json_option
 def coverage(
-    path: Path, tests: str | None, commands: str, out: Path, total_min: float, flow_min: float, as_json: bool
+    path: Path,
+    tests: str | None,
+    commands: str,
+    patterns: PatternChoice,
+    out: Path,
+    total_min: float,
+    flow_min: float,
+    as_json: bool,
 ) -> None:
     """Run the tests of the assistant in PATH and measure which flow steps and commands they cover."""
     import asyncio
@@ -50,7 +68,16 @@ def coverage(
     from tui import output
 
     found = asyncio.run(
-        review(path, tests, commands, folder=out, total_min=total_min, per_flow_min=flow_min, min_command_samples=1)
+        review(
+            path,
+            tests,
+            commands,
+            folder=out,
+            total_min=total_min,
+            per_flow_min=flow_min,
+            min_command_samples=1,
+            patterns=patterns,
+        )
     )
     for notice in found.notices:
         output.narrate(notice)

@@ -45,7 +45,7 @@ class ConnectionStep:
     title: ClassVar[str] = "Connection"
     purpose: ClassVar[str] = "Point the assistant's configuration at the served model and hold a first conversation."
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "deployment")
-    shared: ClassVar[tuple[str, ...]] = ("tests",)
+    shared: ClassVar[tuple[str, ...]] = ("tests", "patterns")
     answers: ClassVar[type[BaseModel]] = ConnectionAnswers
 
     def reads(self, shared: SharedAnswers, answers: ConnectionAnswers) -> Sequence[Path]:
@@ -90,7 +90,8 @@ class ConnectionStep:
         settings = load_assistant(root).settings
         if settings.llm is None:
             raise StepFailed("the changed configuration names no model; see configuration.diff")
-        bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
+        shared: SharedAnswers = context.shared
+        bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
         try:
             sets = split_tests(bench, dataset)
             case = (sets["validation"] or sets["training"])[0]

@@ -60,7 +60,7 @@ class CoverageStep:
     title: ClassVar[str] = "Coverage review"
     purpose: ClassVar[str] = "Run the end-to-end tests and see which steps of the flows and which commands they cover."
     upstream: ClassVar[tuple[str, ...]] = ()
-    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect", "patterns")
     answers: ClassVar[type[BaseModel]] = CoverageAnswers
 
     def reads(self, shared: SharedAnswers, answers: CoverageAnswers) -> Sequence[Path]:
@@ -86,6 +86,7 @@ class CoverageStep:
             per_flow_min=answers.per_flow_min,
             min_command_samples=answers.min_command_samples,
             dialect=shared.dialect,
+            patterns=shared.patterns,
             concurrency=answers.concurrency,
             on_progress=on_progress,
         )

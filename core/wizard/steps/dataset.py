@@ -54,7 +54,7 @@ class DatasetStep:
     title: ClassVar[str] = "Data preparation"
     purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "seed")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "seed")
     answers: ClassVar[type[BaseModel]] = DatasetAnswers
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
@@ -65,7 +65,7 @@ class DatasetStep:
     def estimate(self, context: Context) -> str:
         """What asking the language model will take, in words."""
         answers: DatasetAnswers = context.answers
-        bench = workbench(context.shared.assistant, context.shared.tests, context.shared.dialect)
+        bench = _bench(context.shared)
         bench.close()
         rephraser, checking = _plan(context, bench)
         rephrasing = _rephrasing_model(bench, answers)
@@ -98,7 +98,7 @@ class DatasetStep:
         """Raises StepFailed when nothing can be learnt, ProblemsError, UsageError, ProviderError."""
         answers: DatasetAnswers = context.answers
         shared: SharedAnswers = context.shared
-        bench = workbench(shared.assistant, shared.tests, shared.dialect)
+        bench = _bench(shared)
         renderer = bench.renderer(answers.history_turns)
         try:
             results = await _replay(bench, context)
@@ -155,6 +155,10 @@ _FILES = {
     "annotations": output.EVERY_ANNOTATION,
     "summary": output.SUMMARY,
 }
+
+
+def _bench(shared: SharedAnswers) -> Workbench:
+    return workbench(shared.assistant, shared.tests, shared.dialect, shared.patterns)
 
 
 async def _replay(bench: Workbench, context: Context) -> list[TestResult]:

@@ -72,7 +72,7 @@ class EvaluationStep:
         "Serve the tuned model, run validation and training tests with it and see whether it is good enough."
     )
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training")
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns")
     answers: ClassVar[type[BaseModel]] = EvaluationAnswers
 
     def reads(self, shared: SharedAnswers, answers: EvaluationAnswers) -> Sequence[Path]:
@@ -92,7 +92,8 @@ async def judge(
     `model` has the files "model" and "manifest". Raises StepFailed when files were changed or the server does not start.
     """
     ModelArtifact(model.path("model"), model.path("manifest")).verify()
-    bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
+    shared: SharedAnswers = context.shared
+    bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
     try:
         sets = split_tests(bench, dataset)
         request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
