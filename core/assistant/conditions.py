@@ -202,7 +202,7 @@ class _Parser:
     """Recursive descent; each method returns a function from scope to value."""
 
     def __init__(self, source: str) -> None:
-        self.tokens = list(_tokens(source))
+        self.tokens = list(tokens(source))
         self.at = 0
         self.end = len(source)
         self.names: list[str] = []
@@ -332,7 +332,8 @@ class _Parser:
             )
 
 
-def _tokens(source: str) -> Iterator[tuple[str, str, int]]:
+def tokens(source: str) -> Iterator[tuple[str, str, int]]:
+    """(kind, text, position) of each token of a condition without Jinja. Raises ConditionError."""
     position = 0
     while position < len(source):
         match = _TOKEN.match(source, position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,20 @@ class SlotMapping:
     type: MappingType
     options: Mapping[str, Any] = field(default_factory=dict)
     """The other keys as written: `allow_nlu_correction`, `entity`, `intent`, `value`, `action`, `conditions`, …"""
+
+    def fills(self, active: Collection[str]) -> bool:
+        """True when the mapping counts while these flows are active: it has no conditions, or one that names such a flow."""
+        conditions = self.options.get("conditions") or ()
+        return not conditions or any(
+            isinstance(condition, Mapping) and condition.get("active_flow") in active for condition in conditions
+        )
+
+    @property
+    def every_turn_action(self) -> str | None:
+        """The custom action that fills the slot after each message, or None."""
+        key = {"controlled": "run_action_every_turn", "custom": "action"}.get(self.type, "")
+        name = self.options.get(key)
+        return name if isinstance(name, str) else None
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,10 @@ class Slot:
     def from_llm(self) -> bool:
         """True when commands may set the slot."""
         return any(mapping.type == "from_llm" for mapping in self.mappings)
+
+    def filled_by_commands(self, active: Collection[str]) -> bool:
+        """True when commands may set the slot while these flows are active."""
+        return any(mapping.type == "from_llm" and mapping.fills(active) for mapping in self.mappings)
 
     @property
     def allowed_values(self) -> tuple[str, ...]:

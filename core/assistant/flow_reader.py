@@ -257,20 +257,17 @@ class _FlowReader:
                 reader.error(item.line_of("next"), "a link ends the flow; it cannot have `next`")
             return LinkStep(flow=subject, **common)
         if kind == "call":
-            for key in ("mcp_server", "mapping", "exit_if"):
-                if key in item:
-                    reader.error(
-                        item.line_of(key), f"{key}: calling tools and agents is not supported; a call names a flow"
-                    )
+            is_tool = "mcp_server" in item or "mapping" in item
+            if is_tool or "exit_if" in item:
+                what = "a tool of an MCP server" if is_tool else "an agent"
+                reader.error(line, f"call of {subject}, which is {what}; that is not supported, a call names a flow")
+                common["outside"] = True
             return CallStep(flow=subject, **common)
         if "next" not in item:
             reader.error(line, f"noop step {id} needs `next`")
         return NoopStep(**common)
 
     def _collect(self, item: YamlMapping, slot: str, common: dict[str, Any]) -> CollectStep:
-        for key in ("silence_timeout", "dtmf"):
-            if key in item:
-                self.reader.warn(item.line_of(key), f"{key} concerns voice channels and is left aside")
         return CollectStep(
             slot=slot,
             description=self.reader.text(item, "description").strip(),

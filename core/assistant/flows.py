@@ -105,6 +105,8 @@ class CallStep(Step):
     """Run another flow as a part of this one, then go on."""
 
     flow: str
+    outside: bool = False
+    """True when it names an agent or a tool, which was reported where it was read."""
 
 
 @dataclass(frozen=True, kw_only=True)

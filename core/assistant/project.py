@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ from core.assistant.domain import Domain
 from core.assistant.domain_reader import DomainReader
 from core.assistant.flow_reader import read_flows
 from core.assistant.flows import CollectStep, Flow
+from core.assistant.inventory import Feature, Part, inventory, warnings
+from core.assistant.reach import unreached
 from core.assistant.settings import Settings, read_settings
 from core.assistant.source import Reader, YamlMapping, read_yaml
 from core.assistant.validate import validate
@@ -54,12 +56,35 @@ class Assistant:
         return tuple(step for id in (flow_id, *self.called_flows(flow_id)) for step in self.flows[id].collects())
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A project as far as it can be read."""
+
+    assistant: Assistant
+    """What could be read of it; runs only when there are no errors."""
+    problems: tuple[Problem, ...]
+    """Errors and warnings, by file and line."""
+    features: tuple[Feature, ...]
+    """What it uses of CALM."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+
 def load_assistant(root: Path) -> Assistant:
-    """Read and check a project folder.
+    """Read and check a project folder. Raises ProblemsError with all errors of all files, UsageError when it is no assistant."""
+    reading = read_assistant(root)
+    if reading.errors:
+        raise ProblemsError(reading.errors)
+    return reading.assistant
+
+
+def read_assistant(root: Path) -> Reading:
+    """Read a project folder whatever is wrong with it.
 
     Flows: every YAML file below `data/` (else `flows/`, `data.yml`, `flows.yml`) with a top-level `flows`. Domain: `domain.yml` or
-    a `domain/` tree. Settings: `config.yml`, `endpoints.yml`. Raises ProblemsError with all errors of all files, UsageError when the
-    folder is no assistant.
+    a `domain/` tree. Settings: `config.yml`, `endpoints.yml`. Raises UsageError when the folder is no assistant.
     """
     if not root.is_dir():
         raise UsageError(
@@ -82,11 +107,20 @@ def load_assistant(root: Path) -> Assistant:
         )
     settings = _read_settings_files(folder)
     if folder.is_complete:  # else names would seem unknown that stand in what could not be read
-        folder.problems += validate(flows, domain.domain)
-    errors = [problem for problem in folder.problems if problem.severity == "error"]
-    if errors:
-        raise ProblemsError(errors)
-    return Assistant(root, flows, domain.domain, settings, tuple(sorted(set(folder.problems))))
+        agents = [path.parent.name for path in folder.agents()]
+        folder.problems += [*validate(flows, domain.domain, agents), *unreached(flows, domain.domain)]
+    features = inventory(_parts(folder, flow_files, domain_files))
+    problems = tuple(sorted({*folder.problems, *warnings(features)}))
+    told = tuple(problem for problem in problems if problem.severity != "error")
+    return Reading(Assistant(root, flows, domain.domain, settings, told), problems, tuple(features))
+
+
+def _parts(folder: _Folder, flow_files: Iterable[Path], domain_files: Iterable[Path]) -> Iterator[Part]:
+    """The files an inventory is made of."""
+    groups = {"flows": flow_files, "domain": domain_files, "agent": folder.agents()}
+    groups |= {kind: folder.files(f"{kind}.yml", f"{kind}.yaml") for kind in ("config", "endpoints", "credentials")}
+    for kind, paths in groups.items():
+        yield from (Part(kind, folder.shown(path), folder.read(path)) for path in paths)
 
 
 class _Folder:
@@ -96,31 +130,38 @@ class _Folder:
         self.root = root
         self.problems: list[Problem] = []
         self.is_complete = True
+        self._contents: dict[Path, Any] = {}
 
     def files(self, *names: str) -> list[Path]:
-        """YAML files of the first of several files or folders that has any; hidden ones are left aside."""
-        for name in names:
-            path = self.root / name
-            found = [path] if path.is_file() else sorted(path.rglob("*"))
-            files = [
-                file for file in found if file.suffix in _SUFFIXES and file.is_file() and "/." not in self.shown(file)
-            ]
-            if files:
-                return files
-        return []
+        """YAML files of the first of several files or folders that has any; others are reported, hidden ones left aside."""
+        found = {name: files for name in names if (files := self._yaml(self.root / name))}
+        for name in list(found)[1:]:
+            message = f"it is left aside: {next(iter(found))} is there and is read instead"
+            self.problems.append(Problem(name, 0, message, "warning"))
+        return next(iter(found.values()), [])
+
+    def agents(self) -> list[Path]:
+        """Configuration files of the sub-agents, one a folder."""
+        return [path for path in self._yaml(self.root / "sub_agents") if path.stem == "config"]
+
+    def _yaml(self, path: Path) -> list[Path]:
+        found = [path] if path.is_file() else sorted(path.rglob("*"))
+        return [file for file in found if file.suffix in _SUFFIXES and file.is_file() and "/." not in self.shown(file)]
 
     def shown(self, path: Path) -> str:
         """The path as problems name it."""
         return path.relative_to(self.root).as_posix()
 
     def read(self, path: Path) -> Any:
-        """The content; None for an empty or unreadable file."""
-        try:
-            return read_yaml(path, self.shown(path))
-        except ProblemsError as error:
-            self.problems += error.problems
-            self.is_complete = False
-            return None
+        """The content; None for an empty or unreadable file. What is wrong with it is reported once."""
+        if path not in self._contents:
+            self._contents[path] = None
+            try:
+                self._contents[path] = read_yaml(path, self.shown(path))
+            except ProblemsError as error:
+                self.problems += error.problems
+                self.is_complete = False
+        return self._contents[path]
 
     def incomplete(self, file: str, message: str) -> None:
         """Report that a part of the project is missing."""

@@ -14,13 +14,14 @@ from core.assistant.source import Reader, YamlMapping
 Dialect = Literal["v1", "v2", "v3"]
 """Form of the commands a generator's model writes."""
 
-_DIALECTS: dict[str, Dialect] = {
+DIALECTS: dict[str, Dialect] = {
     "LLMCommandGenerator": "v1",
     "SingleStepLLMCommandGenerator": "v1",
     "MultiStepLLMCommandGenerator": "v1",
     "CompactLLMCommandGenerator": "v2",
     "SearchReadyLLMCommandGenerator": "v3",
 }
+"""Command generators that can be in a pipeline."""
 _ENVIRONMENT_VALUE = re.compile(r"\$\{(\w+)\}\Z")
 _KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "azure": "AZURE_API_KEY", "self-hosted": "HOSTED_VLLM_API_KEY"}
 
@@ -77,9 +78,9 @@ def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader
     """Settings from parsed files (None for a missing one). Problems go to the readers."""
     config, endpoints = _whole(config, config_reader), _whole(endpoints, endpoints_reader)
     components = list(_named(config, "pipeline", config_reader))
-    generators = [item for item in components if _short_name(item) in _DIALECTS]
+    generators = [item for item in components if short_name(item) in DIALECTS]
     generator = generators[0] if generators else YamlMapping()
-    name = _short_name(generator) if generators else None
+    name = short_name(generator) if generators else None
     if len(generators) > 1:
         config_reader.error(generators[1].line_of("name"), "only one command generator may be in the pipeline")
     if config and not generators:
@@ -88,17 +89,18 @@ def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader
         )
     policies = list(_named(config, "policies", config_reader))
     for item in (*(item for item in components if item not in generators), *policies):
-        if _short_name(item) != "FlowPolicy":
+        if short_name(item) != "FlowPolicy":
             config_reader.warn(item.line_of("name"), f"{item['name']} takes no part here; flows run without it")
     action_endpoint = endpoints_reader.part(endpoints, "action_endpoint")
     nlg = endpoints_reader.part(endpoints, "nlg")
-    if rephrases := nlg.get("type") == "rephrase":
-        endpoints_reader.warn(
-            endpoints.line_of("nlg"), "responses are said as written; the rephraser takes no part here"
-        )
+    rephrases = nlg.get("type") == "rephrase"
+    if nlg:
+        what = "the rephraser" if rephrases else "what `nlg` names"
+        endpoints_reader.warn(endpoints.line_of("nlg"), f"responses are said as written; {what} takes no part here")
+    _check_actions(action_endpoint, endpoints_reader)
     return Settings(
         generator=name,
-        dialect=_DIALECTS[name] if name else "v2",
+        dialect=DIALECTS[name] if name else "v2",
         llm=_endpoint(generator, endpoints, config_reader, endpoints_reader),
         prompt_template=_template(generator, root, config_reader),
         flow_retrieval=_retrieval(generator, config_reader),
@@ -120,6 +122,16 @@ def _whole(content: Any, reader: Reader) -> YamlMapping:
     return content if isinstance(content, YamlMapping) else YamlMapping()
 
 
+def _check_actions(endpoint: YamlMapping, reader: Reader) -> None:
+    """Report what of an action endpoint takes no part."""
+    if "url" in endpoint and "actions_module" in endpoint:
+        reader.warn(endpoint.line_of("actions_module"), "actions_module is left aside: the server under `url` is asked")
+    if reader.text(endpoint, "url").startswith("grpc"):
+        reader.error(endpoint.line_of("url"), "action servers are asked over HTTP only; give an address with http://")
+    known = ("url", "actions_module", "protocol", "enable_selective_domain")
+    reader.known_keys(endpoint, known, "action_endpoint; it is left aside")
+
+
 def _named(config: YamlMapping, key: str, reader: Reader) -> Iterator[YamlMapping]:
     """The entries of a list whose entries have a `name`."""
     for item, line in reader.items(config, key):
@@ -129,8 +141,8 @@ def _named(config: YamlMapping, key: str, reader: Reader) -> Iterator[YamlMappin
             reader.error(line, f"an entry of {key} must be a mapping such as `- name: FlowPolicy`")
 
 
-def _short_name(item: YamlMapping) -> str:
-    """`SomeGenerator` of `package.module.SomeGenerator`."""
+def short_name(item: YamlMapping) -> str:
+    """Name of a component: `SomeGenerator` of `package.module.SomeGenerator`."""
     return str(item["name"]).rpartition(".")[2]
 
 
@@ -153,9 +165,15 @@ def _endpoint(
         return _model(written, config_reader) if _model_name(written) else None
     for candidate, _ in endpoints_reader.items(endpoints, "model_groups"):
         if isinstance(candidate, YamlMapping) and candidate.get("id") == group:
-            for model, _ in endpoints_reader.items(candidate, "models"):
-                if isinstance(model, YamlMapping):
-                    return _model(model, endpoints_reader)
+            models = [
+                model for model, _ in endpoints_reader.items(candidate, "models") if isinstance(model, YamlMapping)
+            ]
+            if len(models) > 1:
+                endpoints_reader.warn(
+                    models[1].lines.first, f"model group {group} has {len(models)} models; only the first is asked"
+                )
+            if models:
+                return _model(models[0], endpoints_reader)
     config_reader.warn(
         written.line_of("model_group"), f"model group {group} is not in endpoints.yml; no language model can be asked"
     )

@@ -25,8 +25,8 @@ from core.errors import Problem
 _LINKABLE_PATTERNS = ("pattern_human_handoff", "pattern_chitchat", "pattern_customer_satisfaction", "pattern_search")
 
 
-def validate(flows: Mapping[str, Flow], domain: Domain) -> list[Problem]:
-    """All problems of a project's flows and domain taken together."""
+def validate(flows: Mapping[str, Flow], domain: Domain, agents: Collection[str] = ()) -> list[Problem]:
+    """All problems of a project's flows and domain taken together; `agents` are the names in its sub_agents/."""
     given = defaults()
     return list(
         _Validator(
@@ -35,6 +35,7 @@ def validate(flows: Mapping[str, Flow], domain: Domain) -> list[Problem]:
             {**given.slots, **domain.slots},
             {*given.responses, *domain.responses},
             set(domain.actions),
+            agents,
         ).run(domain)
     )
 
@@ -47,8 +48,10 @@ class _Validator:
         slots: Mapping[str, Slot],
         responses: Collection[str],
         actions: Collection[str],
+        agents: Collection[str],
     ) -> None:
         self.own, self.flows, self.slots, self.responses, self.actions = own, flows, slots, responses, actions
+        self.agents = agents
         self.problems: list[Problem] = []
 
     def error(self, lines: Lines, message: str) -> None:
@@ -112,6 +115,8 @@ class _Validator:
         elif isinstance(step, LinkStep):
             if step.flow not in self.flows:
                 self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+            elif flow.id == "pattern_internal_error":
+                self.error(step.lines, f"link to {step.flow}: pattern_internal_error must not link to another flow")
             elif self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
                 self.warn(
                     step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only"
@@ -156,7 +161,14 @@ class _Validator:
             )
 
     def _call(self, flow: Flow, step: CallStep) -> None:
-        if step.flow not in self.flows:
+        if step.outside:
+            return
+        if step.flow in self.agents and step.flow not in self.flows:
+            self.error(
+                step.lines,
+                f"call of {step.flow}, which is an agent (sub_agents/{step.flow}); agents are not supported, a call names a flow",
+            )
+        elif step.flow not in self.flows:
             self.error(step.lines, f"call of {step.flow}, which is no flow{_near(step.flow, self.flows)}")
         elif flow.is_pattern:
             self.error(step.lines, f"pattern {flow.id} calls {step.flow}; patterns may link to flows, not call them")

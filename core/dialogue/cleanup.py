@@ -39,6 +39,7 @@ def clean_up(
         if isinstance(command, StartFlow) and startable(command.flow, tracker, index)
     ]
     fillable = index.fillable(tracker.stack, starting)
+    active = {*starting, *(frame.flow for frame in active_frames(tracker.stack))}
     kept: list[Command] = []
     unusable = not commands
     for command in commands:
@@ -49,7 +50,7 @@ def clean_up(
                 kept.append(command)
         elif isinstance(command, SetSlot):
             slot = index.slots.get(command.name)
-            if slot is None or not slot.from_llm or command.name not in fillable:
+            if slot is None or not slot.filled_by_commands(active) or command.name not in fillable:
                 unusable = True
             elif not same(slot, command.value, tracker.slots[command.name]):
                 kept.append(SetSlot(command.name, coerce(slot, command.value)))

@@ -23,7 +23,7 @@ from core.dialogue.commands import (
     StartFlow,
     TriggerIntent,
 )
-from core.dialogue.events import FlowsOffered
+from core.dialogue.events import FlowsOffered, Warned
 from core.dialogue.stack import Frame, active_frames, top_user_frame
 from core.dialogue.turn import Turn
 from core.dialogue.values import coerce
@@ -171,8 +171,12 @@ def _trigger(command: TriggerIntent, turn: Turn) -> None:
     """An intent payload: fills slots mapped to it, then starts the flow or pattern that names the intent."""
     entities = dict(command.entities)
     fillable = turn.index.fillable(turn.stack)
+    active = {frame.flow for frame in active_frames(turn.stack)}
+    before = len(turn.events)
     for slot in turn.index.slots.values():
         for mapping in slot.mappings:
+            if not mapping.fills(active):
+                continue
             if mapping.type == "from_entity" and mapping.options.get("entity", slot.name) in entities:
                 turn.set_slot(slot.name, coerce(slot, entities[mapping.options.get("entity", slot.name)]))
             elif (
@@ -183,6 +187,8 @@ def _trigger(command: TriggerIntent, turn: Turn) -> None:
                 turn.set_slot(slot.name, coerce(slot, mapping.options.get("value")))
     flow = turn.index.by_intent.get(command.intent)
     if flow is None:
+        if len(turn.events) == before:
+            turn.emit(Warned(f"/{command.intent} starts no flow and fills no slot; it was left aside"))
         return
     if turn.index.flows[flow].is_pattern:
         turn.push_pattern(flow)

@@ -91,6 +91,8 @@ class Engine:
         turn = Turn(tracker, self.index)
         turn.emit(UserSaid(message.text, cleaned, message.metadata))
         effects.apply(cleaned, turn)
+        for name in self.index.every_turn:
+            self._run_custom(name, turn, required=False)  # no flow asked for it, so none depends on it
         self._run(turn)
         return turn.events
 
@@ -229,7 +231,7 @@ class Engine:
         elif name != "utter_internal_error_rasa":
             self._say(turn, "utter_internal_error_rasa")
 
-    def _run_custom(self, name: str, turn: Turn) -> None:
+    def _run_custom(self, name: str, turn: Turn, required: bool = True) -> None:
         turn.finish()  # the action sees the stack as it is now
         try:
             if self._actions is None:
@@ -238,7 +240,7 @@ class Engine:
                 )
             answer = self._actions.run(name, turn.tracker)
         except ActionUnavailable as problem:
-            if self._require_actions:
+            if self._require_actions and required:
                 raise
             turn.emit(Warned(str(problem)))
             answer = ActionAnswer()

@@ -23,6 +23,9 @@ class FlowIndex:
         self.scoped = {id: self._scoped_slots(flow) for id, flow in self.flows.items()}
         """Flow id → slots to reset when it ends, called flows included."""
         self.by_intent = {trigger.intent: flow.id for flow in self.flows.values() for trigger in flow.nlu_triggers}
+        actions = [mapping.every_turn_action for slot in self.slots.values() for mapping in slot.mappings]
+        self.every_turn = tuple(dict.fromkeys(name for name in actions if name is not None))
+        """Custom actions that run after each message of the user."""
 
     def _scoped_slots(self, flow: Flow) -> tuple[str, ...]:
         kept: set[str] = set()
