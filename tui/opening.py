@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from core.wizard.session import Session, StepStatus
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+patterns_option = click.option(
+    "--patterns",
+    type=click.Choice(["auto", "newest", "3.14", "3.13"]),
+    default="auto",
+    show_default=True,
+    help="Version of conversation repair; auto follows what the tests and the domain mention.",
+)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="Answer one question; repeatable."
 )

@@ -25,10 +25,13 @@ class SlotMapping:
 
     def fills(self, active: Collection[str]) -> bool:
         """True when the mapping counts while these flows are active: it has no conditions, or one that names such a flow."""
-        conditions = self.options.get("conditions") or ()
-        return not conditions or any(
-            isinstance(condition, Mapping) and condition.get("active_flow") in active for condition in conditions
-        )
+        return not self.options.get("conditions") or any(flow in active for flow in self.active_flows)
+
+    @property
+    def active_flows(self) -> tuple[str, ...]:
+        """Flows that its conditions name: the mapping counts while one of them is active."""
+        conditions = self.options.get("conditions", ())
+        return tuple(str(condition["active_flow"]) for condition in conditions if "active_flow" in condition)
 
     @property
     def every_turn_action(self) -> str | None:

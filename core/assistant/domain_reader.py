@@ -167,7 +167,19 @@ class DomainReader:
                 reader.error(line, f"slot {name}: mapping type {kind!r} is not one of {', '.join(_MAPPING_TYPES)}")
             else:
                 options = {key: value for key, value in item.items() if key != "type"} if isinstance(item, dict) else {}
+                if "conditions" in options:
+                    options["conditions"] = self._mapping_conditions(name, item, reader)
                 yield SlotMapping(kind, _plain(options))  # type: ignore[arg-type]  # one of the literals, checked above
+
+    def _mapping_conditions(self, name: str, mapping: YamlMapping, reader: Reader) -> list[Any]:
+        """The conditions of a mapping, those that are none left out."""
+        found = []
+        for condition, line in reader.items(mapping, "conditions"):
+            if isinstance(condition, YamlMapping):
+                found.append(condition)
+            else:
+                reader.error(line, f"slot {name}: a condition of a mapping is written `- active_flow: flow`")
+        return found
 
     def _response(self, name: str, body: Any, line: int, reader: Reader) -> Response:
         if not isinstance(body, YamlList) or not body:

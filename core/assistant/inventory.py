@@ -12,13 +12,18 @@ from typing import Any
 
 from core.assistant.conditions import ConditionError, tokens
 from core.assistant.flows import END, PATTERN_PREFIX
-from core.assistant.repair import DEFAULT_ACTION_NAMES
+from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
 from core.assistant.settings import DIALECTS, short_name
 from core.assistant.source import YamlList, YamlMapping
 from core.assistant.support import SUPPORT, Verdict, support
 from core.errors import Problem
 
 STEP_KINDS = ("action", "collect", "set_slots", "link", "call", "noop")
+_VERBS: Mapping[Verdict, str] = {
+    "runs": "runs otherwise",
+    "left aside": "is left aside",
+    "refused": "is refused",
+}
 _CONTEXT = re.compile(r"\bcontext\.(\w+)")
 
 
@@ -58,7 +63,16 @@ class Part:
 
 def inventory(parts: Iterable[Part]) -> list[Feature]:
     """The features of a project's files, by kind in the order of the table, then by name."""
-    return tally(use for part in parts for use in _READERS[part.kind](part))
+    parts = list(parts)
+    own = {str(name) for part in parts if part.kind == "domain" for name in _actions(part.content)}
+    uses = (use for part in parts for use in _READERS[part.kind](part))
+    return tally(use for use in uses if use.kind != "default action" or use.name not in own)
+
+
+def _actions(domain: Any) -> Iterator[Any]:
+    """Names under `actions`: a default action among them is the owner's own."""
+    for entry, _ in items(domain, "actions") if isinstance(domain, YamlMapping) else ():
+        yield from entry if isinstance(entry, YamlMapping) else (entry,)
 
 
 def tally(uses: Iterable[Use]) -> list[Feature]:
@@ -75,12 +89,12 @@ def tally(uses: Iterable[Use]) -> list[Feature]:
 
 
 def warnings(features: Iterable[Feature]) -> list[Problem]:
-    """A warning for each feature that is left aside although it would change the conversation."""
+    """A warning for each feature whose absence changes the conversation."""
     return [
         Problem(
             feature.file,
             feature.line,
-            f"{feature.kind} {feature.name} is left aside: {feature.why}{_times(feature.count)}",
+            f"{feature.kind} {feature.name} {_VERBS[feature.verdict]}: {feature.why}{_times(feature.count)}",
             "warning",
         )
         for feature in features
@@ -92,7 +106,7 @@ def _times(count: int) -> str:
     return "" if count == 1 else f" ({count} times)"
 
 
-class _Walk:
+class Walk:
     """Collects uses of one file."""
 
     def __init__(self, part: Part) -> None:
@@ -129,24 +143,24 @@ class _Walk:
 
     def context(self, text: Any, line: int) -> Iterator[Use]:
         if isinstance(text, str):
-            yield from (self.use("context", name, line) for name in dict.fromkeys(_CONTEXT.findall(text)))
+            yield from (self.use("context property", name, line) for name in dict.fromkeys(_CONTEXT.findall(text)))
 
     def rejections(self, mapping: YamlMapping) -> Iterator[Use]:
-        for rejection, _ in _items(mapping, "rejections"):
+        for rejection, _ in items(mapping, "rejections"):
             if isinstance(rejection, YamlMapping):
                 yield from self.condition(rejection.get("if"), rejection.line_of("if"))
 
 
-class _Flows(_Walk):
+class _Flows(Walk):
     def uses(self) -> Iterator[Use]:
-        yield from self.keys("flow file", self.content)
-        flows = _mapping(self.content, "flows")
+        yield from self.keys("flow file key", self.content)
+        flows = mapping_of(self.content, "flows")
         for id, body in flows.items():
             if isinstance(body, YamlMapping):
                 is_pattern = id.startswith(PATTERN_PREFIX)
                 if is_pattern:
-                    yield self.use("pattern", id, flows.line_of(id))
-                for use in self.keys("flow", body):
+                    yield self.use("pattern" if id in defaults().flows else "unknown pattern", id, flows.line_of(id))
+                for use in self.keys("flow key", body):
                     triggers = is_pattern and use.name == "nlu_trigger"
                     yield replace(use, name="nlu_trigger of a pattern") if triggers else use
                 yield from self.condition(body.get("if"), body.line_of("if"))
@@ -164,7 +178,7 @@ class _Flows(_Walk):
         yield from (use for use in self.keys("step key", step) if use.name not in STEP_KINDS)
         if isinstance(name := step.get("action"), str):
             yield from self.context(name, step.line_of("action"))
-            if name in DEFAULT_ACTION_NAMES or name in SUPPORT["default action"]:
+            if name in DEFAULT_ACTION_NAMES:
                 yield self.use("default action", name, step.line_of("action"))
         yield from self.rejections(step)
         yield from self._next(step.get("next"), step.line_of("next"))
@@ -192,13 +206,13 @@ def _called(step: YamlMapping) -> str:
     return "call of an agent" if "exit_if" in step else "call"
 
 
-class _Domain(_Walk):
+class _Domain(Walk):
     def uses(self) -> Iterator[Use]:
-        yield from self.keys("domain", self.content)
-        for body in _mapping(self.content, "slots").values():
+        yield from self.keys("domain key", self.content)
+        for body in mapping_of(self.content, "slots").values():
             if isinstance(body, YamlMapping):
                 yield from self._slot(body)
-        for variations in _mapping(self.content, "responses").values():
+        for variations in mapping_of(self.content, "responses").values():
             for variation in variations if isinstance(variations, YamlList) else ():
                 if isinstance(variation, YamlMapping):
                     yield from self._variation(variation)
@@ -206,24 +220,24 @@ class _Domain(_Walk):
     def _slot(self, body: YamlMapping) -> Iterator[Use]:
         yield self.use("slot type", body.get("type", "any"), body.line_of("type"))
         yield from self.keys("slot key", body)
-        checks = _mapping(body, "validation")
+        checks = mapping_of(body, "validation")
         yield from self.keys("slot validation", checks)
         yield from self.rejections(checks)
-        for mapping, line in _items(body, "mappings"):
+        for mapping, line in items(body, "mappings"):
             if not isinstance(mapping, YamlMapping):
                 yield self.use("mapping", mapping, line)
                 continue
             yield self.use("mapping", mapping.get("type"), line)
             yield from (use for use in self.keys("mapping key", mapping) if use.name not in ("type", "conditions"))
-            for condition, _ in _items(mapping, "conditions"):
+            for condition, _ in items(mapping, "conditions"):
                 yield from self.keys("mapping key", condition)
 
     def _variation(self, variation: YamlMapping) -> Iterator[Use]:
-        yield from self.keys("response", variation)
-        yield from self.keys("response", variation.get("metadata"))
+        yield from self.keys("response key", variation)
+        yield from self.keys("response key", variation.get("metadata"))
         yield from self.condition(variation.get("condition"), variation.line_of("condition"))
         yield from self.context(variation.get("text"), variation.line_of("text"))
-        for button, line in _items(variation, "buttons"):
+        for button, line in items(variation, "buttons"):
             if isinstance(button, YamlMapping):
                 payload = str(button.get("payload", ""))
                 kind = (
@@ -232,43 +246,45 @@ class _Domain(_Walk):
                 yield self.use("button", kind, line)
 
 
-class _Config(_Walk):
+class _Config(Walk):
     def uses(self) -> Iterator[Use]:
-        yield from self.keys("config", self.content)
+        yield from self.keys("config key", self.content)
         for kind, key in (("component", "pipeline"), ("policy", "policies")):
-            for item, line in _items(self.content, key):
+            for item, line in items(self.content, key):
                 if not isinstance(item, YamlMapping) or not isinstance(item.get("name"), str):
                     continue
                 if (name := short_name(item)) in DIALECTS:
                     yield self.use("generator", name, line)
-                    off = _mapping(item, "flow_retrieval").get("active") is False
+                    off = mapping_of(item, "flow_retrieval").get("active") is False
                     for use in self.keys("generator key", item):
                         yield replace(use, name="flow_retrieval: off") if off and use.name == "flow_retrieval" else use
                 else:
                     yield self.use(kind, name, line)
 
 
-class _Endpoints(_Walk):
+class _Endpoints(Walk):
     def uses(self) -> Iterator[Use]:
-        yield from self.keys("endpoint", self.content)
+        yield from self.keys("endpoints key", self.content)
 
 
-class _Credentials(_Walk):
+class _Credentials(Walk):
     def uses(self) -> Iterator[Use]:
         yield from self.keys("channel", self.content)
 
 
-class _Agent(_Walk):
+class _Agent(Walk):
     def uses(self) -> Iterator[Use]:
         yield self.use("agent", self.file.split("/")[-2], 1)
 
 
-def _mapping(content: YamlMapping, key: str) -> YamlMapping:
+def mapping_of(content: YamlMapping, key: str) -> YamlMapping:
+    """A mapping inside; an empty one for anything else."""
     found = content.get(key)
     return found if isinstance(found, YamlMapping) else YamlMapping()
 
 
-def _items(content: YamlMapping, key: str) -> Iterator[tuple[Any, int]]:
+def items(content: YamlMapping, key: str) -> Iterator[tuple[Any, int]]:
+    """(item, line) pairs of a list inside; nothing for anything else."""
     found = content.get(key)
     if isinstance(found, YamlList):
         yield from ((item, lines.first) for item, lines in zip(found, found.item_lines, strict=True))

@@ -30,6 +30,12 @@ def unreached(flows: Mapping[str, Flow], domain: Domain) -> Iterator[Problem]:
                     "add the mapping from_llm",
                     "warning",
                 )
+    for slot in domain.slots.values():
+        for name in (name for mapping in slot.mappings for name in mapping.active_flows if name not in flows):
+            near = difflib.get_close_matches(name, list(flows), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            message = f"slot {slot.name}: active_flow {name} is no flow, so the mapping fills nothing{hint}"
+            yield Problem(slot.lines.file, slot.lines.first, message, "warning")
     for response in domain.responses.values():
         if response.variations and all(variation.channel for variation in response.variations):
             yield Problem(

@@ -15,6 +15,7 @@ from core.assistant.domain_reader import DomainReader
 from core.assistant.flow_reader import read_flows
 from core.assistant.flows import Flow
 from core.assistant.source import Reader, read_yaml
+from core.assistant.support import SUPPORT
 from core.errors import Problem, ProblemsError
 
 if TYPE_CHECKING:
@@ -33,27 +34,7 @@ _FILES: dict[PatternSet, tuple[str, ...]] = {
 }
 _FOLDER = Path(__file__).parent / "patterns"
 
-DEFAULT_ACTION_NAMES = frozenset(
-    [
-        "action_listen",
-        "action_restart",
-        "action_session_start",
-        "action_default_fallback",
-        "action_run_slot_rejections",
-        "action_correct_flow_slot",
-        "action_cancel_flow",
-        "action_clarify_flows",
-        "action_clean_stack",
-        "action_trigger_chitchat",
-        "action_trigger_search",
-        "action_repeat_bot_messages",
-        "action_continue_interrupted_flow",
-        "action_cancel_interrupted_flows",
-        "action_handoff_metric",
-        "action_hangup",
-        "action_reset_routing",
-    ]
-)
+DEFAULT_ACTION_NAMES = frozenset(SUPPORT["default action"])
 """Actions that flows may name without the owner defining them."""
 
 
@@ -81,6 +62,11 @@ def defaults(patterns: PatternSet = "newest") -> Defaults:
     if problems:
         raise ProblemsError(problems)
     return Defaults(flows, dict(domain.domain.slots), dict(domain.domain.responses))
+
+
+def version(patterns: PatternSet) -> str:
+    """A pattern set as people name it."""
+    return {"newest": "3.15 and later", "3.14": "3.14", "3.13": "3.13 and before"}[patterns]
 
 
 def with_default_patterns(assistant: Assistant, patterns: PatternSet = "newest") -> Assistant:

@@ -1,4 +1,4 @@
-"""What of CALM runs here: every word of flows, domain and settings with its verdict.
+"""What of CALM runs here: every word of flows, domain, settings and tests with its verdict.
 
 A word that is left aside is told as a warning when it changes what an assistant says or does (`told`); what only concerns
 other channels of production, or has no effect in CALM either, stands in `calmtune doctor` alone. What is refused is an error
@@ -20,7 +20,7 @@ class Support:
 
     verdict: Verdict
     why: str = ""
-    """The rest of the sentence "<feature> is left aside: …"."""
+    """The rest of the sentence "<feature> is left aside: …" or "<feature> runs otherwise: …"."""
     told: bool = False
     """True when using it is a warning of its own; False where a reader or a check tells it, or nobody needs to know."""
 
@@ -42,6 +42,11 @@ def _told(why: str, *names: str) -> dict[str, Support]:
     return dict.fromkeys(names, Support("left aside", why, told=True))
 
 
+def _otherwise(how: str, *names: str) -> dict[str, Support]:
+    """Runs, but not quite as elsewhere, with a warning."""
+    return dict.fromkeys(names, Support("runs", how, told=True))
+
+
 def _refused(why: str, *names: str) -> dict[str, Support]:
     return dict.fromkeys(names, Support("refused", why))
 
@@ -53,11 +58,11 @@ _ONE_SYSTEM = "there is one system here, so every slot belongs to it"
 _PRODUCTION = "it concerns where the assistant runs, not what it says"
 
 SUPPORT: Mapping[str, Mapping[str, Support]] = {
-    "flow file": {
+    "flow file key": {
         **_runs("flows", "version"),
         **_aside("flows run without", "nlu", "stories", "rules"),
     },
-    "flow": {
+    "flow key": {
         **_runs("name", "description", "if", "run_pattern_completed", "persisted_slots", "steps"),
         **_runs("nlu_trigger of a pattern"),
         **_aside("every prompt lists all flows that may start", "always_include_in_prompt"),
@@ -81,7 +86,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
         **_runs("and", "or", "not", "=", "==", "!=", "is", "is not", ">", ">=", "<", "<=", "contains", "matches"),
         **_runs("null", "empty", "undefined", "{set}", "jinja"),
     },
-    "context": {
+    "context property": {
         **_runs("flow_id", "step_id", "canceled_name", "canceled_frames", "names", "clarification_options"),
         **_runs("collect", "utter", "collect_action", "rejections", "previous_flow_name", "interrupted_flow_names"),
         **_runs("interrupted_flow_ids", "interrupted_flow_options", "multiple_flows_interrupted", "is_reset_only"),
@@ -103,7 +108,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
         **_aside("it does nothing in a text conversation", "action_handoff_metric", "action_hangup"),
         **_aside(_ONE_SYSTEM, "action_reset_routing"),
     },
-    "domain": {
+    "domain key": {
         **_runs("version", "actions", "responses", "slots"),
         **_aside(_NO_NLU, "intents", "entities"),
         **_aside("conversations do not expire here", "session_config"),
@@ -134,7 +139,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
         **_told("a mapping of this kind fills nothing", "not_intent", "active_loop", "requested_slot"),
         **_told(_ONE_SYSTEM, "coexistence_system"),
     },
-    "response": {
+    "response key": {
         **_runs("text", "buttons", "image", "custom", "condition", "id", "metadata", "template"),
         **_aside("tests have no channel; variations for one are not said", "channel"),
         **_aside("responses are said as written", "rephrase", "rephrase_prompt"),
@@ -144,7 +149,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
         **_told("texts are said in the language they are written in", "translation"),
     },
     "button": _runs("/SetSlots(…)", "/intent", "text"),
-    "config": {
+    "config key": {
         **_runs("recipe", "language", "pipeline", "policies", "assistant_id", "version"),
         **_told("conversations are held in `language`", "additional_languages"),
         **_told("files are read from data/, domain and the like only", "importers"),
@@ -152,9 +157,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
     "generator": {
         **_runs("LLMCommandGenerator", "SingleStepLLMCommandGenerator"),
         **_runs("CompactLLMCommandGenerator", "SearchReadyLLMCommandGenerator"),
-        **_told(
-            "one prompt asks for everything, as with SingleStepLLMCommandGenerator", "MultiStepLLMCommandGenerator"
-        ),
+        **_otherwise("one prompt asks for everything, as with SingleStep", "MultiStepLLMCommandGenerator"),
     },
     "generator key": {
         **_runs("name", "llm", "prompt_template", "prompt", "user_input", "include_date_time", "flow_retrieval: off"),
@@ -162,11 +165,11 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
         **_aside("nothing is embedded here", "embeddings"),
         **_aside("no NLU pipeline runs before the model", "minimize_num_calls"),
         **_told("there is one prompt; write prompt_template", "prompt_templates"),
-        **_told("prompts tell the time of this machine", "timezone"),
+        **_otherwise("prompts tell the time of this machine", "timezone"),
     },
     "component": {},
     "policy": {**_runs("FlowPolicy")},
-    "endpoint": {
+    "endpoints key": {
         **_runs("action_endpoint", "model_groups"),
         **_aside("responses are said as written", "nlg"),
         **_aside(_PRODUCTION, "tracker_store", "event_broker", "lock_store", "tracing", "models", "metrics", "model"),
@@ -176,6 +179,36 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
     },
     "channel": {},
     "agent": {},
+    "pattern": {},
+    "unknown pattern": {},
+    "test file key": {
+        **_runs("test_cases", "fixtures", "metadata", "stub_custom_actions", "version"),
+        **_told("no model judges texts here; generative assertions are skipped", "llm_judge", "llm_as_judge"),
+    },
+    "conftest key": {
+        **_runs("fixtures", "version"),
+        **_told("no model judges texts here; generative assertions are skipped", "llm_judge", "llm_as_judge"),
+    },
+    "test key": _runs("test_case", "steps", "fixtures", "metadata"),
+    "test step": {
+        **_runs("user", "bot", "utter", "slot_was_set", "slot_was_not_set"),
+        **_told("steps after a message with `assertions` do not count", "check beside assertions"),
+    },
+    "user step key": _runs("user", "metadata", "assertions", "assertion_order_enabled"),
+    "assertion": {
+        **_runs("flow_started", "flow_completed", "flow_cancelled", "pattern_clarification_contains"),
+        **_runs("slot_was_set", "slot_was_not_set", "action_executed", "bot_uttered", "bot_did_not_utter"),
+        **_told(
+            "no model judges texts here, so it is skipped",
+            *("generative_response_is_relevant", "generative_response_is_grounded"),
+        ),
+    },
+    "fixture": {
+        **_runs("list of slots", "mapping of slots", "mocked_datetime"),
+    },
+    "stub key": _runs("for all tests", "for one test", "events", "responses"),
+    "stub event": _runs("slot", "reset_slots", "session_started"),
+    "stub response": _runs("text", "response", "template", "buttons", "image", "custom"),
 }
 """Kind of feature → feature → what becomes of it. Slots, flows and other names of the owner's are not features."""
 
@@ -183,12 +216,19 @@ _UNKNOWN: Mapping[str, Support] = {
     "component": Support("left aside", "only a command generator takes part here"),
     "policy": Support("left aside", "only FlowPolicy takes part here"),
     "pattern": _RUNS,
+    "unknown pattern": Support("left aside", "no default pattern has this id; only a link or an intent starts it"),
+    "conftest key": Support("left aside", "conftest.yml holds fixtures and the judge", told=True),
+    "stub event": Support("left aside", "actions set slots and say responses here", told=True),
+    "stub response": Support("left aside", "messages have text, buttons, an image and custom data", told=True),
+    "test file key": Support("refused", "there is no such key"),
+    "test step": Support("refused", "there is no such step"),
+    "assertion": Support("refused", "there is no such assertion"),
     "channel": Support("left aside", "conversations here have no channel"),
     "agent": Support("left aside", "agents are not supported; a flow that calls one is refused"),
-    "context": Support("left aside", "no pattern has this property; it counts as undefined", told=True),
-    "config": Support("left aside", "config.yml has no such key here", told=True),
-    "endpoint": Support("left aside", "endpoints.yml has no such key here", told=True),
-    "flow file": Support("left aside", "files of flows have no such key here", told=True),
+    "context property": Support("left aside", "no pattern has this property; it counts as undefined", told=True),
+    "config key": Support("left aside", "config.yml has no such key here", told=True),
+    "endpoints key": Support("left aside", "endpoints.yml has no such key here", told=True),
+    "flow file key": Support("left aside", "files of flows have no such key here", told=True),
     "generator key": Support("left aside", "a command generator has no such key here", told=True),
     "mapping key": Support("left aside", "a mapping has no such key here", told=True),
     "slot validation": Support("left aside", "`validation` has rejections and refill_utter", told=True),

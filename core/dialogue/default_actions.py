@@ -8,6 +8,7 @@ from typing import Any
 
 from core.assistant.domain import Slot
 from core.assistant.flows import Rejection
+from core.assistant.repair import DEFAULT_ACTION_NAMES
 from core.dialogue.events import BotSaid, FlowCancelled, SessionStarted, UserSaid
 from core.dialogue.stack import Frame
 from core.dialogue.turn import Turn, listed
@@ -158,10 +159,11 @@ def repeat_bot_messages(turn: Turn, say: Say) -> None:
 
 
 def nothing(turn: Turn, say: Say) -> None:
-    """Actions whose effect lies outside a text conversation."""
+    """Actions whose effect lies outside a text conversation, or belongs to rules and forms."""
 
 
 DEFAULT_ACTIONS: dict[str, Callable[[Turn, Say], None]] = {
+    **dict.fromkeys(DEFAULT_ACTION_NAMES - {"action_listen"}, nothing),
     "action_run_slot_rejections": run_slot_rejections,
     "action_correct_flow_slot": correct_flow_slot,
     "action_cancel_flow": cancel_flow,
@@ -174,9 +176,5 @@ DEFAULT_ACTIONS: dict[str, Callable[[Turn, Say], None]] = {
     "action_trigger_chitchat": trigger_chitchat,
     "action_trigger_search": trigger_search,
     "action_repeat_bot_messages": repeat_bot_messages,
-    "action_handoff_metric": nothing,
-    "action_hangup": nothing,
-    "action_default_fallback": nothing,
-    "action_reset_routing": nothing,
 }
 """`action_listen` is not here: it is where the engine stops."""

@@ -249,6 +249,9 @@ class Engine:
 
     def _take_over(self, answer: ActionAnswer, action: str, turn: Turn) -> None:
         for message in answer.responses:
+            for key in ("attachment", "elements", "quick_replies"):
+                if message.get(key):
+                    turn.emit(Warned(f"action {action} said something with {key}, which was left out"))
             if name := message.get("response") or message.get("template"):
                 extra = {key: value for key, value in message.items() if key not in ("response", "template", "text")}
                 self._say(turn, str(name), extra)

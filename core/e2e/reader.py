@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.assistant.inventory import Feature, Part, warnings
 from core.assistant.source import Reader, YamlList, YamlMapping, read_yaml
 from core.dialogue.actions import ActionAnswer
 from core.e2e.cases import TestCase, TestFile, TestSuite
+from core.e2e.inventory import inventory_of_tests
 from core.e2e.steps import StepReader, as_written, hint, plain
 from core.errors import Problem, ProblemsError, UsageError
 
@@ -32,24 +34,52 @@ def find_tests(root: Path) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class SuiteReading:
+    """Test files as far as they can be read."""
+
+    suite: TestSuite
+    problems: tuple[Problem, ...]
+    """Errors and warnings, by file and line."""
+    features: tuple[Feature, ...]
+    """What the tests use."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+
 def read_tests(path: Path, root: Path) -> TestSuite:
     """Tests of a file, a folder or one test (`file.yml::name`); files are named relative to `root` where possible.
 
     Raises ProblemsError with all problems of all files, UsageError when there is nothing to read.
     """
+    reading = read_suite(path, root)
+    if reading.errors:
+        raise ProblemsError(reading.errors)
+    return reading.suite
+
+
+def read_suite(path: Path, root: Path) -> SuiteReading:
+    """Tests and what is wrong with them. Raises UsageError when there is nothing to read."""
     text, _, wanted = str(path).partition("::")
     path = Path(text)
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a test file or a folder of test files")
     problems: list[Problem] = []
+    contents: dict[str, Part] = {}
     files = [path] if path.is_file() else [file for file in _yaml_files(path) if not _is_conftest(file)]
-    read = [_FileReader(file, root, problems).read() for file in files]
-    if problems:
-        raise ProblemsError(problems)
+    read = [_FileReader(file, root, problems, contents).read() for file in files]
+    features = inventory_of_tests(contents.values())
+    problems = sorted({*problems, *warnings(features)})
     found = [file for file in read if file is not None and file.cases]
-    if not found:
+    is_readable = not any(problem.severity == "error" for problem in problems)
+    if not found and is_readable:
         raise UsageError(f"{path} holds no tests; a test file has a list `test_cases`")
-    return TestSuite(tuple(_only(found, wanted, path) if wanted else found))
+    if wanted and is_readable:
+        found = _only(found, wanted, path)
+    told = tuple(problem for problem in problems if problem.severity != "error")
+    return SuiteReading(TestSuite(tuple(found), told), tuple(problems), tuple(features))
 
 
 def _only(files: Iterable[TestFile], name: str, path: Path) -> list[TestFile]:
@@ -77,15 +107,18 @@ def _is_test_file(file: Path) -> bool:
 class _FileReader:
     """Reads one file with the conftest files above it."""
 
-    def __init__(self, path: Path, root: Path, problems: list[Problem]) -> None:
+    def __init__(self, path: Path, root: Path, problems: list[Problem], contents: dict[str, Part]) -> None:
+        """What is read goes to `contents`, by file; a conftest file read for several test files stands there once."""
         self.path = path
         self.shown = _relative(path, root)
         self.reader = Reader(self.shown, problems)
         self.problems = problems
+        self.contents = contents
         self.fixtures: dict[str, dict[str, Any]] = {}
         for conftest in _conftests(path, root):
             shown = _relative(conftest, root)
             content = self._load(conftest, shown)
+            self.contents[shown] = Part("conftest", shown, content)
             if isinstance(content, YamlMapping):
                 self.fixtures.update(_named_values(content, "fixtures", Reader(shown, problems)))
 
@@ -101,6 +134,7 @@ class _FileReader:
         content = self._load(self.path, self.shown)
         if not isinstance(content, YamlMapping) or "test_cases" not in content:
             return None
+        self.contents[self.shown] = Part("tests", self.shown, content)
         self.reader.known_keys(content, _FILE_KEYS, "a test file", self.reader.error)
         self.fixtures.update(_named_values(content, "fixtures", self.reader))
         metadata = _named_values(content, "metadata", self.reader)

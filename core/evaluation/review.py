@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.assistant.project import Assistant, load_assistant
-from core.assistant.repair import PatternChoice
+from core.assistant.repair import PatternChoice, version
 from core.assistant.settings import Dialect
 from core.dataset.infer import infer
 from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
@@ -20,6 +20,7 @@ from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.prompt import PromptRenderer
 from core.e2e.cases import TestCase, TestSuite
 from core.e2e.coverage import CoverageReport, histogram, measure
+from core.e2e.fixtures import odd_fixtures
 from core.e2e.impossible import impossible
 from core.e2e.output import failure_report, write_results
 from core.e2e.patterns import choose_patterns
@@ -70,9 +71,10 @@ def workbench(
     loaded = load_assistant(assistant)
     suite = read_tests(Path(tests) if tests else find_tests(assistant), assistant)
     chosen, reason = choose_patterns(loaded, suite) if patterns == "auto" else (patterns, "chosen by hand")
-    notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings)]
-    notices.append(f"conversation repair as in {chosen.replace('newest', '3.15 and later')}: {reason}")
     engine = Engine(loaded, None, chosen, require_actions=False)
+    odd = dict.fromkeys(odd_fixtures(suite, engine.assistant.domain))
+    notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings, *odd)]
+    notices.append(f"conversation repair as in {version(chosen)}: {reason}")
     spoken = loaded.settings.dialect if dialect == "auto" else dialect
     return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices))
 

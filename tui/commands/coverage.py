@@ -9,6 +9,7 @@ import click
 
 from tui.opening import (
     json_option,
+    patterns_option,
 )
 
 if TYPE_CHECKING:
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
     metavar="infer|llm|FILE",
     help="Where commands come from; auto takes llm if it can be asked.",
 )
-@click.option(
-    "--patterns",
-    type=click.Choice(["auto", "newest", "3.14", "3.13"]),
-    default="auto",
-    show_default=True,
-    help="Version of conversation repair; auto follows what the tests and the domain mention.",
-)
+@patterns_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

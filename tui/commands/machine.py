@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,14 +12,33 @@ from core.errors import UsageError
 from tui.opening import (
     home,
     json_option,
+    patterns_option,
 )
+
+if TYPE_CHECKING:
+    from core.assistant.repair import PatternChoice
 
 
 @click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--tests", help="With PATH: test file or folder; found in the assistant's folder when not given.")
+@patterns_option
 @click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
 @json_option
-def doctor(host: str | None, as_json: bool) -> None:
-    """Look at this machine: what is installed, what runs without a session to own it; or at another one."""
+def doctor(path: Path | None, tests: str | None, patterns: PatternChoice, host: str | None, as_json: bool) -> None:
+    """Look at the assistant in PATH: what it uses, what of it runs here and what does not.
+
+    Without PATH, look at this machine: what is installed, what runs without a session to own it; or at another one.
+    """
+    if path is None and (tests is not None or patterns != "auto"):
+        raise UsageError("--tests and --patterns go with PATH, the folder of an assistant")
+    if path is not None:
+        if host is not None:
+            raise UsageError("give either PATH, to look at an assistant, or --host, to look at a machine")
+        from tui.commands.project_check import check_project
+
+        check_project(path, tests, patterns, as_json)
+        return
     if host is not None:
         from tui.commands.machine_check import check_host
 
