@@ -64,8 +64,7 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
     },
     "flow key": {
         **_runs("name", "description", "if", "run_pattern_completed", "persisted_slots", "steps"),
-        **_runs("nlu_trigger of a pattern"),
-        **_aside("every prompt lists all flows that may start", "always_include_in_prompt"),
+        **_runs("nlu_trigger of a pattern", "always_include_in_prompt"),
         **_aside("typed text is not classified; only messages such as /intent start the flow", "nlu_trigger"),
         **_aside(_NO_EFFECT, "file_path"),
     },

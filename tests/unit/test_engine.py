@@ -417,3 +417,79 @@ def test_a_tracker_is_the_fold_of_its_events(engine):
 def test_slot_resets_are_marked(chat):
     chat.say("hours on Friday", StartFlow("opening_hours"), SetSlot("day", "Friday"))
     assert [event.reset for event in chat.of(SlotSet)] == [False, True]
+
+
+NLU_DOMAIN = """
+slots:
+  who: {type: text, mappings: [{type: controlled, run_action_every_turn: action_recognise}]}
+  where: {type: text, mappings: [{type: custom, action: action_recognise}]}
+  size: {type: text, mappings: [{type: from_llm, conditions: [{active_flow: order}]}]}
+  colour: {type: text, mappings: [{type: from_entity, conditions: [{active_flow: order}]}]}
+actions: [action_recognise]
+responses:
+  utter_ask_size: [{text: "Which size?"}]
+"""
+NLU_FLOWS = """
+flows:
+  order: {description: order, steps: [{collect: size}]}
+  change: {description: change, steps: [{collect: size}]}
+  broken: {description: broken, steps: [{action: action_deactivate_loop}, {link: order}]}
+"""
+
+
+class Recogniser:
+    def __init__(self):
+        self.calls = 0
+
+    def run(self, name, tracker):
+        self.calls += 1
+        event = {"event": "slot", "name": "who", "value": f"caller {self.calls}"}
+        return ActionAnswer(events=(event,), responses=({"text": "Hm", "attachment": "x.pdf"},))
+
+
+def test_an_action_that_runs_every_turn_runs_once_after_each_message(make_assistant):
+    engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), recogniser := Recogniser())
+    tracker = engine.new_tracker()
+    engine.start(tracker)
+    assert recogniser.calls == 0
+    events = engine.handle(tracker, UserMessage("hi"), [StartFlow("order")])
+    assert (recogniser.calls, tracker.slots["who"]) == (1, "caller 1")
+    assert events.index(ActionRan("action_recognise")) < events.index(FlowStarted("order"))
+    assert Warned("action action_recognise said something with attachment, which was left out") in events
+
+
+def test_an_every_turn_action_that_nobody_runs_stops_nothing(make_assistant):
+    engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN))
+    tracker = engine.new_tracker()
+    events = engine.handle(tracker, UserMessage("hi"), [StartFlow("order")])
+    assert FlowStarted("order") in events
+    assert any(isinstance(event, Warned) and "action_recognise cannot be run" in event.message for event in events)
+
+
+def test_a_mapping_for_one_flow_fills_nothing_in_another(make_assistant):
+    engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), Recogniser())
+    for flow, size in (("order", "large"), ("change", None)):
+        tracker = engine.new_tracker()
+        engine.handle(tracker, UserMessage("hi"), [StartFlow(flow), SetSlot("size", "large")])
+        engine.handle(tracker, UserMessage("x"), [SetSlot("size", "large")])
+        assert (FlowCompleted(flow, "0_collect_size") in tracker.events) is (size is not None)
+    tracker = engine.new_tracker()
+    text = '/paint{"colour": "red"}'
+    engine.handle(tracker, UserMessage(text), engine.payload_commands(text))
+    assert tracker.slots["colour"] is None
+    engine.handle(tracker, UserMessage("hi"), [StartFlow("order")])
+    engine.handle(tracker, UserMessage(text), engine.payload_commands(text))
+    assert tracker.slots["colour"] == "red"
+
+
+def test_an_intent_that_reaches_nothing_is_told(make_assistant):
+    engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), Recogniser())
+    events = engine.handle(engine.new_tracker(), UserMessage("/paint"), engine.payload_commands("/paint"))
+    assert Warned("/paint starts no flow and fills no slot; it was left aside") in events
+
+
+def test_an_action_of_rules_does_nothing_and_the_flow_goes_on(make_assistant):
+    engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), Recogniser())
+    events = engine.handle(engine.new_tracker(), UserMessage("hi"), [StartFlow("broken")])
+    assert ActionRan("action_deactivate_loop") in events
+    assert FlowStarted("order") in events
