@@ -35,5 +35,6 @@ class SharedAnswers(BaseModel):
         title="Conversation repair",
         description="Version of the default patterns: newest (3.15 and later), 3.14, or 3.13 and those before; "
         "auto follows what the tests and the domain mention.",
+        json_schema_extra={"advanced": True},
     )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")
