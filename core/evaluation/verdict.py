@@ -20,6 +20,7 @@ from core.e2e.runner import run_tests
 from core.errors import ProviderError, UsageError
 from core.evaluation.gates import GateResult, pass_rate_gate
 from core.evaluation.review import Workbench
+from core.llm.cache import CompletionCache
 from core.llm.client import ChatClient, Endpoint
 
 OnProgress = Callable[[int, int, str], None]
@@ -76,10 +77,13 @@ async def evaluate(
     history_turns: int | None,
     concurrency: int,
     on_progress: OnProgress,
+    answers: CompletionCache | None = None,
+    model: str | None = None,
 ) -> list[Verdict]:
     """Run each set of tests with the model behind an endpoint. Raises ProviderError when the endpoint fails.
 
-    `expected` holds the annotated commands by test id; prompts are rendered as in training.
+    `expected` holds the annotated commands by test id; prompts are rendered as in training. `answers` keeps what `model` (its digest)
+    said: the same prompt is asked once, and an evaluation that was cut off goes on where it was.
     """
     total, done = sum(len(cases) for cases in sets.values()), 0
 
@@ -89,7 +93,7 @@ async def evaluate(
         on_progress(done, total, result.case.name)
 
     verdicts = []
-    async with ChatClient(endpoint, concurrency) as client:
+    async with ChatClient(endpoint, concurrency, cache=answers, cached_as=model) as client:
         source = LlmCommandGenerator(
             client,
             bench.renderer(history_turns),

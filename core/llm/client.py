@@ -63,9 +63,14 @@ class ChatClient:
         meter: Meter | None = None,
         limits: Limits = UNLIMITED,
         clock: Clock = SYSTEM_CLOCK,
+        cached_as: str | None = None,
     ) -> None:
-        """`concurrency` is the most calls at once. Raises UsageError when the key is found nowhere."""
+        """`concurrency` is the most calls at once; `cached_as` names the model in the cache where its address is another each time.
+
+        Raises UsageError when the key is found nowhere.
+        """
         self.endpoint = endpoint
+        self._cached_as = cached_as
         self._retries, self._cache, self._clock = retries, cache, clock
         self._meter = meter or Meter(None)
         self._pace, self._rate = Pace(concurrency, clock), Rate(limits, clock)
@@ -91,7 +96,7 @@ class ChatClient:
         request = request_body(self.endpoint, messages, temperature, max_tokens)
         if self._cache is None:
             return await self._paid(request)
-        identity = identified(self.endpoint, request)
+        identity = identified(self.endpoint, request, self._cached_as)
         asking = self._asking.setdefault(key_of(identity), asyncio.Lock())  # the same twice at once is paid once
         async with asking:
             if (known := self._cache.get(identity)) is None:
@@ -185,9 +190,9 @@ def request_body(
     }
 
 
-def identified(endpoint: Endpoint, request: dict[str, Any]) -> dict[str, Any]:
-    """What a completion is found by in a cache: the request, and where it was asked."""
-    return {"address": endpoint.base_url, **request}
+def identified(endpoint: Endpoint, request: dict[str, Any], cached_as: str | None = None) -> dict[str, Any]:
+    """What a completion is found by in a cache: the request, and where it was asked (or what stands for that)."""
+    return {"address": cached_as or endpoint.base_url, **request}
 
 
 def completion_of(answer: Any, seconds: float) -> Completion:

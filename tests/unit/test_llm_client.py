@@ -296,6 +296,20 @@ async def test_the_same_request_is_asked_once(tmp_path):
     assert not other.cached
 
 
+async def test_a_model_with_a_name_of_its_own_is_known_at_any_address(tmp_path):
+    cache = CompletionCache(tmp_path / "completions.sqlite")
+    with Server(Answer(completion("one"))).running() as server:
+        async with ChatClient(Endpoint(server.url, "small"), cache=cache, cached_as="digest") as chat:
+            await chat.complete(QUESTION)
+    with Server(Answer(completion("two"))).running() as server:
+        async with ChatClient(Endpoint(server.url, "small"), cache=cache, cached_as="digest") as chat:
+            again = await chat.complete(QUESTION)
+        async with ChatClient(Endpoint(server.url, "small"), cache=cache, cached_as="another") as chat:
+            other = await chat.complete(QUESTION)
+    cache.close()
+    assert (again.text, again.cached, other.text) == ("one", True, "two")
+
+
 def test_what_was_kept_survives_a_kill(tmp_path):
     path = tmp_path / "completions.sqlite"
     program = (

@@ -15,6 +15,7 @@ from core.errors import StepFailed
 from core.evaluation.gates import TRAINING_PASS_RATE, VALIDATION_PASS_RATE
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.verdict import Verdict, evaluate
+from core.llm.cache import CompletionCache
 from core.training.bundle import ModelArtifact
 from core.wizard.events import Log, Progress
 from core.wizard.served import ServerRequest, served
@@ -91,8 +92,11 @@ async def judge(
 
     `model` has the files "model" and "manifest". Raises StepFailed when files were changed or the server does not start.
     """
-    ModelArtifact(model.path("model"), model.path("manifest")).verify()
+    artifact = ModelArtifact(model.path("model"), model.path("manifest"))
+    artifact.verify()
     shared: SharedAnswers = context.shared
+    kept = context.folder / "completions.sqlite"
+    said = CompletionCache(kept)
     bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
     try:
         sets = split_tests(bench, dataset)
@@ -110,9 +114,13 @@ async def judge(
                 dataset.outputs.summary["history_turns"],
                 answers.concurrency,
                 on_progress,
+                said,
+                artifact.digest,
             )
     finally:
         bench.close()
+        said.close()
+    kept.unlink()  # of use to an evaluation that was cut off, not to a finished one
     required = {"validation": answers.validation_min, "training": answers.train_min}
     for verdict in verdicts:
         verdict.write(context.folder / "results")
