@@ -30,4 +30,17 @@ class SharedAnswers(BaseModel):
         title="Command language",
         description="Form of the commands the model writes; auto follows the command generator in config.yml.",
     )
+    engine: Literal["auto", "own", "rasa"] = Field(
+        default="auto",
+        title="Engine",
+        description="What runs the assistant: own (calmtune's runtime) or rasa (your `rasa` command, its licence in RASA_LICENSE). "
+        "auto takes rasa where it works and has a licence, unless commands are inferred or recorded.",
+    )
+    engine_minutes: float = Field(
+        default=720,
+        gt=0,
+        title="Time limit of rasa",
+        description="One run of the `rasa` command is ended after this long.",
+        json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
+    )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")

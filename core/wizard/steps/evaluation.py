@@ -15,8 +15,10 @@ from core.errors import StepFailed
 from core.evaluation.gates import TRAINING_PASS_RATE, VALIDATION_PASS_RATE
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.verdict import Verdict, evaluate
+from core.evaluation.with_rasa import evaluate_with_rasa
 from core.training.bundle import ModelArtifact
-from core.wizard.events import Log, Progress
+from core.wizard.engine import rasa_of
+from core.wizard.events import Log, Notice, Progress
 from core.wizard.served import ServerRequest, served
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
@@ -72,7 +74,7 @@ class EvaluationStep:
         "Serve the tuned model, run validation and training tests with it and see whether it is good enough."
     )
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training")
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "engine")
     answers: ClassVar[type[BaseModel]] = EvaluationAnswers
 
     def reads(self, shared: SharedAnswers, answers: EvaluationAnswers) -> Sequence[Path]:
@@ -92,8 +94,10 @@ async def judge(
     `model` has the files "model" and "manifest". Raises StepFailed when files were changed or the server does not start.
     """
     ModelArtifact(model.path("model"), model.path("manifest")).verify()
+    rasa = await rasa_of(context)
     bench = workbench(context.shared.assistant, context.shared.tests, dataset.outputs.summary["dialect"])
     try:
+        _tell_other_prompts(context, bench, dataset, "own" if rasa is None else "rasa")
         sets = split_tests(bench, dataset)
         request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
 
@@ -101,15 +105,18 @@ async def judge(
             context.emit(Progress(done, total, "tests", label=test))
 
         async with served(context, request) as endpoint:
-            verdicts = await evaluate(
-                bench,
-                endpoint,
-                sets,
-                read_recording(dataset.path("annotations")),
-                dataset.outputs.summary["history_turns"],
-                answers.concurrency,
-                on_progress,
-            )
+            if rasa is not None:
+                verdicts = await evaluate_with_rasa(rasa, bench, endpoint, sets, context.folder)
+            else:
+                verdicts = await evaluate(
+                    bench,
+                    endpoint,
+                    sets,
+                    read_recording(dataset.path("annotations")),
+                    dataset.outputs.summary["history_turns"],
+                    answers.concurrency,
+                    on_progress,
+                )
     finally:
         bench.close()
     required = {"validation": answers.validation_min, "training": answers.train_min}
@@ -119,6 +126,19 @@ async def judge(
             context.emit(Log(f"{turn['test']} turn {turn['turn']}: {turn['user']!r}"))
             context.emit(Log(f"    expected {turn['expected']!r}, predicted {turn['predicted'][:120]!r}"))
     return [(verdict, required[verdict.name]) for verdict in verdicts]
+
+
+def _tell_other_prompts(context: Context, bench: Workbench, dataset: Upstream, engine: str) -> None:
+    """Warn when the model is about to be shown other prompts than it was trained on; an owner's template is the same everywhere."""
+    prompts = dataset.outputs.summary.get("prompts", "own")
+    if prompts != engine and bench.assistant.settings.prompt_template is None:
+        context.emit(
+            Notice(
+                "warning",
+                f"the rows have the prompts of engine {prompts}, the tests are run by engine {engine}, which shows the model others; "
+                f"answer engine: {prompts}, or give the assistant a prompt template of its own",
+            )
+        )
 
 
 def split_tests(bench: Workbench, dataset: Upstream) -> dict[str, list[TestCase]]:
