@@ -145,8 +145,8 @@ def read_coverage(path: Path, assistant: Assistant) -> CoverageReport:
     """
     flows = {flow.flow: flow for flow in measure(assistant, ()).flows}
     for row in _rows(path):
-        id = row[COLUMNS[0]].rpartition("::")[2].strip()
-        if id in flows:
+        _, separator, id = row[COLUMNS[0]].strip().rpartition("::")
+        if separator and id in flows:  # the last row is a total
             try:
                 steps, missing = int(float(row[COLUMNS[2]])), int(float(row[COLUMNS[3]]))
             except ValueError as error:

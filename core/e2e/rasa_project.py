@@ -13,7 +13,8 @@ from core.e2e.results import TestResult
 from core.errors import StepFailed
 
 MODELS = "models"
-_TESTS = "calmtune_tests"
+_TESTS, _COVERAGE, _OUTPUT = "calmtune_tests", "e2e_coverage_results", "output"
+"""Relative to the copy: what an ended process still writes is then lost with it, and never in the way of a later run."""
 _LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "*.bak", RESULTS)
 """Not copied: what is hidden, made, or would pass for the results of a run."""
 _TEST, _TRAIN, _PREPARE = ("test", "e2e"), ("train",), ("llm", "finetune", "prepare-data")
@@ -66,7 +67,7 @@ class RasaProject:
         Failed tests end it with exit code 1 as a crash does: what tells them apart is whether it left results. Raises StepFailed
         with its last line when it did not.
         """
-        shutil.rmtree(coverage, ignore_errors=True)
+        shutil.rmtree(self.root / _COVERAGE, ignore_errors=True)
         names = self._write_tests(suite, keep)
         places = (self.root / "tests", self.root)  # where versions write their lists of results
         places[0].mkdir(exist_ok=True)
@@ -74,12 +75,12 @@ class RasaProject:
         wanted = {
             **self._unusual_places("--endpoints"),
             "--coverage-report": None,
-            "--coverage-output-path": str(coverage.resolve()),
+            "--coverage-output-path": _COVERAGE,
             "--e2e-results": None,  # last: some versions would take what follows for its value
         }
         arguments = [_TESTS, *await self._arguments(_TEST, wanted, needed=("--coverage-report",))]
         code, last = await self.rasa.run(_TEST, arguments, self.root, {**self.variables, **self._flags(cases)})
-        coverage.mkdir(parents=True, exist_ok=True)
+        _move(self.root / _COVERAGE, coverage)
         for path in (path for place in places for path in place.glob(RESULTS)):
             path.replace(coverage / path.name)
         redactor(self.variables).scrub(coverage)
@@ -98,12 +99,13 @@ class RasaProject:
 
         `options` are passed as far as this version has them. Raises StepFailed with its last line when it fails.
         """
-        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(self.root / _OUTPUT, ignore_errors=True)
         names = self._write_tests(suite, keep)
         cases = [case for case in suite.cases if case.id in keep]
-        wanted = {**self._unusual_places("--endpoints"), "--out": str(out.resolve()), **options}
+        wanted = {**self._unusual_places("--endpoints"), "--out": _OUTPUT, **options}
         arguments = [_TESTS, *await self._arguments(_PREPARE, wanted, needed=("--out",))]
         code, last = await self.rasa.run(_PREPARE, arguments, self.root, {**self.variables, **self._flags(cases)})
+        _move(self.root / _OUTPUT, out)
         redactor(self.variables).scrub(out)
         if code:
             raise StepFailed(f"`rasa {' '.join(_PREPARE)}` ended with exit code {code}: {last}")
@@ -145,6 +147,16 @@ class RasaProject:
         if self.rasa.version < ASSERTIONS_WITHOUT_FLAG:
             flags["RASA_PRO_BETA_E2E_ASSERTIONS"] = "true"
         return flags
+
+
+def _move(made: Path, folder: Path) -> None:
+    """Put a folder in the place of another one; an empty one when it was not made."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if made.is_dir():
+        made.rename(folder)
+    else:
+        folder.mkdir()
 
 
 def _has_model(models: Path) -> bool:

@@ -19,7 +19,9 @@ class Redactor:
         found: dict[str, str] = {}
         for name, value in environment.items():
             if _SECRET_NAMES.search(name):
-                for line in map(str.strip, value.splitlines()):  # texts are looked at line by line, and a key may have several
+                for line in map(
+                    str.strip, value.splitlines()
+                ):  # texts are looked at line by line, and a key may have several
                     if len(line) >= _SHORTEST:
                         found.setdefault(line, name)
         self._names = dict(sorted(found.items(), key=lambda entry: -len(entry[0])))  # a part of another comes later

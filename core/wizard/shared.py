@@ -33,8 +33,9 @@ class SharedAnswers(BaseModel):
     engine: Literal["auto", "own", "rasa"] = Field(
         default="auto",
         title="Engine",
-        description="What runs the assistant: own (calmtune's runtime) or rasa (your `rasa` command, its licence in RASA_LICENSE). "
-        "auto takes rasa where it works and has a licence, unless commands are inferred or recorded.",
+        description="What runs the assistant: own (calmtune's runtime) or rasa (your `rasa` command with its licence in RASA_LICENSE; "
+        "commands then come from the model the assistant names). auto takes rasa where both are there and commands need no runtime "
+        "of calmtune's.",
     )
     engine_minutes: float = Field(
         default=720,

@@ -174,7 +174,10 @@ def run_tests(options: argparse.Namespace, behaviour: Behaviour) -> int:
     failing = [case for case in cases if case["test_case"] in behaviour.failing]
     passing = [case for case in cases if case not in failing]
     if options.e2e_results:
-        passed, failed = [result(case, True, behaviour) for case in passing], [result(case, False, behaviour) for case in failing]
+        passed, failed = (
+            [result(case, True, behaviour) for case in passing],
+            [result(case, False, behaviour) for case in failing],
+        )
         if behaviour.version == "3.10":
             write_yaml(Path("tests/e2e_results.yml"), {"test_results": passed + failed})
         else:
@@ -234,7 +237,13 @@ def run_prepare(options: argparse.Namespace, behaviour: Behaviour) -> int:
     cut = max(1, round(options.train_frac * len(annotated)))
     sides = annotated[:cut], annotated[cut:]
     for number, folder in enumerate(("1_command_annotations", "2_rephrasings"), 1):
-        keys = ("user", "llm_commands", "utter", "bot", *(("passing_rephrasings", "failed_rephrasings") if number == 2 else ()))
+        keys = (
+            "user",
+            "llm_commands",
+            "utter",
+            "bot",
+            *(("passing_rephrasings", "failed_rephrasings") if number == 2 else ()),
+        )
         conversations = [
             {"original_test_case": id, "steps": [{k: v for k, v in step.items() if k in keys} for step in steps]}
             for id, _, steps in annotated
