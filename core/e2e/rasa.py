@@ -73,8 +73,12 @@ class Rasa:
         reason = unavailable()
         if reason is not None:
             raise UsageError(f"{reason}; activate the environment with rasa and set the licence, or answer engine: own")
-        rasa = cls(shutil.which("rasa") or "rasa", on_line, limit_seconds)
-        code, said = await rasa._asked(["--version"])
+        executable = os.path.abspath(shutil.which("rasa") or "rasa")  # PATH may be relative, and runs are elsewhere
+        rasa = cls(executable, on_line, limit_seconds)
+        try:
+            code, said = await rasa._asked(["--version"])
+        except DeadlineError as error:
+            raise UsageError(f"the `rasa` command does not answer: {error}") from error
         version = next(filter(None, map(_VERSION.match, said)), None)
         if code or version is None:
             last = said[-1] if said else "it printed nothing"
@@ -107,7 +111,10 @@ class Rasa:
             self._on_line(line)
 
         self._on_line(redactor(variables)("$ " + " ".join(["rasa", *command, *arguments])))
-        code = await self._child([*command, *arguments], on_line, self._limit_seconds, folder, variables)
+        try:
+            code = await self._child([*command, *arguments], on_line, self._limit_seconds, folder, variables)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}; answer engine_minutes with more") from error
         return code, last
 
     async def _asked(self, arguments: Sequence[str]) -> tuple[int, list[str]]:
@@ -144,9 +151,7 @@ class Rasa:
                 await _ended(process)
         except TimeoutError:
             name = " ".join(["rasa", *arguments[:2]])
-            raise DeadlineError(
-                f"`{name}` was ended after its limit of {limit_seconds / 60:.0f} minutes; answer engine_minutes with more"
-            ) from None
+            raise DeadlineError(f"`{name}` was ended after its limit of {limit_seconds / 60:.0f} minutes") from None
         finally:
             await _end_group(process)
             with contextlib.suppress(TimeoutError):  # something that left the group may still hold the output

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from core.assistant.project import Assistant
 from core.assistant.source import Reader, YamlMapping, read_yaml
 from core.e2e.cases import TestCase, TestSuite, Turn
 from core.e2e.coverage import CoverageReport, FlowCoverage, measure
-from core.e2e.output import COLUMNS, suite_as_yaml
+from core.e2e.output import COLUMNS, inside, suite_as_yaml
+from core.e2e.reader import conftests
 from core.e2e.results import Failure, TestResult
 from core.errors import Problem, ProblemsError, StepFailed
 
@@ -24,15 +26,14 @@ _LINES = re.compile(r"(\d+)\s*-\s*(\d+)")
 _USER = re.compile(r"\s*(?:- )?user: (.*)")
 
 
-def write_tests(suite: TestSuite, keep: Collection[str], folder: Path) -> dict[str, str]:
-    """Write the tests of some ids, a file for each of theirs, with fixtures, metadata and stubs; returns name → id.
+def write_tests(suite: TestSuite, keep: Collection[str], folder: Path, root: Path) -> dict[str, str]:
+    """Write the tests of some ids, a file for each of theirs, with fixtures, metadata, stubs and conftest files; returns name → id.
 
-    A name that several files have gets the file's name added: results tell tests by their names.
+    A name that several files have gets the file's name added: results tell tests by their names. `root` is the assistant's folder.
     """
-    folder.mkdir(parents=True)
     times = Counter(case.name for case in suite.cases if case.id in keep)
     ids: dict[str, str] = {}
-    for number, file in enumerate(suite.files, 1):
+    for file in suite.files:
         cases = []
         for case in file.cases:
             if case.id in keep:
@@ -41,9 +42,18 @@ def write_tests(suite: TestSuite, keep: Collection[str], folder: Path) -> dict[s
                 cases.append(replace(case, name=name))
         if cases:
             own = TestSuite((replace(file, cases=tuple(cases)),))
-            text = suite_as_yaml(own, {case.id for case in cases})
-            (folder / f"{number:03d}_{PurePosixPath(file.path).name}").write_text(text, encoding="utf-8")
+            place = folder / inside(file.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(suite_as_yaml(own, {case.id for case in cases}), encoding="utf-8")
+            _copy_conftests(file.path, place, root)
     return ids
+
+
+def _copy_conftests(file: str, place: Path, root: Path) -> None:
+    """They also name the model that judges texts, and count in their folder and below."""
+    for conftest in conftests(root / file, root):
+        above = len((root / file).resolve().parts) - len(conftest.resolve().parts)
+        shutil.copy(conftest, place.parents[above] / conftest.name)
 
 
 # Results

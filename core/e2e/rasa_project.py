@@ -112,9 +112,8 @@ class RasaProject:
         return names
 
     def _write_tests(self, suite: TestSuite, keep: Collection[str]) -> dict[str, str]:
-        """Below the root, so that a conftest.yml there counts."""
         shutil.rmtree(self.root / _TESTS, ignore_errors=True)
-        return write_tests(suite, keep, self.root / _TESTS)
+        return write_tests(suite, keep, self.root / _TESTS, self.root)
 
     async def _arguments(
         self, command: Sequence[str], wanted: Mapping[str, str | None], needed: Sequence[str] = ()

@@ -66,12 +66,10 @@ async def test_auto_tells_why_a_broken_command_is_not_taken(bench):
 
 
 async def test_what_was_asked_for_and_cannot_be_is_an_error(bench, monkeypatch):
-    with (
-        monkeypatch.context() as patched,
-        pytest.raises(UsageError, match="no `rasa` command on PATH.*answer engine: own"),
-    ):
+    with monkeypatch.context() as patched:
         patched.setenv("PATH", str(bench.bin))
-        await bench.review()
+        with pytest.raises(UsageError, match=r"no `rasa` command on PATH.*answer engine: own"):
+            await bench.review()
     bench.install()
     monkeypatch.delenv("RASA_LICENSE")
     with pytest.raises(UsageError, match="RASA_LICENSE is not set"):
@@ -154,6 +152,21 @@ async def test_tests_of_the_same_name_are_told_apart(bench):
     outputs = await bench.review()
     assert [entry["test"] for entry in outputs.summary["failed"]] == ["e2e_tests/again.yml::which one"]
     assert len(outputs.summary["passed"]) == 23
+
+
+async def test_what_belongs_to_the_tests_of_a_folder_goes_with_them(bench):
+    """The judge's model is named in conftest files, which count in their folder and below."""
+    tests = bench.assistant / "e2e_tests"
+    (tests / "more").mkdir()
+    (tests / "parcels.yml").rename(tests / "more" / "parcels.yml")
+    (tests / "conftest.yml").write_text("llm_judge: {llm: {provider: openai, model: outer}}\n")
+    (tests / "more" / "conftest.yml").write_text("llm_judge: {llm: {provider: openai, model: inner}}\n")
+    bench.install()
+    await bench.review()
+    given = bench.upstream["coverage"].folder / "assistant" / "calmtune_tests" / "e2e_tests"
+    assert "outer" in (given / "conftest.yml").read_text()
+    assert "inner" in (given / "more" / "conftest.yml").read_text()
+    assert (given / "more" / "parcels.yml").is_file()
 
 
 async def test_output_is_told_line_by_line_while_it_runs(bench):

@@ -47,6 +47,7 @@ class Behaviour:
 
 def install(folder: Path, **behaviour: Any) -> Path:
     """Write the script and its behaviour; returns the folder."""
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "behaviour.json").write_text(json.dumps(asdict(Behaviour(**behaviour))))
     script = folder / "rasa"
