@@ -87,6 +87,8 @@ def _both_parts(row: Any) -> tuple[str, str]:
         raise ValueError("has no prompt")
     if not isinstance(completion, str) or not completion.strip():
         raise ValueError("has no completion")
+    if any("\ud800" <= character <= "\udfff" for character in prompt + completion):
+        raise ValueError("holds half a character (a lone \\ud800 to \\udfff)")
     return prompt, completion
 
 
@@ -138,7 +140,8 @@ def read_conversations(
     folder: Path, tests: KnownTests, dialect: Dialect, problems: list[Problem]
 ) -> list[AnnotatedConversation]:
     """All annotated conversations below a folder, with their rephrasings where it has them."""
-    found = []
+    found: list[AnnotatedConversation] = []
+    seen: set[str] = set()
     for path in sorted(path for path in folder.rglob("*.y*ml") if path.is_file()):
         reader = Reader(path.relative_to(folder.parent).as_posix(), problems)
         try:
@@ -152,7 +155,10 @@ def read_conversations(
             if not isinstance(item, YamlMapping) or not (written := reader.text(item, "original_test_case")):
                 reader.error(line, "a conversation needs `original_test_case: file::name`")
             elif (case := tests.find(written, line, reader)) is not None:
-                found.append(_conversation(case, item, dialect, reader))
+                conversation = _conversation(case, item, dialect, reader)
+                if conversation.derived or case.id not in seen:  # a test has one, whatever files repeat it
+                    found.append(conversation)
+                seen.add(case.id)
     return found
 
 

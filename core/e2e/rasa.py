@@ -91,10 +91,11 @@ class Rasa:
         if command not in self._options:
             code, said = await self._asked([*command, "--help"])
             if code:
-                version = ".".join(map(str, self.version))
+                words, version = " ".join(command), ".".join(map(str, self.version))
                 last = said[-1] if said else "it printed nothing"
                 raise StepFailed(
-                    f"rasa {version} has no `rasa {' '.join(command)}`; the recipe needs 3.10 or later: {last}"
+                    f"`rasa {words} --help` ended with exit code {code}; does rasa {version} have it? "
+                    f"The recipe needs 3.10 or later. It said: {last}"
                 )
             self._options[command] = frozenset(_OPTION.findall("\n".join(said)))
         return self._options[command]

@@ -159,7 +159,7 @@ def read_coverage(path: Path, assistant: Assistant) -> CoverageReport:
         if separator and id in flows:  # the last row is a total
             try:
                 steps, missing = int(float(row[COLUMNS[2]])), int(float(row[COLUMNS[3]]))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise StepFailed(f"{path.name} has no numbers of steps for {id}; is it of another version?") from error
             lines = tuple(sorted((int(first), int(last)) for first, last in _LINES.findall(row[COLUMNS[4]])))
             flows[id] = replace(flows[id], steps=steps, missing=missing, missing_lines=lines)
@@ -172,11 +172,14 @@ def _by_coverage(flow: FlowCoverage) -> tuple[float, str]:
 
 def _rows(path: Path) -> Iterator[Mapping[str, str]]:
     """Rows by column; some writers put an unnamed column of row numbers before the others."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        columns = {str(name).strip(): name for name in reader.fieldnames or ()}
-        missing = [name for name in COLUMNS if name not in columns]
-        if missing:
-            raise StepFailed(f"{path.name} has no column {missing[0]}; is it of another version?")
-        for row in reader:
-            yield {name: row[columns[name]] or "" for name in COLUMNS}
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = {str(name).strip(): name for name in reader.fieldnames or ()}
+            missing = [name for name in COLUMNS if name not in columns]
+            if missing:
+                raise StepFailed(f"{path.name} has no column {missing[0]}; is it of another version?")
+            for row in reader:
+                yield {name: row[columns[name]] or "" for name in COLUMNS}
+    except csv.Error as error:
+        raise StepFailed(f"{path.name} is no table: {error}") from error

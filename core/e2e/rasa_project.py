@@ -15,7 +15,7 @@ from core.errors import StepFailed
 MODELS = "models"
 _TESTS, _COVERAGE, _OUTPUT = "calmtune_tests", "e2e_coverage_results", "output"
 """Relative to the copy: what an ended process still writes is then lost with it, and never in the way of a later run."""
-_LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "*.bak", RESULTS)
+_LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "*.bak", RESULTS)
 """Not copied: what is hidden, made, or would pass for the results of a run."""
 _TEST, _TRAIN, _PREPARE = ("test", "e2e"), ("train",), ("llm", "finetune", "prepare-data")
 _PLACES = {

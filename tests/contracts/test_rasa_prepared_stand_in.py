@@ -140,9 +140,9 @@ async def test_everything_wrong_in_a_folder_is_said_at_once(bench, earlier):
     train.write_text(train.read_text() + "- 7\n")
     rows = split / "ft_splits" / "train.jsonl"
     count = len(rows.read_text().splitlines())
-    rows.write_text(
-        rows.read_text() + '{"prompt": "x"}\nnot json\n[1]\n{"messages": [{"role": "user", "content": "x"}]}\n'
-    )
+    wrong = ['{"prompt": "x"}', "not json", "[1]", '{"messages": [{"role": "user", "content": "x"}]}']
+    wrong.append('{"prompt": "x", "completion": "cancel flow \\ud800"}')
+    rows.write_text(rows.read_text() + "\n".join(wrong))
     with pytest.raises(ProblemsError) as raised:
         await bench.prepare("own", bring_in=earlier)
     said = str(raised.value)
@@ -151,6 +151,7 @@ async def test_everything_wrong_in_a_folder_is_said_at_once(bench, earlier):
     assert f"train.jsonl:{count + 1}: the row has no completion" in said
     assert f"train.jsonl:{count + 2}: the row is not JSON" in said
     assert f"train.jsonl:{count + 3}: the row is no mapping" in said
+    assert f"train.jsonl:{count + 5}: the row holds half a character" in said
     assert f"train.jsonl:{count + 4}: the row has other messages than one of the user and one of the assistant" in said
 
 
