@@ -76,7 +76,6 @@ def make(folder: Path, monkeypatch: Any) -> Bench:
     """A bench with a copy of the parcel service, a licence in the environment and no command on PATH yet."""
     shutil.copytree(PARCELS, folder / "parcels")
     bench = Bench(folder, folder / "parcels")
-    monkeypatch.delenv("RASA_PRO_LICENSE", raising=False)
     monkeypatch.setenv("RASA_LICENSE", CANARY)
     monkeypatch.setenv("PATH", f"{bench.bin}{os.pathsep}{os.environ['PATH']}")
     return bench
