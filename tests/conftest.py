@@ -14,6 +14,13 @@ SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants
 """Real assistants beside the checkout, where there are any; tests over them are skipped elsewhere."""
 
 
+@pytest.fixture(autouse=True)
+def no_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the `rasa` command and its licence here: tests run without."""
+    for name in ("RASA_LICENSE", "RASA_PRO_LICENSE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def write_assistant(tmp_path: Path) -> Callable[..., Path]:
     """write_assistant(flows=…, domain=…, config=…, endpoints=…) → folder of a small project."""

@@ -33,7 +33,7 @@ from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
 from core.dataset.prepare import Divided
 from core.e2e.cases import TestSuite
-from core.e2e.output import suite_as_yaml
+from core.e2e.output import inside, suite_as_yaml
 
 OutputFormat = Literal["instruction", "conversational"]
 
@@ -160,6 +160,5 @@ def _by_file(conversations: Iterable[AnnotatedConversation]) -> dict[PurePosixPa
     """Conversations by the path of their test file, which may not lead out of the folder."""
     grouped: dict[PurePosixPath, list[AnnotatedConversation]] = defaultdict(list)
     for conversation in conversations:
-        parts = (part for part in PurePosixPath(conversation.case.file).parts if part not in ("/", ".."))
-        grouped[PurePosixPath(*parts)].append(conversation)
+        grouped[inside(conversation.case.file)].append(conversation)
     return grouped

@@ -115,7 +115,7 @@ class _FileReader:
         self.problems = problems
         self.contents = contents
         self.fixtures: dict[str, dict[str, Any]] = {}
-        for conftest in _conftests(path, root):
+        for conftest in conftests(path, root):
             shown = _relative(conftest, root)
             content = self._load(conftest, shown)
             self.contents[shown] = Part("conftest", shown, content)
@@ -243,7 +243,7 @@ def _named_values(content: YamlMapping, key: str, reader: Reader) -> dict[str, d
     return found
 
 
-def _conftests(path: Path, root: Path) -> list[Path]:
+def conftests(path: Path, root: Path) -> list[Path]:
     """conftest files that apply to a test file, the outermost first."""
     folder, root = path.resolve().parent, root.resolve()
     folders = [folder, *folder.parents]

@@ -131,7 +131,7 @@ async def review(
     if folder is not None:
         notices += write_results(bench.suite, results, reports, folder, histograms)
         write_recording(passed, folder / "commands.yml", "v2")
-    summary = _summary(results, reports[True], histograms[True], gates)
+    summary = summary_of(results, reports[True], histograms[True], gates)
     return Review(
         tuple(results),
         reports[True],
@@ -172,7 +172,7 @@ async def _run(bench: Workbench, commands: str, concurrency: int, on_progress: O
     if commands == "infer":
         results = []
         for case in cases:
-            results.append(await _infer_and_run(bench, case))
+            results.append(await infer_and_run(bench, case))
             finished(results[-1])
         return results
     async with AsyncExitStack() as stack:
@@ -210,7 +210,8 @@ class _Model:
         await self._client.__aexit__()
 
 
-async def _infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
+async def infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
+    """Run a test with the commands that make its expectations come true."""
     if (failure := impossible(case, bench.engine.assistant)) is not None:
         return TestResult(case, False, failures=(failure,))
     engine = engine_for(bench.engine, case, bench.actions, require_actions=False)
@@ -234,9 +235,11 @@ def _action_notices(results: list[TestResult]) -> list[str]:
     return [f"{warning} ({count} test{'s' if count > 1 else ''})" for warning, count in counts.items()]
 
 
-def _summary(
+def summary_of(
     results: list[TestResult], coverage: CoverageReport, commands: dict[str, int], gates: list[GateResult]
 ) -> dict[str, Any]:
+    """What a review found, JSON-ready."""
+
     def reason(result: TestResult) -> str:
         return result.undecided or result.error or "; ".join(f"line {f.line}: {f.message}" for f in result.failures)
 

@@ -37,4 +37,18 @@ class SharedAnswers(BaseModel):
         "auto follows what the tests and the domain mention.",
         json_schema_extra={"advanced": True},
     )
+    engine: Literal["auto", "own", "rasa"] = Field(
+        default="auto",
+        title="Engine",
+        description="What runs the assistant: own (calmtune's runtime) or rasa (your `rasa` command with its licence in RASA_LICENSE; "
+        "commands then come from the model the assistant names). auto takes rasa where both are there and commands need no runtime "
+        "of calmtune's.",
+    )
+    engine_minutes: float = Field(
+        default=720,
+        gt=0,
+        title="Time limit of rasa",
+        description="One run of the `rasa` command is ended after this long.",
+        json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
+    )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")

@@ -75,10 +75,17 @@ def rates(summary: Mapping[str, Any]) -> Content:
                 Content.assemble(
                     (f"{name:<11}", "$muted"), bar(share, 30), (f" {share:.1%}", "bold"),
                     (f"  {found['passed']} of {found['tests']} tests", ""),
-                    (f"   {found['turns_exactly_as_expected']} of {found['turns']} messages exactly as expected", "$muted"),
+                    (_exactly(found), "$muted"),
                 )
             )  # fmt: skip
     return Content("\n").join(lines)
+
+
+def _exactly(found: Mapping[str, Any]) -> str:
+    """How many messages were understood to the letter, where the engine tells."""
+    if not found["turns"]:
+        return ""
+    return f"   {found['turns_exactly_as_expected']} of {found['turns']} messages exactly as expected"
 
 
 def _line(turn: Mapping[str, Any]) -> Content:

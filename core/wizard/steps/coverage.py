@@ -6,15 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.evaluation.gates import FLOW_COVERAGE, TOTAL_COVERAGE
 from core.evaluation.review import review
+from core.evaluation.with_rasa import review_with_rasa
+from core.wizard.engine import rasa_of
 from core.wizard.events import Log, Notice, Progress
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
+
+COPY = "assistant"
+"""The copy of the assistant that the `rasa` command trained; not there after a run of our own."""
 
 
 class CoverageAnswers(BaseModel):
@@ -60,7 +65,7 @@ class CoverageStep:
     title: ClassVar[str] = "Coverage review"
     purpose: ClassVar[str] = "Run the end-to-end tests and see which steps of the flows and which commands they cover."
     upstream: ClassVar[tuple[str, ...]] = ()
-    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect", "patterns")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect", "patterns", "engine")
     answers: ClassVar[type[BaseModel]] = CoverageAnswers
 
     def reads(self, shared: SharedAnswers, answers: CoverageAnswers) -> Sequence[Path]:
@@ -77,19 +82,22 @@ class CoverageStep:
         def on_progress(done: int, total: int, test: str) -> None:
             context.emit(Progress(done, total, "tests", label=test))
 
-        found = await review(
-            shared.assistant,
-            shared.tests,
-            shared.commands,
-            folder=context.folder / "e2e_coverage_results",
-            total_min=answers.total_min,
-            per_flow_min=answers.per_flow_min,
-            min_command_samples=answers.min_command_samples,
-            dialect=shared.dialect,
-            patterns=shared.patterns,
-            concurrency=answers.concurrency,
-            on_progress=on_progress,
-        )
+        asked: dict[str, Any] = {
+            "folder": context.folder / "e2e_coverage_results",
+            "total_min": answers.total_min,
+            "per_flow_min": answers.per_flow_min,
+            "min_command_samples": answers.min_command_samples,
+            "dialect": shared.dialect,
+            "patterns": shared.patterns,
+            "on_progress": on_progress,
+        }
+        rasa = await rasa_of(context)
+        if rasa is not None:
+            copy = context.folder / COPY
+            found = await review_with_rasa(rasa, shared.assistant, shared.tests, copy=copy, **asked)
+        else:
+            concurrency = answers.concurrency
+            found = await review(shared.assistant, shared.tests, shared.commands, concurrency=concurrency, **asked)
         for notice in found.notices:
             context.emit(Notice("info", notice))
         for report in found.failure_reports.values():

@@ -9,18 +9,16 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from core.assistant.settings import ModelEndpoint
-from core.dataset import output
-from core.dataset.account import annotation_facts, rephrasing_facts, split_facts, warnings
+from core.dataset.account import rephrasing_facts
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.decisions import decided, read_decisions
 from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
 from core.dataset.hard_cases import KINDS, hard_cases
-from core.dataset.inventory import inventory
 from core.dataset.models import Models, named_model, price_of, within_reach
 from core.dataset.paraphrases import read_paraphrases
-from core.dataset.prepare import Divided, divide, rephrase, with_fewer_answers
+from core.dataset.prepare import divide, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Understanding
 from core.dataset.variation import in_other_words, with_other_values
@@ -30,14 +28,18 @@ from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.errors import StepFailed, UsageError
 from core.evaluation.review import Workbench, workbench
+from core.evaluation.with_rasa import COMMANDS_FROM
 from core.llm.batch import CollectingClient
 from core.llm.client import ChatClient
 from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, validation_usage
 from core.llm.tokens import tokens
+from core.wizard.engine import rasa_of
 from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
-from core.wizard.step import Context, Gate, Outputs
+from core.wizard.step import Context, Outputs
 from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset_elsewhere import made_elsewhere
+from core.wizard.steps.dataset_outcome import Made, outcome
 
 _HISTORY_TOKENS = 120
 """What a conversation adds to a prompt by the middle of a test, for estimates."""
@@ -54,17 +56,21 @@ class DatasetStep:
     title: ClassVar[str] = "Data preparation"
     purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "seed")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine", "seed")
     answers: ClassVar[type[BaseModel]] = DatasetAnswers
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
         named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
-        named += [path for path in (answers.rephrase_template, answers.decisions) if path is not None]
+        named += [path for path in (answers.rephrase_template, answers.decisions, answers.bring_in) if path is not None]
         return [shared.assistant, *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
         """What asking the language model will take, in words."""
         answers: DatasetAnswers = context.answers
+        if answers.bring_in is not None:
+            return "no language model is asked"
+        if context.upstream["coverage"].outputs.summary.get("commands_from") == COMMANDS_FROM:
+            return "the `rasa` command asks the models; what that costs is not known here"
         bench = _bench(context.shared)
         bench.close()
         rephraser, checking = _plan(context, bench)
@@ -98,7 +104,11 @@ class DatasetStep:
         """Raises StepFailed when nothing can be learnt, ProblemsError, UsageError, ProviderError."""
         answers: DatasetAnswers = context.answers
         shared: SharedAnswers = context.shared
+        rasa = None if answers.bring_in is not None else await rasa_of(context)
         bench = _bench(shared)
+        if answers.bring_in is not None or rasa is not None:
+            bench.close()
+            return outcome(await made_elsewhere(bench, context, rasa), bench, context)
         renderer = bench.renderer(answers.history_turns)
         try:
             results = await _replay(bench, context)
@@ -120,41 +130,7 @@ class DatasetStep:
         if answers.answer_rephrases is not None:
             conversations = with_fewer_answers(conversations, answers.answer_rephrases)
         divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
-        for warning in warnings(bench.assistant, divided):
-            context.emit(Notice("warning", warning))
-        facts = {
-            "command_annotation": {"input_tests": len(bench.suite.cases), **annotation_facts(conversations)},
-            "rephrasing": rephrasing,
-            "llm_data": {"data_points": len(divided.train) + len(divided.validation) + len(divided.left_out)},
-            "split": split_facts(divided),
-        }
-        output.write_dataset(
-            context.folder,
-            conversations,
-            divided,
-            bench.suite,
-            answers.output_format,
-            _parameters(bench, context),
-            facts,
-        )
-        summary = {
-            **facts,
-            "dialect": bench.dialect,
-            "history_turns": answers.history_turns,
-            "train_test_ids": list(divided.split.train),
-            "val_test_ids": list(divided.split.validation),
-        }
-        return Outputs(summary, _FILES, _gates(divided))
-
-
-_FILES = {
-    "train_rows": output.TRAIN_ROWS,
-    "val_rows": output.VALIDATION_ROWS,
-    "train_tests": output.TRAIN_TESTS,
-    "val_tests": output.VALIDATION_TESTS,
-    "annotations": output.EVERY_ANNOTATION,
-    "summary": output.SUMMARY,
-}
+        return outcome(Made(conversations, divided, rephrasing), bench, context)
 
 
 def _bench(shared: SharedAnswers) -> Workbench:
@@ -333,59 +309,6 @@ def _progress(total: int, context: Context) -> Callable[[AnnotatedConversation],
         context.emit(Progress(done, total, "conversations", label=conversation.case.name))
 
     return on_done
-
-
-# What comes out
-
-
-def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
-    """What was asked for, under the recipe's names where it has them."""
-    answers: DatasetAnswers = context.answers
-    shared: SharedAnswers = context.shared
-    return {
-        "path": shared.tests or str(shared.assistant),
-        "num_rephrases": answers.num_rephrases,
-        "answer_rephrases": answers.answer_rephrases,
-        "rephraser": answers.rephraser,
-        "rephrase_model": answers.rephrase_model,
-        "rephrase_template": str(answers.rephrase_template) if answers.rephrase_template else None,
-        "speech": answers.speech,
-        "length": answers.length,
-        "typos": answers.typos,
-        "languages": answers.languages,
-        "other_values": answers.other_values,
-        "hard_cases": answers.hard_cases,
-        "check": answers.check,
-        "equality": answers.equality,
-        "train_frac": answers.train_fraction,
-        "output_format": answers.output_format,
-        "history_turns": answers.history_turns,
-        "dialect": bench.dialect,
-        "seed": shared.seed,
-    }
-
-
-def _gates(divided: Divided) -> list[Gate]:
-    """All that is taught must be in train, and nothing of train in validation; counted on the rows themselves."""
-    held = inventory((*divided.train, *divided.validation, *divided.left_out))
-    missing = sorted(held.keys() - inventory(divided.train).keys())
-    torn = {point.test for point in divided.train} & {point.test for point in divided.validation}
-    known = {point.prompt for point in divided.train}
-    repeated = sum(point.prompt in known for point in divided.validation)
-    return [
-        Gate(
-            "every command, flow and slot in train",
-            "all that the tests hold",
-            f"missing: {', '.join(missing)}" if missing else f"all {len(held)}",
-            not missing and bool(held),
-        ),
-        Gate(
-            "no leakage",
-            "no test and no row on both sides",
-            f"{len(torn)} tests, {repeated} rows",
-            not torn and not repeated,
-        ),
-    ]
 
 
 STEP = DatasetStep()

@@ -19,6 +19,12 @@ class DatasetAnswers(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    bring_in: Path | None = Field(
+        None,
+        title="Prepared folder",
+        description="A folder that `rasa llm finetune prepare-data` wrote: its rows and its split are taken over and nothing is prepared.",
+        json_schema_extra={"advanced": True},
+    )
     num_rephrases: int = Field(
         10,
         ge=0,

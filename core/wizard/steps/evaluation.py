@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,9 +16,11 @@ from core.errors import StepFailed
 from core.evaluation.gates import TRAINING_PASS_RATE, VALIDATION_PASS_RATE
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.verdict import Verdict, evaluate
+from core.evaluation.with_rasa import evaluate_with_rasa
 from core.llm.cache import CompletionCache
 from core.training.bundle import ModelArtifact
-from core.wizard.events import Log, Progress
+from core.wizard.engine import rasa_of
+from core.wizard.events import Log, Notice, Progress
 from core.wizard.served import ServerRequest, served
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
@@ -73,7 +76,7 @@ class EvaluationStep:
         "Serve the tuned model, run validation and training tests with it and see whether it is good enough."
     )
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training")
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine")
     answers: ClassVar[type[BaseModel]] = EvaluationAnswers
 
     def reads(self, shared: SharedAnswers, answers: EvaluationAnswers) -> Sequence[Path]:
@@ -95,10 +98,10 @@ async def judge(
     artifact = ModelArtifact(model.path("model"), model.path("manifest"))
     artifact.verify()
     shared: SharedAnswers = context.shared
-    kept = context.folder / "completions.sqlite"
-    said = CompletionCache(kept)
+    rasa = await rasa_of(context)
     bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
     try:
+        _tell_other_prompts(context, bench, dataset, "own" if rasa is None else "rasa")
         sets = split_tests(bench, dataset)
         request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
 
@@ -106,21 +109,23 @@ async def judge(
             context.emit(Progress(done, total, "tests", label=test))
 
         async with served(context, request) as endpoint:
-            verdicts = await evaluate(
-                bench,
-                endpoint,
-                sets,
-                read_recording(dataset.path("annotations")),
-                dataset.outputs.summary["history_turns"],
-                answers.concurrency,
-                on_progress,
-                said,
-                artifact.digest,
-            )
+            if rasa is not None:
+                verdicts = await evaluate_with_rasa(rasa, bench, endpoint, sets, context.folder)
+            else:
+                with _answers_so_far(context.folder) as said:
+                    verdicts = await evaluate(
+                        bench,
+                        endpoint,
+                        sets,
+                        read_recording(dataset.path("annotations")),
+                        dataset.outputs.summary["history_turns"],
+                        answers.concurrency,
+                        on_progress,
+                        said,
+                        artifact.digest,
+                    )
     finally:
         bench.close()
-        said.close()
-    kept.unlink()  # of use to an evaluation that was cut off, not to a finished one
     required = {"validation": answers.validation_min, "training": answers.train_min}
     for verdict in verdicts:
         verdict.write(context.folder / "results")
@@ -128,6 +133,31 @@ async def judge(
             context.emit(Log(f"{turn['test']} turn {turn['turn']}: {turn['user']!r}"))
             context.emit(Log(f"    expected {turn['expected']!r}, predicted {turn['predicted'][:120]!r}"))
     return [(verdict, required[verdict.name]) for verdict in verdicts]
+
+
+@contextmanager
+def _answers_so_far(folder: Path) -> Iterator[CompletionCache]:
+    """What the model said before the evaluation was cut off; of no use any more once it is finished."""
+    path = folder / "completions.sqlite"
+    cache = CompletionCache(path)
+    try:
+        yield cache
+    finally:
+        cache.close()
+    path.unlink()
+
+
+def _tell_other_prompts(context: Context, bench: Workbench, dataset: Upstream, engine: str) -> None:
+    """Warn when the model is about to be shown other prompts than it was trained on; an owner's template is the same everywhere."""
+    prompts = dataset.outputs.summary.get("prompts", "own")
+    if prompts != engine and bench.assistant.settings.prompt_template is None:
+        context.emit(
+            Notice(
+                "warning",
+                f"the rows have the prompts of engine {prompts}, the tests are run by engine {engine}, which shows the model others; "
+                f"answer engine: {prompts}, or give the assistant a prompt template of its own",
+            )
+        )
 
 
 def split_tests(bench: Workbench, dataset: Upstream) -> dict[str, list[TestCase]]:

@@ -39,7 +39,7 @@ class ProductionStep:
     title: ClassVar[str] = "Production model"
     purpose: ClassVar[str] = "Train the final model on training and validation rows together and evaluate it again."
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training", "evaluation")
-    shared: ClassVar[tuple[str, ...]] = ("seed", "patterns")
+    shared: ClassVar[tuple[str, ...]] = ("seed", "patterns", "engine")
     answers: ClassVar[type[BaseModel]] = ProductionAnswers
 
     def reads(self, shared: SharedAnswers, answers: ProductionAnswers) -> Sequence[Path]:
