@@ -49,9 +49,9 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
         "session": {"assistant": str(folder / "assistant"), "commands": str(folder / "commands.yml")},
         "dataset": {
             "rephraser": str(folder / "paraphrases.yml"),
-            "num_rephrases": 9,
-            "answer_rephrases": 2,
+            "num_rephrases": 7,
+            "answer_rephrases": 4,
             "history_turns": 0,
         },
-        "training": {"learning_rate": 0.0011, "rows_per_step": 8},
+        "training": {"learning_rate": 0.0015, "rows_per_step": 12},
     }
