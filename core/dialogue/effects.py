@@ -23,6 +23,7 @@ from core.dialogue.commands import (
     StartFlow,
     TriggerIntent,
 )
+from core.dialogue.default_actions import go_back
 from core.dialogue.events import FlowsOffered
 from core.dialogue.stack import Frame, active_frames, top_user_frame
 from core.dialogue.turn import Turn
@@ -48,30 +49,52 @@ def apply(commands: Sequence[Command], turn: Turn) -> None:
     active = active_frames(turn.stack)
     starts = [command.flow for command in commands if isinstance(command, StartFlow)]
     starting = {slot for flow in starts for slot in turn.index.collected[flow]}
+    cancelling = any(isinstance(command, CancelFlow) for command in commands)
+    cancellation = _cancellation(active, turn) if cancelling else {}
     corrections: dict[str, Any] = {}
     checked: list[str] = []
     for command in commands:
-        if isinstance(command, SetSlot):
-            if command.name not in starting and _corrects(command, turn):
-                corrections[command.name] = command.value
-            else:
-                turn.set_slot(command.name, command.value)
-                checked.append(command.name)
+        if not isinstance(command, SetSlot):
+            continue
+        if command.name not in starting and not cancelling and _corrects(command, active, turn):
+            corrections[command.name] = command.value
+        else:
+            turn.set_slot(command.name, command.value)
+            checked.append(command.name)
+    correction = _correction(corrections, active, turn) if corrections else {}
     _start_flows(starts, turn, interrupting=bool(active))
+    if correction:
+        checked += _correct(correction, turn)
     for name in checked:
         _push_slot_validation(name, turn)
-    if corrections:
-        turn.push_pattern("pattern_correction", _correction(corrections, active, turn))
-    if any(isinstance(command, CancelFlow) for command in commands):
-        turn.push_pattern("pattern_cancel_flow", _cancellation(active, turn))
+    if cancelling:
+        turn.push_pattern("pattern_cancel_flow", cancellation)
     for command in reversed(commands):
         _push_answer(command, turn)
 
 
-def _corrects(command: SetSlot, turn: Turn) -> bool:
-    """A value for a slot that is filled and has been asked for before; one given ahead of its question may just change."""
-    filled = turn.tracker.slots.get(command.name) is not None
-    return filled and command.value is not None and command.name in turn.index.asked_slots(turn.tracker)
+def _corrects(command: SetSlot, active: list[Frame], turn: Turn) -> bool:
+    """True for another value of a filled slot of the active flow, whether it was asked for already or given ahead."""
+    filled = turn.tracker.slots.get(command.name) is not None and command.value is not None
+    return filled and any(command.name in turn.index.collected[frame.flow] for frame in active)
+
+
+def _correct(correction: dict[str, Any], turn: Turn) -> list[str]:
+    """Push the correction; returns the slots whose new value their validation refuses: those are asked for anew instead."""
+    new = correction["corrected_slots"]
+    refused = [name for name in new if _is_refused(name, new[name], turn)]
+    for name in refused:
+        turn.set_slot(name, new.pop(name))
+    if refused:
+        go_back(turn, correction["reset_flow_id"], correction["reset_step_id"])
+    if new:
+        turn.push_pattern("pattern_correction", {**correction, "new_slot_values": list(new.values())})
+    return refused
+
+
+def _is_refused(name: str, value: Any, turn: Turn) -> bool:
+    slots = {**turn.tracker.slots, name: value}
+    return any(rejection.condition.evaluate(slots, {}) for rejection in turn.index.slots[name].rejections)
 
 
 def _start_flows(flows: Sequence[str], turn: Turn, interrupting: bool) -> None:
@@ -100,9 +123,7 @@ def _resume(flow: str, turn: Turn) -> bool:
     end = first + 1
     while end < len(turn.stack) and (turn.stack[end].is_pattern or turn.stack[end].kind == "call"):
         end += 1
-    group = turn.stack[first:end]
-    del turn.stack[first:end]
-    turn.stack.extend(group)
+    turn.raise_to_top(first, end)
     return True
 
 
@@ -119,7 +140,11 @@ def _push_slot_validation(name: str, turn: Turn) -> None:
 
 
 def _correction(new: Mapping[str, Any], active: list[Frame], turn: Turn) -> dict[str, Any]:
-    """Context of pattern_correction: the flow goes back to the earliest collect of a corrected slot, in flow order."""
+    """Context of pattern_correction: the flow goes back to the earliest collect of a corrected slot, in flow order.
+
+    A correction that is still being asked about is taken over. A flow that has asked for none of the slots stays where it is.
+    """
+    new = {**_end_open_correction(turn), **new}
     collects = [
         (frame.flow, step)
         for frame in active
@@ -146,9 +171,23 @@ def _correction(new: Mapping[str, Any], active: list[Frame], turn: Turn) -> dict
     }
 
 
+def _end_open_correction(turn: Turn) -> Mapping[str, Any]:
+    """Take a correction that waits for an answer off the stack; returns what it was to change."""
+    for at in range(len(turn.stack) - 1, -1, -1):
+        frame = turn.stack[at]
+        if frame.flow == "pattern_correction":
+            del turn.stack[at:]
+            corrected: Mapping[str, Any] = frame.context["corrected_slots"]
+            return corrected
+        if not frame.is_pattern:
+            break
+    return {}
+
+
 def _cancellation(active: list[Frame], turn: Turn) -> dict[str, Any]:
     base = active[-1]
-    return {"canceled_name": turn.flow(base).name, "canceled_frames": [frame.id for frame in active]}
+    above = turn.stack[turn.stack.index(base) :]
+    return {"canceled_name": turn.flow(base).name, "canceled_frames": [frame.id for frame in above]}
 
 
 def _push_answer(command: Command, turn: Turn) -> None:
@@ -160,7 +199,7 @@ def _push_answer(command: Command, turn: Turn) -> None:
         turn.push_pattern("pattern_internal_error", {"error_type": command.error_type, "info": dict(command.info)})
     elif isinstance(command, Clarify):
         limit = int(turn.tracker.slots.get("max_clarification_options") or 3)
-        flows = command.flows[:limit]
+        flows = command.flows[:limit] if turn.index.limits_options else command.flows
         turn.emit(FlowsOffered(flows))
         turn.push_pattern("pattern_clarification", {"names": [turn.index.flows[flow].name for flow in flows]})
     elif isinstance(command, TriggerIntent):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from core.assistant.flows import CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
+from core.assistant.repair import PatternSet
 from core.dialogue.events import FlowStarted, StepVisited
 from core.dialogue.stack import Frame, active_frames
 from core.dialogue.tracker import Tracker
@@ -14,8 +15,13 @@ from core.dialogue.tracker import Tracker
 class FlowIndex:
     """Slots and intents of each flow, and where a conversation stands in them."""
 
-    def __init__(self, assistant: Assistant) -> None:
+    def __init__(self, assistant: Assistant, patterns: PatternSet = "newest") -> None:
+        """`assistant` has its default patterns, those of `patterns`."""
         self.assistant = assistant
+        self.resumes_flows = patterns != "3.13"
+        """True from 3.14 on: starting a flow that waits on the stack goes on with it."""
+        self.limits_options = patterns == "newest"
+        """True from 3.15 on: a clarification offers `max_clarification_options` at most, and may offer none."""
         self.flows = assistant.flows
         self.slots = assistant.domain.slots
         self.collected = {id: frozenset(step.slot for step in assistant.collects_of(id)) for id in self.flows}
@@ -41,14 +47,20 @@ class FlowIndex:
     def asked_step(self, stack: Sequence[Frame]) -> CollectStep | None:
         """The collect step whose question is open, or None."""
         for position in range(len(stack) - 1, 0, -1):
-            slot = stack[position].context.get("collect")
-            if slot is not None:
-                below = stack[position - 1]
+            frame, below = stack[position], stack[position - 1]
+            if frame.flow == "pattern_validate_slot":
+                return self._collect_of(frame.context["validate"], stack[:position])
+            if (slot := frame.context.get("collect")) is not None:
                 step = self.flows[below.flow].step(below.step)
                 return step if isinstance(step, CollectStep) and step.slot == slot else None
-            if not stack[position].is_pattern:
+            if not frame.is_pattern:
                 return None
         return None
+
+    def _collect_of(self, slot: str, stack: Sequence[Frame]) -> CollectStep | None:
+        """The step that collects a slot in the topmost flow which does."""
+        steps = (step for frame in reversed(stack) for step in self.assistant.collects_of(frame.flow))
+        return next((step for step in steps if step.slot == slot), None)
 
     def fillable(self, stack: Sequence[Frame], starting: Iterable[str] = ()) -> set[str]:
         """Slots a command may set now: of the active flow and its callers, of patterns above it, of flows being started."""

@@ -59,6 +59,13 @@ class Turn:
 
     # Frames
 
+    def raise_to_top(self, start: int, end: int, below_last: int = 0) -> None:
+        """Let the frames from `start` to before `end` go on above all others but the last few; they interrupt those now."""
+        first, *others = self.stack[start:end]
+        del self.stack[start:end]
+        at = len(self.stack) - below_last
+        self.stack[at:at] = [replace(first, kind="interrupt"), *others]
+
     def push(
         self, flow_id: str, kind: FrameKind, context: Mapping[str, Any] | None = None, at: int | None = None
     ) -> None:
