@@ -100,9 +100,7 @@ def _among_known_flows(command: Command, tracker: Tracker, index: FlowIndex) -> 
     if not isinstance(command, Clarify) or (not command.flows and index.limits_options):
         return command
     waiting = {frame.flow for frame in tracker.stack if not frame.is_pattern}
-    known = tuple(
-        dict.fromkeys(flow for flow in command.flows if flow in waiting or startable(flow, tracker, index))
-    )
+    known = tuple(dict.fromkeys(flow for flow in command.flows if flow in waiting or startable(flow, tracker, index)))
     if not known:
         return CannotHandle()
     return StartFlow(known[0]) if len(known) == 1 else Clarify(known)

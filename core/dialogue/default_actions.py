@@ -17,7 +17,7 @@ Say = Callable[..., None]
 """say(response name, **extra template variables)"""
 
 ASKING_PATTERNS = frozenset({"pattern_collect_information", "pattern_validate_slot"})
-_TYPE_REJECTIONS = {
+TYPE_REJECTIONS = {
     "bool": "utter_boolean_slot_rejection",
     "categorical": "utter_categorical_slot_rejection",
     "float": "utter_float_slot_rejection",
@@ -32,7 +32,7 @@ def run_slot_rejections(turn: Turn, say: Say) -> None:
     if slot is None or (value := turn.tracker.slots.get(slot.name)) is None:
         return
     if not acceptable(slot, value):
-        _reject(slot, value, _TYPE_REJECTIONS[slot.type], turn, say)
+        _reject(slot, value, TYPE_REJECTIONS[slot.type], turn, say)
         return
     rejections: tuple[Rejection, ...] = context.get("rejections", ())
     for rejection in rejections:

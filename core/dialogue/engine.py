@@ -82,11 +82,7 @@ class Engine:
         concerns language models. Raises ActionUnavailable and ActionFailed.
         """
         payload = message.text.startswith("/") and self.payload_commands(message.text) is not None
-        cleaned = (
-            accept_payload(commands, tracker, self.index)
-            if payload
-            else clean_up(commands, tracker, self.index)
-        )
+        cleaned = accept_payload(commands, tracker, self.index) if payload else clean_up(commands, tracker, self.index)
         turn = Turn(tracker, self.index)
         turn.emit(UserSaid(message.text, cleaned, message.metadata))
         effects.apply(cleaned, turn)
