@@ -168,6 +168,8 @@ def _texts(question: Question, message: str, role: Role) -> Iterator[tuple[str, 
     for span in spans(message):
         if role == "ahead" and span.kind in ("whole", "clause", "word"):
             continue
+        if span.kind in ("phrase", "clause") and not stems(span.text):
+            continue  # "four of them": a pronoun is no value
         yield span.text, _text_cost(question, message, span, role), (span.start, span.end)
 
 

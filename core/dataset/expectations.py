@@ -78,11 +78,14 @@ class _TurnReader:
         for check in turn.checks:
             self._read(check.kind, check.value)
         self._order_options()
-        self.kept -= known.validated if turn.uses_assertions else set()  # set and refused, such a slot is empty too
+        refusable = known.validated.union(*known.refuses.values())
+        if turn.uses_assertions:
+            self.kept -= refusable  # set and refused, a slot is empty too
         refused = {slot for name in self.utterances for slot in known.refuses.get(name, ())}
         rejected = any(name.endswith("_slot_rejection") for name in self.utterances)
         for name in self.utterances if not rejected else ():
-            self.kept |= known.asks.get(name, set()) - refused - known.asked_anew - known.validated
+            self.kept |= known.asks.get(name, set()) - refused - known.asked_anew
+            self.kept -= refusable if self.texts else known.validated  # such a text may be the refusal
 
     def _read(self, kind: str, value: Any) -> None:
         if kind == "flow_started":

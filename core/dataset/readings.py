@@ -44,14 +44,15 @@ UNWANTED_VALUE = 1.0
 SAME_WORDS = 0.6
 """Cost of filling a second slot from the same words."""
 EACH_VALUE = 0.05
+NO_OPTIONS = "utter_clarification_no_options_rasa"
 BEAM = 12
 """Assignments of values to slots followed at once."""
 MENTIONED = 0.3
 """From this likeness on, a flow is considered together with one that can do what the turn expects."""
-STATED_AGAIN = 0.1
-"""Cost of giving a slot the value it has."""
+STARTED_AGAIN = 0.15
+"""Cost of starting a flow that is in progress."""
 ASKED_ABOUT = 0.3
-"""Cost of starting a flow that the bot has just asked whether to go back to: the answer is likelier."""
+"""Cost of starting a flow that the bot has just asked whether to go back to: an answer is likelier."""
 LIKELY_STARTS = 5
 """Flows that are considered together with another one, or as options."""
 
@@ -82,6 +83,9 @@ class Listener:
         self.asked = self.index.asked_step(tracker.stack)
         self.in_flow = bool(active_frames(tracker.stack))
         self.corrects = "utter_corrected_previous_input" in expected.utterances or bool(CORRECTION.search(turn.user))
+        frames = active_frames(tracker.stack) if self.index.resumes_flows else tracker.stack
+        self._in_progress = dict.fromkeys(frame.flow for frame in frames)
+        """Flows that a start would not change."""
         self._candidates: dict[str, list[Candidate]] = {}
 
     # Openings
@@ -111,6 +115,7 @@ class Listener:
             yield Reading((SkipQuestion(),), 1.1 + doubt(SkipQuestion, message))
         for command in (SearchAndReply(), ChitChat(), HumanHandoff(), RepeatMessage()):
             yield Reading((command,), 1.1 + doubt(type(command), message))
+        yield from self._starts_again()
         yield from self._clarifications([flow for flow, _ in starts])
         yield Reading((CannotHandle(),), 2.0)
 
@@ -148,6 +153,13 @@ class Listener:
             len(self.turn.user),
         )
 
+    def _starts_again(self) -> Iterator[Reading]:
+        """Flows in progress that the message names again: nothing comes of it but the open question."""
+        likeness = self.known.likeness(self.turn.user)
+        for flow in self._in_progress:
+            if flow in likeness and startable(flow, self.tracker, self.index):
+                yield Reading((StartFlow(flow),), 1.0 + 0.5 * (1.0 - likeness[flow]) + STARTED_AGAIN)
+
     def _offered(self) -> dict[str, str]:
         """Names of the flows that the bot has just asked whether to go back to, with their ids."""
         context = self.tracker.stack[-1].context if self.tracker.stack else {}
@@ -157,6 +169,8 @@ class Listener:
 
     def _clarifications(self, starts: Sequence[str]) -> Iterator[Reading]:
         named = self.expected.clarified
+        if NO_OPTIONS in self.expected.utterances:
+            yield Reading((Clarify(),), 1.0)
         if len(named) > 1:
             yield Reading((Clarify(named),), 1.0)
             return
@@ -176,7 +190,7 @@ class Listener:
     def readings(self, opening: Reading) -> Iterator[Reading]:
         """An opening with the values its message may give, the cheapest first."""
         starting = [command.flow for command in opening.commands if isinstance(command, StartFlow)]
-        if opening.commands and not starting:
+        if opening.commands and (not starting or any(flow in self._in_progress for flow in starting)):
             yield opening
             return
         stack = () if CancelFlow() in opening.commands else self.tracker.stack
@@ -190,7 +204,7 @@ class Listener:
             if opening.commands or one.commands:
                 yield Reading((*opening.commands, *one.commands), opening.cost + _cost(one))
         if not opening.commands:
-            yield from (Reading((one,), opening.cost + EACH_VALUE + STATED_AGAIN) for one in self._stated_again())
+            yield from (Reading((one,), opening.cost + EACH_VALUE) for one in self._stated_again())
 
     def _stated_again(self) -> Iterator[SetSlot]:
         """Values that slots have already and the message plainly names."""
