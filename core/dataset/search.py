@@ -218,7 +218,7 @@ class Search:
         if self.invents:
             named = self.expected[0].values
             values = (self.known.rough(name, value, named.get(name, ())) for name, value in tracker.slots.items())
-        return len(path.turns), stack, repr(list(values)), tuple(index.asked_slots(tracker)), said
+        return len(path.turns), stack, repr(list(values)), tuple(index.way(tracker)), said
 
     def _enqueue(self, path: Path, listener: Listener, reading: Reading, is_opening: bool = False) -> None:
         if not is_opening:

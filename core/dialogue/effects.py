@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.assistant.flows import CollectStep
 from core.dialogue.commands import (
     CancelFlow,
     CannotHandle,
@@ -145,29 +144,14 @@ def _correction(new: Mapping[str, Any], active: list[Frame], turn: Turn) -> dict
     A correction that is still being asked about is taken over. A flow that has asked for none of the slots stays where it is.
     """
     new = {**_end_open_correction(turn), **new}
-    collects = [
-        (frame.flow, step)
-        for frame in active
-        for step in turn.index.flows[frame.flow].steps
-        if isinstance(step, CollectStep) and step.slot in new
-    ]
-    # A slot of a called flow that has ended: go back to the call itself, in the flow that made it.
-    called = [
-        (frame.flow, step)
-        for frame in active
-        for step in turn.index.flows[frame.flow].calls()
-        if turn.index.collected[step.flow] & new.keys()
-    ]
-    first = next((name for name in turn.index.asked_slots(turn.tracker) if name in new), None)
-    places = [(flow, step.id) for flow, step in collects if step.slot == first]
-    places += [(flow, step.id) for flow, step in called if first in turn.index.collected[step.flow]]
-    again = [step.ask_before_filling for _, step in collects]
+    flow, step = turn.index.way_back(turn.tracker, new) or (None, None)
+    asked = [step for step in turn.index.assistant.collects_of(active[-1].flow) if step.slot in new]
     return {
         "corrected_slots": dict(new),
         "new_slot_values": list(new.values()),
-        "reset_flow_id": places[0][0] if places else None,
-        "reset_step_id": places[0][1] if places else None,
-        "is_reset_only": bool(again) and len(again) >= len(new) and all(again),
+        "reset_flow_id": flow,
+        "reset_step_id": step,
+        "is_reset_only": {step.slot for step in asked} >= new.keys() and all(step.ask_before_filling for step in asked),
     }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from core.assistant.flows import CollectStep, Flow, SetSlotsStep
+from core.assistant.flows import CallStep, CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
 from core.assistant.repair import PatternSet
 from core.dialogue.events import FlowStarted, StepVisited
 from core.dialogue.stack import Frame, active_frames
 from core.dialogue.tracker import Tracker
+
+Place = tuple[tuple[str, str], ...]
+"""(flow, step id) of a step, after those of the calls that led to it, the outermost first."""
 
 
 class FlowIndex:
@@ -73,18 +76,40 @@ class FlowIndex:
                 break
         return names
 
-    def asked_slots(self, tracker: Tracker) -> list[str]:
-        """Slots the active flow has come past so far, in the order of the first visit."""
+    def way(self, tracker: Tracker) -> list[Place]:
+        """The collect and call steps that led the active flow to where it is, in their order.
+
+        Going back to a step, or round in a loop, takes off what came after it.
+        """
         frames = active_frames(tracker.stack)
         if not frames:
             return []
-        base, inside = frames[-1].flow, {frames[-1].flow, *self.assistant.called_flows(frames[-1].flow)}
-        visits: list[str] = []
-        for event in reversed(tracker.events):
-            if isinstance(event, StepVisited) and event.flow in inside:
-                step = self.flows[event.flow].step(event.step)
-                if isinstance(step, CollectStep):
-                    visits.append(step.slot)
-            elif isinstance(event, FlowStarted) and event.flow == base:
-                break
-        return list(dict.fromkeys(reversed(visits)))
+        events, base = tracker.events, frames[-1].flow
+        start = next((at for at in reversed(range(len(events))) if events[at] == FlowStarted(base)), 0)
+        within: dict[str, Place] = {base: ()}
+        way: list[Place] = []
+        for event in events[start:]:
+            if not isinstance(event, StepVisited) or event.flow not in within:
+                continue
+            step = self.flows[event.flow].step(event.step)
+            if isinstance(step, (CollectStep, CallStep)):
+                place = (*within[event.flow], (event.flow, event.step))
+                if place in way:
+                    del way[way.index(place) :]
+                way.append(place)
+                if isinstance(step, CallStep):
+                    within[step.flow] = place
+        return way
+
+    def way_back(self, tracker: Tracker, slots: Collection[str]) -> tuple[str, str] | None:
+        """(flow, step) of the active flow where the first of some slots was asked for; None when none was yet.
+
+        A slot of a called flow that has ended was asked for at its call.
+        """
+        waiting = {frame.flow: frame.step for frame in active_frames(tracker.stack)}
+        for place in self.way(tracker):
+            step = self.flows[place[-1][0]].step(place[-1][1])
+            if isinstance(step, CollectStep) and step.slot in slots:
+                ended = (at for at, (flow, call) in enumerate(place[:-1]) if waiting.get(flow) != call)
+                return place[next(ended, len(place) - 1)]
+        return None

@@ -417,3 +417,110 @@ def test_a_tracker_is_the_fold_of_its_events(engine):
 def test_slot_resets_are_marked(chat):
     chat.say("hours on Friday", StartFlow("opening_hours"), SetSlot("day", "Friday"))
     assert [event.reset for event in chat.of(SlotSet)] == [False, True]
+
+
+BRANCHES = """
+flows:
+  report:
+    description: report something
+    steps:
+      - collect: kind
+        next:
+          - if: slots.kind = "theft"
+            then:
+              - collect: place
+                next:
+                  - action: utter_police
+                    next: about
+          - else: accident
+      - id: accident
+        collect: place
+        next:
+          - action: utter_help
+            next: about
+      - id: about
+        call: describe
+      - collect: witness
+      - call: describe_more
+      - collect: sure
+        ask_before_filling: true
+  describe:
+    description: describe it
+    if: false
+    steps:
+      - collect: detail
+  describe_more:
+    description: describe it further
+    if: false
+    steps:
+      - call: describe
+      - collect: remark
+        ask_before_filling: true
+"""
+BRANCHES_DOMAIN = """
+slots:
+  kind: {type: text}
+  place: {type: text}
+  detail: {type: text}
+  witness: {type: text}
+  remark: {type: text}
+  sure: {type: bool}
+responses:
+  utter_ask_kind: [{text: "Kind?"}]
+  utter_ask_place: [{text: "Place?"}]
+  utter_ask_detail: [{text: "Detail?"}]
+  utter_ask_witness: [{text: "Witness?"}]
+  utter_ask_remark: [{text: "Remark?"}]
+  utter_ask_sure: [{text: "{kind} {place}?"}]
+  utter_police: [{text: Police.}]
+  utter_help: [{text: Help.}]
+"""
+
+
+@pytest.fixture
+def report(make_assistant) -> Chat:
+    """A conversation that stands at the witness; its place was asked for in the second of two branches."""
+    chat = Chat(Engine(make_assistant(BRANCHES, BRANCHES_DOMAIN), patterns="3.14"))
+    chat.say("an accident in Rome", StartFlow("report"), SetSlot("kind", "accident"), SetSlot("place", "Rome"))
+    assert chat.say("a bump", SetSlot("detail", "bump")) == ["Witness?"]
+    return chat
+
+
+def test_a_correction_goes_back_to_the_branch_that_was_taken(report):
+    assert report.say("in Bonn", SetSlot("place", "Bonn")) == ["Noted: place is now Bonn.", "Help.", "Witness?"]
+
+
+def test_a_branch_left_behind_by_a_correction_is_not_gone_back_to(report):
+    report.say("it was a theft", SetSlot("kind", "theft"))
+    assert report.say("in Bonn", SetSlot("place", "Bonn")) == ["Noted: place is now Bonn.", "Police.", "Witness?"]
+
+
+def test_a_flow_called_twice_is_gone_back_to_where_it_asked(report):
+    assert report.say("Bob", SetSlot("witness", "Bob")) == ["Remark?"]
+    assert report.say("a crash", SetSlot("detail", "crash")) == ["Noted: detail is now crash.", "Remark?"]
+    assert report.say("Eve", SetSlot("witness", "Eve")) == ["Noted: witness is now Eve.", "Remark?"]
+    assert report.say("none", SetSlot("remark", "none")) == ["accident Rome?"]
+    assert report.say("theft", SetSlot("kind", "theft")) == ["Noted: kind is now theft.", "Police.", "Remark?"]
+
+
+def test_what_is_asked_anew_is_not_confirmed_as_changed(report):
+    report.say("Bob", SetSlot("witness", "Bob"))
+    report.say("none", SetSlot("remark", "none"))
+    assert report.say("some", SetSlot("remark", "some")) == ["Remark?"]
+    assert report.of(SlotSet)[-1] == SlotSet("remark", None, reset=True)
+
+
+def test_versions_differ_in_what_a_clarification_offers(make_assistant):
+    flows = FLOWS.replace("    if: slots.member\n", "")
+    options = Clarify(("send_parcel", "opening_hours", "secret", "tidy"))
+    newest, older = (Chat(Engine(make_assistant(flows, DOMAIN), Price(), version)) for version in ("newest", "3.14"))
+    assert newest.say("?", options) == ["Which do you mean: send parcel, opening hours or secret?"]
+    assert older.say("?", options) == ["Which do you mean: send parcel, opening hours, secret or tidy?"]
+    assert newest.say("?", Clarify()) == ["I am not sure what you need. Could you tell me more?"]
+    assert older.say("?", Clarify()) == ["I did not get that. Could you say it in other words?"]
+
+
+def test_flows_nobody_may_start_are_no_options(chat):
+    chat.say("pay or send or hours", Clarify(("pay", "secret", "pattern_search", "send_parcel", "opening_hours")))
+    assert chat.of(FlowsOffered) == [FlowsOffered(("send_parcel", "opening_hours"))]
+    assert chat.say("pay or send", Clarify(("pay", "send_parcel"))) == ["Which street?"]
