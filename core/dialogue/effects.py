@@ -45,6 +45,8 @@ def apply(commands: Sequence[Command], turn: Turn) -> None:
     From the bottom of the stack up: flows to start (the first named on top), slot checks, a correction, a cancellation, and the
     patterns that answer at once (the first named on top).
     """
+    if any(isinstance(command, SessionStart) for command in commands):
+        turn.stack.clear()  # a new session knows nothing of flows in progress
     active = active_frames(turn.stack)
     starts = [command.flow for command in commands if isinstance(command, StartFlow)]
     starting = {slot for flow in starts for slot in turn.index.collected[flow]}

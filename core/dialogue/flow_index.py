@@ -82,7 +82,7 @@ class FlowIndex:
         Going back to a step, or round in a loop, takes off what came after it.
         """
         frames = active_frames(tracker.stack)
-        if not frames:
+        if not frames or not frames[-1].begun:
             return []
         events, base = tracker.events, frames[-1].flow
         start = next((at for at in reversed(range(len(events))) if events[at] == FlowStarted(base)), 0)

@@ -524,3 +524,19 @@ def test_flows_nobody_may_start_are_no_options(chat):
     chat.say("pay or send or hours", Clarify(("pay", "secret", "pattern_search", "send_parcel", "opening_hours")))
     assert chat.of(FlowsOffered) == [FlowsOffered(("send_parcel", "opening_hours"))]
     assert chat.say("pay or send", Clarify(("pay", "send_parcel"))) == ["Which street?"]
+
+
+def test_a_new_session_begins_without_the_flows_of_the_last(make_assistant):
+    greeting = """
+  pattern_session_start:
+    description: greets and asks for the day
+    nlu_trigger: [{intent: session_start}]
+    steps:
+      - action: action_session_start
+      - action: utter_note
+      - link: opening_hours
+"""
+    chat = Chat(Engine(make_assistant(FLOWS + greeting, DOMAIN), Price(), "3.13"))
+    assert chat.say("/session_start") == ["None None", "Which day?"]
+    assert chat.say("Friday", SetSlot("day", "Friday")) == ["Hours on Friday.", "What else can I do for you?"]
+    assert chat.tracker.stack == ()
