@@ -130,7 +130,8 @@ def _resume(flow: str, turn: Turn) -> bool:
 
 def _push_slot_validation(name: str, turn: Turn) -> None:
     slot = turn.index.slots[name]
-    if slot.rejections:
+    is_open = bool(turn.stack) and turn.stack[-1].context.get("validate") == name
+    if slot.rejections and not is_open:
         context = {
             "validate": name,
             "refill_utter": slot.refill_utter or f"utter_ask_{name}",

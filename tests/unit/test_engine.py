@@ -540,3 +540,14 @@ def test_a_new_session_begins_without_the_flows_of_the_last(make_assistant):
     assert chat.say("/session_start") == ["None None", "Which day?"]
     assert chat.say("Friday", SetSlot("day", "Friday")) == ["Hours on Friday.", "What else can I do for you?"]
     assert chat.tracker.stack == ()
+
+
+@pytest.mark.parametrize("version", ["3.13", "3.14"])
+def test_what_waits_is_come_back_to_once_after_a_flow_was_exchanged_for_another(make_assistant, version):
+    chat = Chat(Engine(make_assistant(FLOWS, DOMAIN), Price(), version))
+    chat.say("tidy", StartFlow("send_parcel"))
+    chat.say("hours", StartFlow("opening_hours"))
+    said = chat.say("no, tidy up instead", CancelFlow(), StartFlow("tidy"))
+    back = ["Back to send parcel.", "Which street?"] if version == "3.13" else ["Shall we go back to send parcel?"]
+    assert said == ["All right, I have stopped opening hours.", "kept gone", *back]
+    assert sum(frame.flow == "pattern_continue_interrupted" for frame in chat.tracker.stack) == (version == "3.14")
