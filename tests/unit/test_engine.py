@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from rigs.conversations import DOMAIN, FLOWS, Chat, Price
 
-from core.dialogue.actions import ActionAnswer, ActionUnavailable
+from core.dialogue.actions import ActionUnavailable
 from core.dialogue.commands import (
     CancelFlow,
     CannotHandle,
@@ -20,7 +21,6 @@ from core.dialogue.commands import (
 from core.dialogue.engine import Engine
 from core.dialogue.events import (
     ActionRan,
-    BotSaid,
     FlowCancelled,
     FlowCompleted,
     FlowInterrupted,
@@ -28,138 +28,8 @@ from core.dialogue.events import (
     FlowsOffered,
     FlowStarted,
     SlotSet,
-    UserSaid,
     Warned,
 )
-from core.dialogue.source import UserMessage
-from core.dialogue.tracker import Tracker
-
-FLOWS = """
-flows:
-  send_parcel:
-    description: send a parcel
-    steps:
-      - collect: street
-      - collect: weight
-        rejections:
-          - if: slots.weight <= 0
-            utter: utter_bad_weight
-        next:
-          - if: slots.weight > 30
-            then:
-              - action: utter_too_heavy
-                next: END
-          - else: price
-      - id: price
-        action: action_price
-      - call: pay
-      - collect: sure
-        ask_before_filling: true
-        next:
-          - if: not slots.sure
-            then:
-              - action: utter_dropped
-                next: END
-          - else: done
-      - id: done
-        action: utter_booked
-  pay:
-    description: pay for something
-    if: false
-    steps:
-      - collect: method
-  opening_hours:
-    description: tell the opening hours
-    steps:
-      - collect: day
-      - action: utter_hours
-  secret:
-    description: only for members
-    if: slots.member
-    steps:
-      - action: utter_secret
-      - link: opening_hours
-  tidy:
-    description: set things
-    persisted_slots: [note]
-    steps:
-      - set_slots:
-          - note: kept
-          - street: gone
-      - noop: true
-        next:
-          - if: slots.note = "kept" and slots.street is not null
-            then: say
-          - else: END
-      - id: say
-        action: utter_note
-"""
-
-DOMAIN = """
-version: "3.1"
-slots:
-  street: {type: text}
-  weight: {type: float}
-  method: {type: categorical, values: [Card, Cash]}
-  sure: {type: bool}
-  day: {type: text}
-  member: {type: bool, initial_value: false, mappings: [{type: controlled}]}
-  note: {type: text}
-  price: {type: float, mappings: [{type: controlled}]}
-actions: [action_price]
-responses:
-  utter_ask_street: [{text: "Which street?"}]
-  utter_ask_weight: [{text: "How heavy?"}]
-  utter_bad_weight: [{text: "{weight} is too light."}]
-  utter_too_heavy: [{text: "Too heavy."}]
-  utter_ask_method: [{text: "Card or cash?"}]
-  utter_ask_sure:
-    - text: "{price} for {street}. Sure?"
-      buttons:
-        - {title: "Yes", payload: /SetSlots(sure=true)}
-  utter_dropped: [{text: "Dropped."}]
-  utter_booked: [{text: "Booked."}]
-  utter_ask_day: [{text: "Which day?"}]
-  utter_hours:
-    - text: "Members' hours on {day}."
-      condition: slots.member = true
-    - text: "Hours on {day}."
-  utter_secret: [{text: "Shh."}]
-  utter_note: [{text: "{note} {street}"}]
-"""
-
-
-class Price:
-    """An action server in miniature."""
-
-    def run(self, name: str, tracker: Tracker) -> ActionAnswer:
-        assert name == "action_price"
-        price = 2.5 * tracker.slots["weight"]
-        return ActionAnswer(({"event": "slot", "name": "price", "value": price},), ({"text": f"That is {price}."},))
-
-
-class Chat:
-    """A conversation under test."""
-
-    def __init__(self, engine: Engine, **slots: object) -> None:
-        self.engine = engine
-        self.tracker = engine.new_tracker()
-        engine.start(self.tracker)
-        self.tracker.slots.update(slots)
-        self.events: list[object] = []
-
-    def say(self, text: str, *commands: object) -> list[str | None]:
-        given = self.engine.payload_commands(text) or commands
-        self.events = self.engine.handle(self.tracker, UserMessage(text), given)
-        return [event.text for event in self.events if isinstance(event, BotSaid)]
-
-    def of(self, kind: type) -> list[object]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def commands(self) -> tuple[object, ...]:
-        (message,) = self.of(UserSaid)
-        return message.commands
 
 
 @pytest.fixture
@@ -417,137 +287,3 @@ def test_a_tracker_is_the_fold_of_its_events(engine):
 def test_slot_resets_are_marked(chat):
     chat.say("hours on Friday", StartFlow("opening_hours"), SetSlot("day", "Friday"))
     assert [event.reset for event in chat.of(SlotSet)] == [False, True]
-
-
-BRANCHES = """
-flows:
-  report:
-    description: report something
-    steps:
-      - collect: kind
-        next:
-          - if: slots.kind = "theft"
-            then:
-              - collect: place
-                next:
-                  - action: utter_police
-                    next: about
-          - else: accident
-      - id: accident
-        collect: place
-        next:
-          - action: utter_help
-            next: about
-      - id: about
-        call: describe
-      - collect: witness
-      - call: describe_more
-      - collect: sure
-        ask_before_filling: true
-  describe:
-    description: describe it
-    if: false
-    steps:
-      - collect: detail
-  describe_more:
-    description: describe it further
-    if: false
-    steps:
-      - call: describe
-      - collect: remark
-        ask_before_filling: true
-"""
-BRANCHES_DOMAIN = """
-slots:
-  kind: {type: text}
-  place: {type: text}
-  detail: {type: text}
-  witness: {type: text}
-  remark: {type: text}
-  sure: {type: bool}
-responses:
-  utter_ask_kind: [{text: "Kind?"}]
-  utter_ask_place: [{text: "Place?"}]
-  utter_ask_detail: [{text: "Detail?"}]
-  utter_ask_witness: [{text: "Witness?"}]
-  utter_ask_remark: [{text: "Remark?"}]
-  utter_ask_sure: [{text: "{kind} {place}?"}]
-  utter_police: [{text: Police.}]
-  utter_help: [{text: Help.}]
-"""
-
-
-@pytest.fixture
-def report(make_assistant) -> Chat:
-    """A conversation that stands at the witness; its place was asked for in the second of two branches."""
-    chat = Chat(Engine(make_assistant(BRANCHES, BRANCHES_DOMAIN), patterns="3.14"))
-    chat.say("an accident in Rome", StartFlow("report"), SetSlot("kind", "accident"), SetSlot("place", "Rome"))
-    assert chat.say("a bump", SetSlot("detail", "bump")) == ["Witness?"]
-    return chat
-
-
-def test_a_correction_goes_back_to_the_branch_that_was_taken(report):
-    assert report.say("in Bonn", SetSlot("place", "Bonn")) == ["Noted: place is now Bonn.", "Help.", "Witness?"]
-
-
-def test_a_branch_left_behind_by_a_correction_is_not_gone_back_to(report):
-    report.say("it was a theft", SetSlot("kind", "theft"))
-    assert report.say("in Bonn", SetSlot("place", "Bonn")) == ["Noted: place is now Bonn.", "Police.", "Witness?"]
-
-
-def test_a_flow_called_twice_is_gone_back_to_where_it_asked(report):
-    assert report.say("Bob", SetSlot("witness", "Bob")) == ["Remark?"]
-    assert report.say("a crash", SetSlot("detail", "crash")) == ["Noted: detail is now crash.", "Remark?"]
-    assert report.say("Eve", SetSlot("witness", "Eve")) == ["Noted: witness is now Eve.", "Remark?"]
-    assert report.say("none", SetSlot("remark", "none")) == ["accident Rome?"]
-    assert report.say("theft", SetSlot("kind", "theft")) == ["Noted: kind is now theft.", "Police.", "Remark?"]
-
-
-def test_what_is_asked_anew_is_not_confirmed_as_changed(report):
-    report.say("Bob", SetSlot("witness", "Bob"))
-    report.say("none", SetSlot("remark", "none"))
-    assert report.say("some", SetSlot("remark", "some")) == ["Remark?"]
-    assert report.of(SlotSet)[-1] == SlotSet("remark", None, reset=True)
-
-
-def test_versions_differ_in_what_a_clarification_offers(make_assistant):
-    flows = FLOWS.replace("    if: slots.member\n", "")
-    options = Clarify(("send_parcel", "opening_hours", "secret", "tidy"))
-    newest, older = (Chat(Engine(make_assistant(flows, DOMAIN), Price(), version)) for version in ("newest", "3.14"))
-    assert newest.say("?", options) == ["Which do you mean: send parcel, opening hours or secret?"]
-    assert older.say("?", options) == ["Which do you mean: send parcel, opening hours, secret or tidy?"]
-    assert newest.say("?", Clarify()) == ["I am not sure what you need. Could you tell me more?"]
-    assert older.say("?", Clarify()) == ["I did not get that. Could you say it in other words?"]
-
-
-def test_flows_nobody_may_start_are_no_options(chat):
-    chat.say("pay or send or hours", Clarify(("pay", "secret", "pattern_search", "send_parcel", "opening_hours")))
-    assert chat.of(FlowsOffered) == [FlowsOffered(("send_parcel", "opening_hours"))]
-    assert chat.say("pay or send", Clarify(("pay", "send_parcel"))) == ["Which street?"]
-
-
-def test_a_new_session_begins_without_the_flows_of_the_last(make_assistant):
-    greeting = """
-  pattern_session_start:
-    description: greets and asks for the day
-    nlu_trigger: [{intent: session_start}]
-    steps:
-      - action: action_session_start
-      - action: utter_note
-      - link: opening_hours
-"""
-    chat = Chat(Engine(make_assistant(FLOWS + greeting, DOMAIN), Price(), "3.13"))
-    assert chat.say("/session_start") == ["None None", "Which day?"]
-    assert chat.say("Friday", SetSlot("day", "Friday")) == ["Hours on Friday.", "What else can I do for you?"]
-    assert chat.tracker.stack == ()
-
-
-@pytest.mark.parametrize("version", ["3.13", "3.14"])
-def test_what_waits_is_come_back_to_once_after_a_flow_was_exchanged_for_another(make_assistant, version):
-    chat = Chat(Engine(make_assistant(FLOWS, DOMAIN), Price(), version))
-    chat.say("tidy", StartFlow("send_parcel"))
-    chat.say("hours", StartFlow("opening_hours"))
-    said = chat.say("no, tidy up instead", CancelFlow(), StartFlow("tidy"))
-    back = ["Back to send parcel.", "Which street?"] if version == "3.13" else ["Shall we go back to send parcel?"]
-    assert said == ["All right, I have stopped opening hours.", "kept gone", *back]
-    assert sum(frame.flow == "pattern_continue_interrupted" for frame in chat.tracker.stack) == (version == "3.14")

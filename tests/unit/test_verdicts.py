@@ -118,7 +118,7 @@ def test_the_recorded_commands_are_inferred(trade, test):
 def test_no_commands_are_inferred_for_what_is_wrong(trade, test):
     this = bench(trade)
     case = this.wrong[test]
-    found = infer(this.engine_of(case), case)
+    found = infer(this.engine_of(case), case, budget=1500)
     assert not found.turns
     if found.contradiction is not None:
         assert found.contradiction.line == this.breaks_at(case)
