@@ -57,6 +57,8 @@ _BASE: dict[Kind, float] = {
     "word": 0.45,
 }
 _CURRENCY = re.compile(r"^\s?(?:€|\$|£|euros?\b|eur\b|dollars?\b|usd\b|pounds?\b|bucks?\b|cents?\b)|[€$£]\s?$", re.I)
+_OCLOCK = re.compile(r"\s?(?:o['’]clock|[ap]\.?m\b)", re.I)
+_HOURS = stems("hour hours time clock")
 _NEGATION = word_set("no not without never don't isn't won't non")
 _REASON_LEADS = word_set("for because about with regarding as")
 _ASIDE = word_set("to at in on from of with by is are was it's its i i'm i'd that's want need like please make can")
@@ -166,6 +168,8 @@ def _texts(question: Question, message: str, role: Role) -> Iterator[tuple[str, 
     for span in spans(message):
         if role == "ahead" and span.kind in ("whole", "clause", "word"):
             continue
+        if span.kind in ("phrase", "clause") and not stems(span.text):
+            continue  # "four of them": a pronoun is no value
         yield span.text, _text_cost(question, message, span, role), (span.start, span.end)
 
 
@@ -214,7 +218,7 @@ def _number_cost(question: Question, message: str, start: int, end: int) -> floa
         for span in spans(message)
         if span.kind in ("date", "code", "email", "address")
     ):
-        return 0.4
+        return 0.05 if question.near & _HOURS and _OCLOCK.match(message, end) else 0.4
     cost = 0.04 if _near(question, message, start, end) else 0.1
     if _CURRENCY.search(message[end : end + 9]) or _CURRENCY.search(message[max(0, start - 2) : start]):
         cost = 0.03 if "money" in question.topics else 0.3

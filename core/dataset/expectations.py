@@ -73,18 +73,28 @@ class _TurnReader:
         self.kept: set[str] = set()
         self.values: dict[str, list[Any]] = defaultdict(list)
         self.texts: list[str] = []
+        self.mentioned: list[str] = []
+        self.any_of: list[tuple[str, ...]] = []
         for check in turn.checks:
             self._read(check.kind, check.value)
+        self._order_options()
+        refusable = known.validated.union(*known.refuses.values())
+        if turn.uses_assertions:
+            self.kept -= refusable  # set and refused, a slot is empty too
         refused = {slot for name in self.utterances for slot in known.refuses.get(name, ())}
         rejected = any(name.endswith("_slot_rejection") for name in self.utterances)
         for name in self.utterances if not rejected else ():
             self.kept |= known.asks.get(name, set()) - refused - known.asked_anew
+            self.kept -= refusable if self.texts else known.validated  # such a text may be the refusal
 
     def _read(self, kind: str, value: Any) -> None:
         if kind == "flow_started":
             self.started |= set(value[1])
         elif kind == "pattern_clarification_contains":
-            self.clarified += [flow for flow in value[1] if flow not in self.clarified]
+            if value[0] == "any":
+                self.any_of.append(value[1])
+            else:
+                self.clarified += [flow for flow in value[1] if flow not in self.clarified]
         elif kind == "slot_was_set":
             self._slot(*value)
         elif kind == "slot_was_not_set" and value[1] is ANY:
@@ -115,5 +125,12 @@ class _TurnReader:
                 slot = self.known.index.slots[name]
                 if slot.from_llm and acceptable(slot, value):
                     self.values[name].append(value)
-        if _OPTIONS in self.utterances:
-            self.clarified += [flow for flow in self.known.flows_named(text) if flow not in self.clarified]
+        self.mentioned += self.known.flows_named(text)
+
+    def _order_options(self) -> None:
+        """Options that the bot's text names, in its order, then the others; of alternatives one is enough."""
+        if self.clarified or self.any_of or _OPTIONS in self.utterances:
+            self.clarified = list(dict.fromkeys((*self.mentioned, *self.clarified)))
+        for flows in self.any_of:
+            if not set(flows) & set(self.clarified):
+                self.clarified.append(flows[0])

@@ -18,7 +18,7 @@ from core.dialogue.flow_index import FlowIndex
 from core.dialogue.values import coerce
 
 _PLACEHOLDER = re.compile(r"\{([^\n{}]+?)\}")
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%-?\s*(?P<word>\w+).*?%\}|\{#.*?#\}", re.S)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Knowledge:
         """Response → slots of which it refuses a value."""
         self.questions = self._questions()
         """Slot → what is known of it."""
+        self.validated = frozenset(name for name in index.slots if f"validate_{name}" in self.assistant.domain.actions)
+        """Slots that a custom action may refuse."""
         self.says_anything = False
         """True when a response consists of slots alone."""
         self._constant_texts: dict[str, list[str]] = defaultdict(list)
@@ -120,8 +122,8 @@ class Knowledge:
 
     def rough(self, name: str, value: Any, named: Sequence[Any]) -> Any:
         """A value as far as conditions and a test's checks (`named`) tell it from others."""
-        question = self.questions[name]
-        if value is None or value in question.constants or value in named:
+        question = self.questions.get(name)
+        if question is None or value is None or value in question.constants or value in named:
             return value
         if isinstance(value, float):
             return [value > bound for bound in question.constants if isinstance(bound, float)]
@@ -135,7 +137,7 @@ class Knowledge:
                 text = _levelled(variation.text or "")
                 literals, slots = _PLACEHOLDER.split(text)[::2], _PLACEHOLDER.findall(text)
                 if variation.is_jinja:
-                    literals, slots = _JINJA.split(text), []
+                    literals, slots = _always_said(text), []
                 if len(literals) == 1:
                     self._constant_texts[text].append(response.name)
                 elif not any(part.strip() for part in literals):
@@ -182,6 +184,12 @@ class Knowledge:
         weights = {stem: math.log(1 + total / len(flows)) for stem, flows in flows_of.items()}
         return {stem: tuple(flows) for stem, flows in flows_of.items()}, weights
 
+    def is_named_by(self, text: str, flows: Iterable[str]) -> bool:
+        """True when a text consists of words of flows alone, so that it names them rather than a value."""
+        return bool(said := stems(text)) and all(
+            not {*flows}.isdisjoint(self._flows_of_stem.get(one, ())) for one in said
+        )
+
     def _stems(self, flow: Flow) -> frozenset[str]:
         found = stems(f"{flow.id} {flow.name} {flow.description}")
         values = (str(v) for step in flow.collects() for v in self._values_of(step.slot))
@@ -213,6 +221,20 @@ def knowledge(index: FlowIndex) -> Knowledge:
 def _levelled(text: str) -> str:
     """A text without blanks around it and at the ends of its lines, as checks compare it."""
     return "\n".join(map(str.rstrip, text.strip().splitlines()))
+
+
+def _always_said(text: str) -> list[str]:
+    """The parts of a Jinja text outside its tags, without those that a condition or a loop decides about."""
+    parts, depth, at = [""], 0, 0
+    for tag in _JINJA.finditer(text):
+        if depth == 0:
+            parts[-1] += text[at : tag.start()]
+            parts.append("")
+        word = tag["word"] or ""
+        depth += (word in ("if", "for")) - (word in ("endif", "endfor"))
+        at = tag.end()
+    parts[-1] += text[at:]
+    return parts
 
 
 def _said(flow: Flow) -> Iterable[str]:

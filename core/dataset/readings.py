@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from core.dataset.candidates import CLEAR, Candidate, repeated, values
@@ -30,6 +30,7 @@ from core.dialogue.commands import (
     SkipQuestion,
     StartFlow,
 )
+from core.dialogue.default_actions import TYPE_REJECTIONS
 from core.dialogue.stack import active_frames
 from core.dialogue.tracker import Tracker
 from core.e2e.cases import Turn
@@ -43,8 +44,15 @@ UNWANTED_VALUE = 1.0
 SAME_WORDS = 0.6
 """Cost of filling a second slot from the same words."""
 EACH_VALUE = 0.05
+NO_OPTIONS = "utter_clarification_no_options_rasa"
 BEAM = 12
 """Assignments of values to slots followed at once."""
+MENTIONED = 0.3
+"""From this likeness on, a flow is considered together with one that can do what the turn expects."""
+STARTED_AGAIN = 0.15
+"""Cost of starting a flow that is in progress."""
+ASKED_ABOUT = 0.3
+"""Cost of starting a flow that the bot has just asked whether to go back to: an answer is likelier."""
 LIKELY_STARTS = 5
 """Flows that are considered together with another one, or as options."""
 
@@ -75,6 +83,9 @@ class Listener:
         self.asked = self.index.asked_step(tracker.stack)
         self.in_flow = bool(active_frames(tracker.stack))
         self.corrects = "utter_corrected_previous_input" in expected.utterances or bool(CORRECTION.search(turn.user))
+        frames = active_frames(tracker.stack) if self.index.resumes_flows else tracker.stack
+        self._in_progress = dict.fromkeys(frame.flow for frame in frames)
+        """Flows that a start would not change."""
         self._candidates: dict[str, list[Candidate]] = {}
 
     # Openings
@@ -91,15 +102,20 @@ class Listener:
             if self.in_flow:
                 yield Reading((CancelFlow(), StartFlow(flow)), cost + 0.3 + 2 * cancelling)
         likely = [pair for pair in starts if pair[1] < UNEXPECTED_FLOW][:LIKELY_STARTS]
-        for (one, first), (other, second) in combinations(likely, 2):
+        likeness = self.known.likeness(message)
+        besides = [(flow, cost - UNEXPECTED_FLOW) for flow, cost in starts if likeness.get(flow, 0.0) >= MENTIONED]
+        # A flow that waits until the other has ended does nothing in this turn.
+        pairs = [*combinations(likely, 2), *product(likely, [pair for pair in besides if pair[1] > 0][:LIKELY_STARTS])]
+        for (one, first), (other, second) in pairs:
             ordered = (one, other) if self._place(one) <= self._place(other) else (other, one)
             yield Reading(tuple(StartFlow(flow) for flow in ordered), first + second - 0.4)
-        if self.in_flow:
+        if self.in_flow or self.asked is not None:
             yield Reading((CancelFlow(),), 1.0 + cancelling + (0.15 if self._is_plain_no() else 0.0))
         if self.asked is not None:
             yield Reading((SkipQuestion(),), 1.1 + doubt(SkipQuestion, message))
         for command in (SearchAndReply(), ChitChat(), HumanHandoff(), RepeatMessage()):
             yield Reading((command,), 1.1 + doubt(type(command), message))
+        yield from self._starts_again()
         yield from self._clarifications([flow for flow, _ in starts])
         yield Reading((CannotHandle(),), 2.0)
 
@@ -126,6 +142,7 @@ class Listener:
             if flow not in active and startable(flow, self.tracker, self.index):
                 named = 0.05 if self.expected.started and flow not in self.expected.started else 0.0
                 unexpected = UNEXPECTED_FLOW if fitting is not None and flow not in fitting else named
+                unexpected += ASKED_ABOUT if flow in self._offered().values() else 0.0
                 costs.append((flow, 1.0 + 0.5 * (1.0 - likeness.get(flow, 0.0)) + unexpected))
         return sorted(costs, key=lambda pair: pair[1])
 
@@ -136,8 +153,24 @@ class Listener:
             len(self.turn.user),
         )
 
+    def _starts_again(self) -> Iterator[Reading]:
+        """Flows in progress that the message names again: nothing comes of it but the open question."""
+        likeness = self.known.likeness(self.turn.user)
+        for flow in self._in_progress:
+            if flow in likeness and startable(flow, self.tracker, self.index):
+                yield Reading((StartFlow(flow),), 1.0 + 0.5 * (1.0 - likeness[flow]) + STARTED_AGAIN)
+
+    def _offered(self) -> dict[str, str]:
+        """Names of the flows that the bot has just asked whether to go back to, with their ids."""
+        context = self.tracker.stack[-1].context if self.tracker.stack else {}
+        return dict(
+            zip(context.get("interrupted_flow_names", ()), context.get("interrupted_flow_ids", ()), strict=True)
+        )
+
     def _clarifications(self, starts: Sequence[str]) -> Iterator[Reading]:
         named = self.expected.clarified
+        if NO_OPTIONS in self.expected.utterances:
+            yield Reading((Clarify(),), 1.0)
         if len(named) > 1:
             yield Reading((Clarify(named),), 1.0)
             return
@@ -157,25 +190,41 @@ class Listener:
     def readings(self, opening: Reading) -> Iterator[Reading]:
         """An opening with the values its message may give, the cheapest first."""
         starting = [command.flow for command in opening.commands if isinstance(command, StartFlow)]
-        if opening.commands and not starting:
+        if opening.commands and (not starting or any(flow in self._in_progress for flow in starting)):
             yield opening
             return
         stack = () if CancelFlow() in opening.commands else self.tracker.stack
         asked = self.asked.slot if self.asked is not None and not starting else None
         partial = [_Assignment()]
         for name in sorted(self.index.fillable(stack, starting), key=lambda name: (name != asked, name)):
-            if options := self._options(name, asked):
+            if options := self._options(name, asked, starting):
                 grown = [one for before in partial for one in self._continued(before, name, options)]
                 partial = sorted(grown, key=_cost)[:BEAM]
         for one in partial:
             if opening.commands or one.commands:
                 yield Reading((*opening.commands, *one.commands), opening.cost + _cost(one))
+        if not opening.commands:
+            yield from (Reading((one,), opening.cost + EACH_VALUE) for one in self._stated_again())
+
+    def _stated_again(self) -> Iterator[SetSlot]:
+        """Values that slots have already and the message plainly names."""
+        for name in sorted(self.index.fillable(self.tracker.stack)):
+            now, question = self.tracker.slots.get(name), self.known.questions[name]
+            if now is not None and question.slot.from_llm:
+                said = values(question, self.turn.user, "ahead", [now])
+                yield from (SetSlot(name, now) for one in said if one.value == now and one.cost <= CLEAR)
 
     def candidates(self, name: str) -> list[Candidate]:
         """Values for a slot that is asked for, cheapest first; those its own rejections refuse stand back."""
         if name not in self._candidates:
             question, given = self.known.questions[name], self._given(name)
             found = {str(one.value): one for one in values(question, self.turn.user, "asked", given)}
+            if TYPE_REJECTIONS.get(question.slot.type) in self.expected.utterances:
+                said = self.turn.user.strip(" .!?")
+                found[said] = Candidate(said, 0.0)  # the test expects that it is no value of the type
+            for offered in self._offered() if question.slot.type == "text" else ():
+                if offered.casefold() in self.turn.user.casefold():
+                    found[offered] = Candidate(offered, 0.0)
             if question.slot.type in ("text", "any") and not given:
                 for one in repeated(self.turn.user, self.expected.texts):
                     if one.value not in found or one.cost < found[one.value].cost:
@@ -201,7 +250,7 @@ class Listener:
             if str(one.value) == value and one.span
         ]
 
-    def _options(self, name: str, asked: str | None) -> list[Candidate]:
+    def _options(self, name: str, asked: str | None, starting: Sequence[str]) -> list[Candidate]:
         """Values worth giving a slot together with others."""
         question = self.known.questions[name]
         if not question.slot.from_llm:
@@ -216,6 +265,11 @@ class Listener:
             replace(one, cost=0.0) if one.value in given else one
             for one in values(question, self.turn.user, "ahead", given)
             if one.cost <= CLEAR
+            and (
+                question.slot.type not in ("text", "any")
+                or one.value in given
+                or not self.known.is_named_by(str(one.value), starting)
+            )
         ]
         return sorted((one for one in found if one.value != now), key=lambda one: one.cost)[:4]
 

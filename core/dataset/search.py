@@ -50,7 +50,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The cheapest reading of a turn that did not hold."""
+    """A reading of a turn that did not hold."""
 
     cost: float
     commands: tuple[Command, ...]
@@ -140,8 +140,13 @@ class Search:
             self._enqueue(node.path, listener, reading)
 
     def _note(self, at: int, attempt: Attempt) -> None:
-        if at not in self.attempts or attempt.cost < self.attempts[at].cost:
+        if at not in self.attempts or self._distance(at, attempt) < self._distance(at, self.attempts[at]):
             self.attempts[at] = attempt
+
+    def _distance(self, at: int, attempt: Attempt) -> float:
+        """How far an attempt is from making its turn true: every check that holds before the failing one counts as much as a command."""
+        checks = self.case.turns[at].checks
+        return attempt.cost - (checks.index(attempt.failure.check) if attempt.failure.check in checks else 0)
 
     # Playing
 
@@ -213,7 +218,7 @@ class Search:
         if self.invents:
             named = self.expected[0].values
             values = (self.known.rough(name, value, named.get(name, ())) for name, value in tracker.slots.items())
-        return len(path.turns), stack, repr(list(values)), tuple(index.asked_slots(tracker)), said
+        return len(path.turns), stack, repr(list(values)), tuple(index.way(tracker)), said
 
     def _enqueue(self, path: Path, listener: Listener, reading: Reading, is_opening: bool = False) -> None:
         if not is_opening:

@@ -39,7 +39,7 @@ _ADDRESS = re.compile(
     r"(?:\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b)(?P<town>,\s[A-Z][\w'’-]+)?"
 )
 _CODE = re.compile(
-    r"\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
+    r"(?<![\w.,-])(?=(?:\D?\d){6})\+?\d{2,5}(?:\s\d{2,}){1,4}(?!\w)|\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
 )
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|(?<!\w)'([^']+)'(?!\w)")
 _TYPED: tuple[tuple[re.Pattern[str], Kind], ...] = (
@@ -56,6 +56,19 @@ _LEAD_IN = word_set(
 _ENDS_PHRASE = (
     _LEAD_IN | word_set("please thanks thank i you we my your me us or but so if when then instead can could")
 ) - {"number"}
+_IDIOMS = (
+    "as well",
+    "at all",
+    "at least",
+    "at once",
+    "by now",
+    "in total",
+    "for now",
+    "for good",
+    "of course",
+    "in advance",
+)
+"""Two words of which the second is no value."""
 _BEFORE_A_VERB = word_set("want wants like need needs have love wish trying try going able plan planning")
 _ARTICLES = ("the", "a", "an", "my", "our", "your")
 _PRONOUNS = word_set("i i'd i'm i'll i've i’d i’m i’ll i’ve ok")
@@ -157,6 +170,6 @@ def _phrases(text: str, tokens: list[tuple[int, int]]) -> list[tuple[int, int]]:
             if text[begin:finish].casefold() in _ENDS_PHRASE or not text[tokens[stop - 1][1] : begin].isspace():
                 break
             stop += 1
-        if stop > at + 1:
+        if stop > at + 1 and text[start : tokens[at + 1][1]].casefold() not in _IDIOMS:
             found.append((tokens[at + 1][0], tokens[stop - 1][1]))
     return found

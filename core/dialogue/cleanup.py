@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from core.assistant.flows import Flow
 from core.dialogue.commands import (
@@ -20,19 +21,16 @@ from core.dialogue.tracker import Tracker
 from core.dialogue.values import coerce, same
 
 
-def clean_up(
-    commands: Sequence[Command], tracker: Tracker, index: FlowIndex, resume_flows: bool = True
-) -> tuple[Command, ...]:
+def clean_up(commands: Sequence[Command], tracker: Tracker, index: FlowIndex) -> tuple[Command, ...]:
     """The commands that count, in their order, values coerced to the slots' types.
 
     What repeats the present state (starting the active flow, setting a slot to its value) is dropped without a trace; when only
     unusable commands were given (unknown flows, slots nobody may set now), the outcome is CannotHandle.
-    `resume_flows` False drops a start of any flow on the stack (versions before 3.14).
     """
     asked = index.asked_step(tracker.stack)
     if asked is not None and asked.force_slot_filling:
         commands = [command for command in commands if isinstance(command, SetSlot) and command.name == asked.slot]
-    commands = [_with_flow_of_single_option(command, index) for command in dict.fromkeys(commands)]
+    commands = [_among_known_flows(command, tracker, index) for command in dict.fromkeys(commands)]
     starting = [
         command.flow
         for command in commands
@@ -46,7 +44,7 @@ def clean_up(
         if isinstance(command, StartFlow):
             if command.flow not in starting:
                 unusable = True
-            elif not _is_active(command.flow, tracker, resume_flows):
+            elif not _is_active(command.flow, tracker, index):
                 kept.append(command)
         elif isinstance(command, SetSlot):
             slot = index.slots.get(command.name)
@@ -89,16 +87,21 @@ def startable(flow_id: str, tracker: Tracker, index: FlowIndex) -> bool:
     return flow.guard is None or flow.guard.evaluate(tracker.slots, {})
 
 
-def _is_active(flow: str, tracker: Tracker, resume_flows: bool) -> bool:
-    frames = active_frames(tracker.stack) if resume_flows else tracker.stack
-    return any(frame.flow == flow for frame in frames)
+def _is_active(flow: str, tracker: Tracker, index: FlowIndex) -> bool:
+    """True when starting a flow would change nothing: it is the one in progress (before 3.14 also one that waits)."""
+    if not index.resumes_flows:
+        return any(frame.flow == flow for frame in tracker.stack)
+    above = takewhile(lambda frame: frame.is_pattern, reversed(tracker.stack))
+    waits_for_consent = any(frame.flow == "pattern_continue_interrupted" for frame in above)
+    return not waits_for_consent and any(frame.flow == flow for frame in active_frames(tracker.stack))
 
 
-def _with_flow_of_single_option(command: Command, index: FlowIndex) -> Command:
-    """A clarification among known flows only; with a single one left there is nothing to clarify: start it."""
-    if not isinstance(command, Clarify) or not command.flows:
+def _among_known_flows(command: Command, tracker: Tracker, index: FlowIndex) -> Command:
+    """A clarification among flows a user may ask for; with a single one left there is nothing to clarify: start it."""
+    if not isinstance(command, Clarify) or (not command.flows and index.limits_options):
         return command
-    known = tuple(dict.fromkeys(flow for flow in command.flows if flow in index.flows))
+    waiting = {frame.flow for frame in tracker.stack if not frame.is_pattern}
+    known = tuple(dict.fromkeys(flow for flow in command.flows if flow in waiting or startable(flow, tracker, index)))
     if not known:
         return CannotHandle()
     return StartFlow(known[0]) if len(known) == 1 else Clarify(known)

@@ -18,7 +18,7 @@ Say = Callable[..., None]
 """say(response name, **extra template variables)"""
 
 ASKING_PATTERNS = frozenset({"pattern_collect_information", "pattern_validate_slot"})
-_TYPE_REJECTIONS = {
+TYPE_REJECTIONS = {
     "bool": "utter_boolean_slot_rejection",
     "categorical": "utter_categorical_slot_rejection",
     "float": "utter_float_slot_rejection",
@@ -33,7 +33,7 @@ def run_slot_rejections(turn: Turn, say: Say) -> None:
     if slot is None or (value := turn.tracker.slots.get(slot.name)) is None:
         return
     if not acceptable(slot, value):
-        _reject(slot, value, _TYPE_REJECTIONS[slot.type], turn, say)
+        _reject(slot, value, TYPE_REJECTIONS[slot.type], turn, say)
         return
     rejections: tuple[Rejection, ...] = context.get("rejections", ())
     for rejection in rejections:
@@ -52,31 +52,32 @@ def correct_flow_slot(turn: Turn, say: Say) -> None:
     context = turn.stack[-1].context
     for name, value in context.get("corrected_slots", {}).items():
         turn.set_slot(name, value)
-    position = next(
-        (at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == context["reset_flow_id"]), None
-    )
-    if position is not None:
-        turn.stack[position : _group_end(turn, position)] = [
-            replace(turn.stack[position], step=context["reset_step_id"])
-        ]
+    go_back(turn, context["reset_flow_id"], context["reset_step_id"])
+
+
+def go_back(turn: Turn, flow: str | None, step: str | None) -> None:
+    """Let a flow go on at an earlier step, without the flows it called and what was asked for it; None for no flow."""
+    at = next((at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == flow), None)
+    if at is not None and step is not None:
+        turn.stack[at : _group_end(turn, at)] = [replace(turn.stack[at], step=step)]
 
 
 def cancel_flow(turn: Turn, say: Say) -> None:
-    """End the cancelled flow with the flows it called and what was asked on their behalf."""
-    base = next((frame for frame in turn.stack if frame.id in turn.stack[-1].context.get("canceled_frames", ())), None)
-    if base is not None:
-        turn.after_end(base, _cancel(turn, base))
+    """End the cancelled flow with the flows it called and every pattern that ran on top of it."""
+    cancelled = set(turn.stack[-1].context.get("canceled_frames", ()))
+    frames = [frame for frame in turn.stack if frame.id in cancelled]
+    if frames:
+        turn.after_end(frames[0], _cancel(turn, frames))
 
 
-def _cancel(turn: Turn, base: Frame) -> int:
-    """Cancel a business flow; returns the position where it stood."""
-    start = turn.stack.index(base)
-    end = _group_end(turn, start)
-    frames = [frame for frame in turn.stack[start:end] if not frame.is_pattern]
-    del turn.stack[start:end]
+def _cancel(turn: Turn, frames: list[Frame]) -> int:
+    """Cancel a business flow, given with the frames above it that go with it; returns the position where it stood."""
+    start = turn.stack.index(frames[0])
+    turn.stack[:] = [frame for frame in turn.stack if frame not in frames]
     for frame in reversed(frames):
-        turn.emit(FlowCancelled(frame.flow, frame.step))
-    turn.reset_slots(turn.index.scoped[base.flow])
+        if not frame.is_pattern:
+            turn.emit(FlowCancelled(frame.flow, frame.step))
+    turn.reset_slots(turn.index.scoped[frames[0].flow])
     return start
 
 
@@ -101,15 +102,15 @@ def continue_interrupted_flow(turn: Turn, say: Say) -> None:
     for frame in _interrupted(turn):
         if chosen in (frame.flow.casefold(), turn.flow(frame).name.casefold()):
             start = turn.stack.index(frame)
-            end = _group_end(turn, start)
-            turn.stack[start:-1] = [*turn.stack[end:-1], *turn.stack[start:end]]  # the pattern that asked stays on top
+            turn.raise_to_top(start, _group_end(turn, start), below_last=1)  # the pattern that asked stays on top
             return
 
 
 def cancel_interrupted_flows(turn: Turn, say: Say) -> None:
     """End every interrupted flow."""
     for frame in reversed(_interrupted(turn)):
-        _cancel(turn, frame)
+        start = turn.stack.index(frame)
+        _cancel(turn, turn.stack[start : _group_end(turn, start)])
 
 
 def _interrupted(turn: Turn) -> list[Frame]:

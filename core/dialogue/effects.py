@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.assistant.flows import CollectStep
 from core.dialogue.commands import (
     CancelFlow,
     CannotHandle,
@@ -23,6 +22,7 @@ from core.dialogue.commands import (
     StartFlow,
     TriggerIntent,
 )
+from core.dialogue.default_actions import go_back
 from core.dialogue.events import FlowsOffered, Warned
 from core.dialogue.stack import Frame, active_frames, top_user_frame
 from core.dialogue.turn import Turn
@@ -45,33 +45,57 @@ def apply(commands: Sequence[Command], turn: Turn) -> None:
     From the bottom of the stack up: flows to start (the first named on top), slot checks, a correction, a cancellation, and the
     patterns that answer at once (the first named on top).
     """
+    if any(isinstance(command, SessionStart) for command in commands):
+        turn.stack.clear()  # a new session knows nothing of flows in progress
     active = active_frames(turn.stack)
     starts = [command.flow for command in commands if isinstance(command, StartFlow)]
     starting = {slot for flow in starts for slot in turn.index.collected[flow]}
+    cancelling = any(isinstance(command, CancelFlow) for command in commands)
+    cancellation = _cancellation(active, turn) if cancelling else {}
     corrections: dict[str, Any] = {}
     checked: list[str] = []
     for command in commands:
-        if isinstance(command, SetSlot):
-            if command.name not in starting and _corrects(command, turn):
-                corrections[command.name] = command.value
-            else:
-                turn.set_slot(command.name, command.value)
-                checked.append(command.name)
+        if not isinstance(command, SetSlot):
+            continue
+        if command.name not in starting and not cancelling and _corrects(command, active, turn):
+            corrections[command.name] = command.value
+        else:
+            turn.set_slot(command.name, command.value)
+            checked.append(command.name)
+    correction = _correction(corrections, active, turn) if corrections else {}
     _start_flows(starts, turn, interrupting=bool(active))
+    if correction:
+        checked += _correct(correction, turn)
     for name in checked:
         _push_slot_validation(name, turn)
-    if corrections:
-        turn.push_pattern("pattern_correction", _correction(corrections, active, turn))
-    if any(isinstance(command, CancelFlow) for command in commands):
-        turn.push_pattern("pattern_cancel_flow", _cancellation(active, turn))
+    if cancelling:
+        turn.push_pattern("pattern_cancel_flow", cancellation)
     for command in reversed(commands):
         _push_answer(command, turn)
 
 
-def _corrects(command: SetSlot, turn: Turn) -> bool:
-    """A value for a slot that is filled and has been asked for before; one given ahead of its question may just change."""
-    filled = turn.tracker.slots.get(command.name) is not None
-    return filled and command.value is not None and command.name in turn.index.asked_slots(turn.tracker)
+def _corrects(command: SetSlot, active: list[Frame], turn: Turn) -> bool:
+    """True for another value of a filled slot of the active flow, whether it was asked for already or given ahead."""
+    filled = turn.tracker.slots.get(command.name) is not None and command.value is not None
+    return filled and any(command.name in turn.index.collected[frame.flow] for frame in active)
+
+
+def _correct(correction: dict[str, Any], turn: Turn) -> list[str]:
+    """Push the correction; returns the slots whose new value their validation refuses: those are asked for anew instead."""
+    new = correction["corrected_slots"]
+    refused = [name for name in new if _is_refused(name, new[name], turn)]
+    for name in refused:
+        turn.set_slot(name, new.pop(name))
+    if refused:
+        go_back(turn, correction["reset_flow_id"], correction["reset_step_id"])
+    if new:
+        turn.push_pattern("pattern_correction", {**correction, "new_slot_values": list(new.values())})
+    return refused
+
+
+def _is_refused(name: str, value: Any, turn: Turn) -> bool:
+    slots = {**turn.tracker.slots, name: value}
+    return any(rejection.condition.evaluate(slots, {}) for rejection in turn.index.slots[name].rejections)
 
 
 def _start_flows(flows: Sequence[str], turn: Turn, interrupting: bool) -> None:
@@ -100,15 +124,14 @@ def _resume(flow: str, turn: Turn) -> bool:
     end = first + 1
     while end < len(turn.stack) and (turn.stack[end].is_pattern or turn.stack[end].kind == "call"):
         end += 1
-    group = turn.stack[first:end]
-    del turn.stack[first:end]
-    turn.stack.extend(group)
+    turn.raise_to_top(first, end)
     return True
 
 
 def _push_slot_validation(name: str, turn: Turn) -> None:
     slot = turn.index.slots[name]
-    if slot.rejections:
+    is_open = bool(turn.stack) and turn.stack[-1].context.get("validate") == name
+    if slot.rejections and not is_open:
         context = {
             "validate": name,
             "refill_utter": slot.refill_utter or f"utter_ask_{name}",
@@ -119,36 +142,39 @@ def _push_slot_validation(name: str, turn: Turn) -> None:
 
 
 def _correction(new: Mapping[str, Any], active: list[Frame], turn: Turn) -> dict[str, Any]:
-    """Context of pattern_correction: the flow goes back to the earliest collect of a corrected slot, in flow order."""
-    collects = [
-        (frame.flow, step)
-        for frame in active
-        for step in turn.index.flows[frame.flow].steps
-        if isinstance(step, CollectStep) and step.slot in new
-    ]
-    # A slot of a called flow that has ended: go back to the call itself, in the flow that made it.
-    called = [
-        (frame.flow, step)
-        for frame in active
-        for step in turn.index.flows[frame.flow].calls()
-        if turn.index.collected[step.flow] & new.keys()
-    ]
-    first = next((name for name in turn.index.asked_slots(turn.tracker) if name in new), None)
-    places = [(flow, step.id) for flow, step in collects if step.slot == first]
-    places += [(flow, step.id) for flow, step in called if first in turn.index.collected[step.flow]]
-    again = [step.ask_before_filling for _, step in collects]
+    """Context of pattern_correction: the flow goes back to the earliest collect of a corrected slot, in flow order.
+
+    A correction that is still being asked about is taken over. A flow that has asked for none of the slots stays where it is.
+    """
+    new = {**_end_open_correction(turn), **new}
+    flow, step = turn.index.way_back(turn.tracker, new) or (None, None)
+    asked = [step for step in turn.index.assistant.collects_of(active[-1].flow) if step.slot in new]
     return {
         "corrected_slots": dict(new),
         "new_slot_values": list(new.values()),
-        "reset_flow_id": places[0][0] if places else None,
-        "reset_step_id": places[0][1] if places else None,
-        "is_reset_only": bool(again) and len(again) >= len(new) and all(again),
+        "reset_flow_id": flow,
+        "reset_step_id": step,
+        "is_reset_only": {step.slot for step in asked} >= new.keys() and all(step.ask_before_filling for step in asked),
     }
+
+
+def _end_open_correction(turn: Turn) -> Mapping[str, Any]:
+    """Take a correction that waits for an answer off the stack; returns what it was to change."""
+    for at in range(len(turn.stack) - 1, -1, -1):
+        frame = turn.stack[at]
+        if frame.flow == "pattern_correction":
+            del turn.stack[at:]
+            corrected: Mapping[str, Any] = frame.context["corrected_slots"]
+            return corrected
+        if not frame.is_pattern:
+            break
+    return {}
 
 
 def _cancellation(active: list[Frame], turn: Turn) -> dict[str, Any]:
     base = active[-1]
-    return {"canceled_name": turn.flow(base).name, "canceled_frames": [frame.id for frame in active]}
+    above = turn.stack[turn.stack.index(base) :]
+    return {"canceled_name": turn.flow(base).name, "canceled_frames": [frame.id for frame in above]}
 
 
 def _push_answer(command: Command, turn: Turn) -> None:
@@ -160,7 +186,7 @@ def _push_answer(command: Command, turn: Turn) -> None:
         turn.push_pattern("pattern_internal_error", {"error_type": command.error_type, "info": dict(command.info)})
     elif isinstance(command, Clarify):
         limit = int(turn.tracker.slots.get("max_clarification_options") or 3)
-        flows = command.flows[:limit]
+        flows = command.flows[:limit] if turn.index.limits_options else command.flows
         turn.emit(FlowsOffered(flows))
         turn.push_pattern("pattern_clarification", {"names": [turn.index.flows[flow].name for flow in flows]})
     elif isinstance(command, TriggerIntent):

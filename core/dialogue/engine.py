@@ -41,11 +41,10 @@ class Engine:
     ) -> None:
         """`require_actions` False lets actions that nobody can run do nothing, with a warning among the events."""
         self.assistant = with_default_patterns(assistant, patterns)
-        self.index = FlowIndex(self.assistant)
+        self.index = FlowIndex(self.assistant, patterns)
         self._actions = actions
         self._require_actions = require_actions
         self._choose = choose
-        self._resume_flows = patterns != "3.13"
         self._custom = frozenset(self.assistant.domain.actions)
 
     def new_tracker(self, sender: str = "default") -> Tracker:
@@ -83,11 +82,7 @@ class Engine:
         concerns language models. Raises ActionUnavailable and ActionFailed.
         """
         payload = message.text.startswith("/") and self.payload_commands(message.text) is not None
-        cleaned = (
-            accept_payload(commands, tracker, self.index)
-            if payload
-            else clean_up(commands, tracker, self.index, self._resume_flows)
-        )
+        cleaned = accept_payload(commands, tracker, self.index) if payload else clean_up(commands, tracker, self.index)
         turn = Turn(tracker, self.index)
         turn.emit(UserSaid(message.text, cleaned, message.metadata))
         effects.apply(cleaned, turn)
@@ -185,7 +180,7 @@ class Engine:
             "collect": step.slot,
             "utter": step.utter,
             "collect_action": step.ask_action,
-            "rejections": step.rejections,
+            "rejections": (*self.index.slots[step.slot].rejections, *step.rejections),
         }
         turn.push_pattern("pattern_collect_information", context)
 
@@ -193,11 +188,12 @@ class Engine:
         at = turn.position(frame)
         assert at is not None
         if self.index.flows[step.flow].is_pattern:
-            turn.push_pattern(step.flow, at=at)
+            turn.complete(frame, step.id)
+            turn.push_pattern(step.flow)  # on top: it runs before what the end of this flow calls for
         else:
             # What was interrupted is still to be continued once the linked flow ends.
             turn.push(step.flow, "interrupt" if frame.kind == "interrupt" else "link", at=at)
-        turn.complete(frame, step.id)
+            turn.complete(frame, step.id)
 
     # Actions and responses
 

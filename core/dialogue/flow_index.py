@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from core.assistant.flows import CollectStep, Flow, SetSlotsStep
+from core.assistant.flows import CallStep, CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
+from core.assistant.repair import PatternSet
 from core.dialogue.events import FlowStarted, StepVisited
 from core.dialogue.stack import Frame, active_frames
 from core.dialogue.tracker import Tracker
+
+Place = tuple[tuple[str, str], ...]
+"""(flow, step id) of a step, after those of the calls that led to it, the outermost first."""
 
 
 class FlowIndex:
     """Slots and intents of each flow, and where a conversation stands in them."""
 
-    def __init__(self, assistant: Assistant) -> None:
+    def __init__(self, assistant: Assistant, patterns: PatternSet = "newest") -> None:
+        """`assistant` has its default patterns, those of `patterns`."""
         self.assistant = assistant
+        self.resumes_flows = patterns != "3.13"
+        """True from 3.14 on: starting a flow that waits on the stack goes on with it."""
+        self.limits_options = patterns == "newest"
+        """True from 3.15 on: a clarification offers `max_clarification_options` at most, and may offer none."""
         self.flows = assistant.flows
         self.slots = assistant.domain.slots
         self.collected = {id: frozenset(step.slot for step in assistant.collects_of(id)) for id in self.flows}
@@ -44,14 +53,20 @@ class FlowIndex:
     def asked_step(self, stack: Sequence[Frame]) -> CollectStep | None:
         """The collect step whose question is open, or None."""
         for position in range(len(stack) - 1, 0, -1):
-            slot = stack[position].context.get("collect")
-            if slot is not None:
-                below = stack[position - 1]
+            frame, below = stack[position], stack[position - 1]
+            if frame.flow == "pattern_validate_slot":
+                return self._collect_of(frame.context["validate"], stack[:position])
+            if (slot := frame.context.get("collect")) is not None:
                 step = self.flows[below.flow].step(below.step)
                 return step if isinstance(step, CollectStep) and step.slot == slot else None
-            if not stack[position].is_pattern:
+            if not frame.is_pattern:
                 return None
         return None
+
+    def _collect_of(self, slot: str, stack: Sequence[Frame]) -> CollectStep | None:
+        """The step that collects a slot in the topmost flow which does."""
+        steps = (step for frame in reversed(stack) for step in self.assistant.collects_of(frame.flow))
+        return next((step for step in steps if step.slot == slot), None)
 
     def fillable(self, stack: Sequence[Frame], starting: Iterable[str] = ()) -> set[str]:
         """Slots a command may set now: of the active flow and its callers, of patterns above it, of flows being started."""
@@ -64,18 +79,40 @@ class FlowIndex:
                 break
         return names
 
-    def asked_slots(self, tracker: Tracker) -> list[str]:
-        """Slots the active flow has come past so far, in the order of the first visit."""
+    def way(self, tracker: Tracker) -> list[Place]:
+        """The collect and call steps that led the active flow to where it is, in their order.
+
+        Going back to a step, or round in a loop, takes off what came after it.
+        """
         frames = active_frames(tracker.stack)
-        if not frames:
+        if not frames or not frames[-1].begun:
             return []
-        base, inside = frames[-1].flow, {frames[-1].flow, *self.assistant.called_flows(frames[-1].flow)}
-        visits: list[str] = []
-        for event in reversed(tracker.events):
-            if isinstance(event, StepVisited) and event.flow in inside:
-                step = self.flows[event.flow].step(event.step)
-                if isinstance(step, CollectStep):
-                    visits.append(step.slot)
-            elif isinstance(event, FlowStarted) and event.flow == base:
-                break
-        return list(dict.fromkeys(reversed(visits)))
+        events, base = tracker.events, frames[-1].flow
+        start = next((at for at in reversed(range(len(events))) if events[at] == FlowStarted(base)), 0)
+        within: dict[str, Place] = {base: ()}
+        way: list[Place] = []
+        for event in events[start:]:
+            if not isinstance(event, StepVisited) or event.flow not in within:
+                continue
+            step = self.flows[event.flow].step(event.step)
+            if isinstance(step, (CollectStep, CallStep)):
+                place = (*within[event.flow], (event.flow, event.step))
+                if place in way:
+                    del way[way.index(place) :]
+                way.append(place)
+                if isinstance(step, CallStep):
+                    within[step.flow] = place
+        return way
+
+    def way_back(self, tracker: Tracker, slots: Collection[str]) -> tuple[str, str] | None:
+        """(flow, step) of the active flow where the first of some slots was asked for; None when none was yet.
+
+        A slot of a called flow that has ended was asked for at its call.
+        """
+        waiting = {frame.flow: frame.step for frame in active_frames(tracker.stack)}
+        for place in self.way(tracker):
+            step = self.flows[place[-1][0]].step(place[-1][1])
+            if isinstance(step, CollectStep) and step.slot in slots:
+                ended = (at for at, (flow, call) in enumerate(place[:-1]) if waiting.get(flow) != call)
+                return place[next(ended, len(place) - 1)]
+        return None

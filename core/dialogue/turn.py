@@ -59,6 +59,13 @@ class Turn:
 
     # Frames
 
+    def raise_to_top(self, start: int, end: int, below_last: int = 0) -> None:
+        """Let the frames from `start` to before `end` go on above all others but the last few; they interrupt those now."""
+        first, *others = self.stack[start:end]
+        del self.stack[start:end]
+        at = len(self.stack) - below_last
+        self.stack[at:at] = [replace(first, kind="interrupt"), *others]
+
     def push(
         self, flow_id: str, kind: FrameKind, context: Mapping[str, Any] | None = None, at: int | None = None
     ) -> None:
@@ -105,12 +112,14 @@ class Turn:
 
     def after_end(self, frame: Frame, at: int) -> None:
         """A business flow ended (or was cancelled) at a position of the stack: go back to what it interrupted, or close."""
+        if top_user_frame(self.stack[at:]) is not None:
+            return  # what the same message started runs first; its end calls for the same
         below = top_user_frame(self.stack[:at])
         if below is not None:
             if frame.kind == "interrupt" and below.begun:
                 self.emit(FlowResumed(below.flow, below.step))
                 self.push_pattern("pattern_continue_interrupted", self._interrupted_context(at), at)
-        elif top_user_frame(self.stack) is None and self.flow(frame).run_pattern_completed:
+        elif self.flow(frame).run_pattern_completed:
             self.push_pattern("pattern_completed", {"previous_flow_name": self.flow(frame).name}, at)
 
     def _interrupted_context(self, at: int) -> dict[str, Any]:
