@@ -19,7 +19,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
-	$(BIN)/pip install --quiet -e '.[dev,train,serve]'
+	$(BIN)/pip install --quiet -e '.[dev,train,serve,retrieval]'
 	touch $@
 
 demo: $(VENV)/.demo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,12 +43,24 @@ class ModelEndpoint:
 
 @dataclass(frozen=True)
 class FlowRetrieval:
-    """Which flows a prompt lists."""
+    """Which flows a prompt lists where the assistant runs. The defaults hold where config.yml says nothing."""
 
-    active: bool = False
+    active: bool = True
+    """False lists every flow; no embedding model is needed then."""
     num_flows: int = 20
+    """Flows that fit a message best, at least 1; the active ones and those always included come on top."""
     turns_to_embed: int = 1
+    """User messages compared with the flows, the last ones, with the answers between them; at least 1."""
     should_embed_slots: bool = True
+    """True compares with a flow's slots too, not only with its name and description."""
+    written_at: str = field(default="", compare=False)
+    """Where it is written, such as config.yml:7; empty where config.yml says nothing."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides which flows are listed, JSON-ready."""
+        chosen = {name: getattr(self, name) for name in ("num_flows", "turns_to_embed", "should_embed_slots")}
+        return {"active": True, **chosen} if self.active else {"active": False}
 
 
 @dataclass(frozen=True)
@@ -214,15 +226,17 @@ def _retrieval(generator: YamlMapping, reader: Reader) -> FlowRetrieval:
     written = reader.part(generator, "flow_retrieval")
     if not written:
         return FlowRetrieval()
-    active = reader.flag(written, "active", True)
-    if active:
-        reader.warn(
-            generator.line_of("flow_retrieval"),
-            "prompts list every flow here; set `active: false` so that they are the same where the assistant runs",
-        )
     return FlowRetrieval(
-        active=active,
-        num_flows=int(_number(written, reader, 20, "num_flows")),
-        turns_to_embed=int(_number(written, reader, 1, "turns_to_embed")),
+        active=reader.flag(written, "active", True),
+        num_flows=_positive(written, "num_flows", 20, reader),
+        turns_to_embed=_positive(written, "turns_to_embed", 1, reader),
         should_embed_slots=reader.flag(written, "should_embed_slots", True),
+        written_at=f"{reader.file}:{generator.line_of('flow_retrieval')}",
     )
+
+
+def _positive(written: YamlMapping, key: str, default: int, reader: Reader) -> int:
+    found = int(_number(written, reader, default, key))
+    if found < 1:
+        reader.error(written.line_of(key), f"{key} must be at least 1, not {found}")
+    return found

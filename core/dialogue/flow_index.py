@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from core.assistant.flows import CallStep, CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
@@ -49,6 +50,25 @@ class FlowIndex:
                 elif isinstance(step, SetSlotsStep):
                     scoped.extend(name for name, _ in step.slots)
         return tuple(dict.fromkeys(name for name in scoped if name not in kept and name in self.slots))
+
+    def described(self, flow: Flow) -> dict[str, Any]:
+        """A flow as prompts show it: its own slots and those of flows it calls, if a model may set them."""
+        slots = {}
+        for step in self.assistant.collects_of(flow.id):
+            slot = self.slots[step.slot]
+            if slot.from_llm and step.slot not in slots:
+                slots[step.slot] = {
+                    "name": step.slot,
+                    "description": " ".join(step.description.split()),
+                    "allowed_values": slot.allowed_values,
+                    "type": slot.type,
+                }
+        return {
+            "id": flow.id,
+            "name": flow.id,
+            "description": " ".join(flow.description.split()),
+            "slots": list(slots.values()),
+        }
 
     def asked_step(self, stack: Sequence[Frame]) -> CollectStep | None:
         """The collect step whose question is open, or None."""

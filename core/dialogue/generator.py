@@ -34,7 +34,7 @@ class LlmCommandGenerator:
         if len(message.text) > self._max_characters:
             info = (("max_characters", self._max_characters),)
             return Prediction((InternalError("rasa_internal_error_user_input_too_long", info),))
-        prompt = self._renderer.render(tracker, message.text)
+        prompt = await self._renderer.rendered(tracker, message.text)
         answer = await self._client.complete([{"role": "user", "content": prompt}], max_tokens=self._max_tokens)
         commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys()).commands
         return Prediction(

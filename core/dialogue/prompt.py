@@ -6,15 +6,14 @@ closes a flow), the state and the conversation come last. Training computes a sh
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.assistant.flows import CollectStep, Flow
 from core.assistant.project import Assistant
@@ -34,9 +33,10 @@ from core.dialogue.commands import (
     StartFlow,
 )
 from core.dialogue.flow_index import FlowIndex
+from core.dialogue.own_template import OwnTemplate, allowed_values
+from core.dialogue.retrieval import FlowRetriever
 from core.dialogue.stack import top_user_frame
 from core.dialogue.tracker import Tracker
-from core.errors import UsageError
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _EXAMPLES: dict[type, Command] = {
@@ -74,15 +74,17 @@ class PromptRenderer:
         history_turns: int | None = None,
         index: FlowIndex | None = None,
         clock: Callable[[], datetime] = datetime.now,
+        retriever: FlowRetriever | None = None,
     ) -> None:
         """`template`: the owner's own Jinja file, with the documented variables; `history_turns`: earlier user messages to show,
         with the bot's answers (None for all, 0 for only what the bot said last). `clock` tells the time to assistants that
-        `include_date_time`. Raises UsageError for a template that cannot be read."""
+        `include_date_time`; `retriever` chooses the flows to list (None lists all). Raises UsageError for a template with mistakes."""
         self.dialect = dialect
         self.history_turns = history_turns
         self._index = index or FlowIndex(assistant)
+        self._retriever = retriever
         self._clock = clock if assistant.settings.include_date_time else None
-        self._own = _owner_template(template) if template is not None else None
+        self._own = OwnTemplate(template, assistant.root) if template is not None else None
         environment = Environment(
             loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
@@ -91,37 +93,29 @@ class PromptRenderer:
         self._shared_part = lru_cache(maxsize=256)(self._render_shared)
 
     def render(self, tracker: Tracker, message: str) -> str:
-        """The prompt for a message, given the conversation before it. Raises UsageError when the owner's template fails."""
+        """The prompt for a message, given the conversation before it.
+
+        Raises UsageError when the owner's template fails, and what the embedder of a retriever raises.
+        """
         flows = tuple(
             flow.id for flow in self._index.assistant.business_flows if startable(flow.id, tracker, self._index)
         )
+        if self._retriever is not None:
+            flows = self._retriever.chosen(flows, tracker, message)
         if self._own is not None:
-            return self._render_own(tracker, message, flows)
+            return self._own.render(self._variables(tracker, message, flows))
         return self._shared_part(flows) + self._turn.render(**self._state(tracker), message=message)
+
+    async def rendered(self, tracker: Tracker, message: str) -> str:
+        """As `render`; the event loop goes on while an embedding model works."""
+        if self._retriever is None or not self._retriever.embeds:
+            return self.render(tracker, message)
+        return await asyncio.to_thread(self.render, tracker, message)
 
     def _render_shared(self, flows: tuple[str, ...]) -> str:
         return self._shared.render(
-            flows=[self._described(self._index.flows[flow]) for flow in flows], commands=self._commands
+            flows=[self._index.described(self._index.flows[flow]) for flow in flows], commands=self._commands
         )
-
-    def _described(self, flow: Flow) -> dict[str, Any]:
-        """A flow as prompts show it: its own slots and those of flows it calls, if a model may set them."""
-        slots = {}
-        for step in self._index.assistant.collects_of(flow.id):
-            slot = self._index.slots[step.slot]
-            if slot.from_llm and step.slot not in slots:
-                slots[step.slot] = {
-                    "name": step.slot,
-                    "description": " ".join(step.description.split()),
-                    "allowed_values": slot.allowed_values,
-                    "type": slot.type,
-                }
-        return {
-            "id": flow.id,
-            "name": flow.id,
-            "description": " ".join(flow.description.split()),
-            "slots": list(slots.values()),
-        }
 
     def _state(self, tracker: Tracker) -> dict[str, Any]:
         frame = top_user_frame(tracker.stack)
@@ -166,30 +160,33 @@ class PromptRenderer:
         lines = tracker.transcript()
         return lines[-1:] if lines and lines[-1][0] == "AI" else []
 
-    def _render_own(self, tracker: Tracker, message: str, flows: tuple[str, ...]) -> str:
+    def _variables(self, tracker: Tracker, message: str, flows: tuple[str, ...]) -> dict[str, Any]:
+        """What an owner's template is given: core/dialogue/own_template.py names and explains it."""
         frame, asked = top_user_frame(tracker.stack), self._index.asked_step(tracker.stack)
         slot = self._index.slots[asked.slot] if asked else None
-        shown = [self._described(self._index.flows[flow]) for flow in flows]
         history = [*tracker.transcript(), ("USER", message)]
-        assert self._own is not None
-        try:
-            return str(
-                self._own.render(
-                    available_flows=shown,
-                    current_conversation="\n".join(f"{who}: {text}" for who, text in history),
-                    flow_slots=self._flow_slots(frame.flow, tracker) if frame else [],
-                    current_flow=frame.flow if frame else None,
-                    current_slot=asked.slot if asked else None,
-                    current_slot_description=asked.description if asked else None,
-                    current_slot_type=slot.type if slot else None,
-                    current_slot_allowed_values=list(slot.allowed_values) if slot and slot.allowed_values else None,
-                    user_message=message,
-                    is_repeat_command_enabled=True,
-                    current_datetime=self._now(tracker),
-                )
-            )
-        except Exception as error:  # a template can do as much as a program
-            raise UsageError(f"the prompt template cannot be rendered: {error}") from error
+        return {
+            "available_flows": [self._offered(self._index.flows[flow]) for flow in flows],
+            "current_conversation": "\n".join(f"{who}: {text}" for who, text in history),
+            "flow_slots": self._flow_slots(frame.flow, tracker) if frame else [],
+            "current_flow": frame.flow if frame else None,
+            "current_slot": asked.slot if asked else None,
+            "current_slot_description": asked.description if asked else None,
+            "current_slot_type": slot.type if slot else None,
+            "current_slot_allowed_values": allowed_values(slot) if slot else None,
+            "user_message": message,
+            "is_repeat_command_enabled": True,
+            "current_datetime": self._now(tracker),
+            "active_agent": None,
+            "completed_agents": [],
+        }
+
+    def _offered(self, flow: Flow) -> dict[str, Any]:
+        described = self._index.described(flow)
+        slots = [
+            {**slot, "allowed_values": allowed_values(self._index.slots[slot["name"]])} for slot in described["slots"]
+        ]
+        return {**described, "slots": slots}
 
     def _flow_slots(self, flow: str, tracker: Tracker) -> list[dict[str, Any]]:
         slots = {}
@@ -200,17 +197,6 @@ class PromptRenderer:
                 "value": "undefined" if tracker.slots[step.slot] is None else tracker.slots[step.slot],
                 "type": slot.type,
                 "description": step.description,
-                "allowed_values": list(slot.allowed_values) or None,
+                "allowed_values": allowed_values(slot),
             }
         return list(slots.values())
-
-
-def _owner_template(path: Path) -> Any:
-    environment = SandboxedEnvironment()
-    environment.filters["to_json_escaped_string"] = lambda value: json.dumps(
-        "" if value is None else str(value), ensure_ascii=False
-    )
-    try:
-        return environment.from_string(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
-        raise UsageError(f"the prompt template {path} cannot be read: {error}") from error

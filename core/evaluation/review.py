@@ -18,6 +18,7 @@ from core.dialogue.actions import Actions
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.prompt import PromptRenderer
+from core.dialogue.retrieval import OFF, Embedder, FlowRetriever, notices_of
 from core.e2e.cases import TestCase, TestSuite
 from core.e2e.coverage import CoverageReport, histogram, measure
 from core.e2e.fixtures import odd_fixtures
@@ -46,6 +47,8 @@ class Workbench:
     actions: Actions | None
     dialect: Dialect
     notices: tuple[str, ...]
+    retriever: FlowRetriever | None = None
+    """Chooses the flows that prompts list; None lists all."""
 
     def close(self) -> None:
         """End what runs the actions."""
@@ -55,7 +58,20 @@ class Workbench:
     def renderer(self, history_turns: int | None = None) -> PromptRenderer:
         """The prompt of this assistant: its owner's template where there is one, else ours."""
         template = self.assistant.settings.prompt_template
-        return PromptRenderer(self.engine.assistant, self.dialect, template, history_turns, self.engine.index)
+        engine, retriever = self.engine, self.retriever
+        return PromptRenderer(
+            engine.assistant, self.dialect, template, history_turns, engine.index, retriever=retriever
+        )
+
+    @property
+    def lists_some_flows(self) -> bool:
+        """True when prompts list the flows that fit their message, since all would be too many."""
+        return self.retriever is not None and self.retriever.embeds
+
+    @property
+    def flow_retrieval(self) -> Mapping[str, Any]:
+        """What decides which flows prompts list, to be recorded. Raises what the embedder raises."""
+        return self.retriever.facts if self.retriever else OFF
 
 
 def workbench(
@@ -63,8 +79,10 @@ def workbench(
     tests: str | None,
     dialect: Literal["auto"] | Dialect = "auto",
     patterns: PatternChoice = "auto",
+    embedder: Embedder | None = None,
 ) -> Workbench:
-    """Load an assistant and its tests; `patterns` other than auto overrule what the tests and the domain speak for.
+    """Load an assistant and its tests; `patterns` other than auto overrule what the tests and the domain speak for, `embedder`
+    switches flow retrieval on.
 
     Raises ProblemsError and UsageError.
     """
@@ -75,8 +93,10 @@ def workbench(
     odd = dict.fromkeys(odd_fixtures(suite, engine.assistant.domain))
     notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings, *odd)]
     notices.append(f"conversation repair as in {version(chosen)}: {reason}")
+    retriever = FlowRetriever(loaded.settings.flow_retrieval, embedder, engine.index) if embedder else None
+    notices += notices_of(loaded, retriever is not None)
     spoken = loaded.settings.dialect if dialect == "auto" else dialect
-    return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices))
+    return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices), retriever)
 
 
 @dataclass(frozen=True)
@@ -107,12 +127,14 @@ async def review(
     patterns: PatternChoice = "auto",
     concurrency: int = 8,
     on_progress: OnProgress = lambda done, total, test: None,
+    embedder: Embedder | None = None,
 ) -> Review:
     """Run the tests of an assistant and measure their coverage; artefacts go to `folder` unless it is None.
 
-    `commands`: infer, llm, auto, or the path of a recording. Raises ProblemsError, UsageError, ProviderError.
+    `commands`: infer, llm, auto, or the path of a recording; `embedder` switches flow retrieval on.
+    Raises ProblemsError, UsageError, ProviderError.
     """
-    bench = workbench(assistant, tests, dialect, patterns)
+    bench = workbench(assistant, tests, dialect, patterns, embedder)
     try:
         chosen, notice = choose_source(bench.assistant, commands)
         results = await _run(bench, chosen, concurrency, on_progress)

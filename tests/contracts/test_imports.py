@@ -16,6 +16,7 @@ HEAVY = {
     "textual",
     "matplotlib",
     "openai",
+    "sentence_transformers",
     "paramiko",
     "sky",
     "rasa_sdk",

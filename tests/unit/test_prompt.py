@@ -13,10 +13,11 @@ from rigs.parcels import DOMAIN, FLOWS
 from core.assistant.project import load_assistant
 from core.dialogue.commands import CancelFlow, Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
+from core.dialogue.own_template import VARIABLES
 from core.dialogue.prompt import PromptRenderer
 from core.dialogue.source import UserMessage
 from core.dialogue.tracker import Tracker
-from core.errors import UsageError
+from core.errors import ProblemsError, UsageError
 
 SHARED = """\
 Turn the user's last message into commands for the assistant.
@@ -196,13 +197,7 @@ def test_the_day_is_not_told_otherwise(engine):
     assert "Today" not in renderer(engine, clock=CLOCK).render(tracker, "hi")
 
 
-OWN = """\
-{{ {
-  "flows": available_flows, "conversation": current_conversation, "slots": flow_slots, "flow": current_flow,
-  "slot": [current_slot, current_slot_description, current_slot_type, current_slot_allowed_values],
-  "message": user_message, "repeat": is_repeat_command_enabled, "time": current_datetime is none,
-} | tojson }}
-"""
+OWN = "{{ {" + ", ".join(f'"{name}": {name}' for name in VARIABLES) + "} | tojson }}"
 
 
 def own(tmp_path: Path, text: str) -> Path:
@@ -214,25 +209,57 @@ def own(tmp_path: Path, text: str) -> Path:
 def test_the_owners_template_has_the_documented_variables(engine, tmp_path):
     shown = renderer(engine, template=own(tmp_path, OWN))
     told = json.loads(shown.render(talk(engine, SENDING, ("2 kg", [SetSlot("weight", "2")])), "yes"))
-    assert [flow["name"] for flow in told["flows"]] == ["send_parcel", "opening_hours", "complain"]
-    assert told["flows"][0]["description"] == "send a parcel"
-    assert told["flows"][1]["slots"] == [
-        {"name": "day", "description": "", "type": "categorical", "allowed_values": ["Monday", "Friday"]}
+    assert [flow["name"] for flow in told["available_flows"]] == ["send_parcel", "opening_hours", "complain"]
+    assert told["available_flows"][0]["description"] == "send a parcel"
+    assert told["available_flows"][1]["slots"] == [
+        {"name": "day", "description": "", "type": "categorical", "allowed_values": ["Monday", "Friday", "other"]}
     ]
-    assert told["conversation"].splitlines()[-2:] == ["AI: To Elm Road 4. Sure?", "USER: yes"]
-    assert told["flow"] == "send_parcel"
-    assert told["slot"] == ["sure", "", "bool", ["True", "False"]]
-    assert [(slot["name"], slot["value"]) for slot in told["slots"]] == [
-        ("street", "Elm Road 4"),
-        ("weight", 2.0),
-        ("sure", "undefined"),
+    assert [slot["allowed_values"] for slot in told["available_flows"][0]["slots"]] == [None, None, ["True", "False"]]
+    assert told["current_conversation"].splitlines()[-2:] == ["AI: To Elm Road 4. Sure?", "USER: yes"]
+    assert told["flow_slots"][:2] == [
+        {
+            "name": "street",
+            "value": "Elm Road 4",
+            "type": "text",
+            "description": "where it goes",
+            "allowed_values": None,
+        },
+        {"name": "weight", "value": 2.0, "type": "float", "description": "", "allowed_values": None},
     ]
-    assert (told["message"], told["repeat"], told["time"]) == ("yes", True, True)
+    assert [slot["value"] for slot in told["flow_slots"][2:]] == ["undefined"]
+    rest = {
+        name: told[name] for name in VARIABLES if name not in ("available_flows", "current_conversation", "flow_slots")
+    }
+    assert rest == {
+        "current_flow": "send_parcel",
+        "current_slot": "sure",
+        "current_slot_description": "",
+        "current_slot_type": "bool",
+        "current_slot_allowed_values": ["True", "False"],
+        "user_message": "yes",
+        "current_datetime": None,
+        "is_repeat_command_enabled": True,
+        "active_agent": None,
+        "completed_agents": [],
+    }
+
+
+def test_lists_of_values_read_as_lists(engine, tmp_path):
+    """Templates write them as they are: `"allowed_values":{{ slot.allowed_values }}`."""
+    shown = renderer(engine, template=own(tmp_path, "{{ available_flows[1].slots[0].allowed_values }}"))
+    assert shown.render(talk(engine), "hi") == "['Monday', 'Friday', 'other']"
 
 
 def test_outside_of_flows_the_owners_template_finds_none(engine, tmp_path):
     told = json.loads(renderer(engine, template=own(tmp_path, OWN)).render(talk(engine), "hi"))
-    assert (told["flow"], told["slots"], told["slot"]) == (None, [], [None, None, None, None])
+    assert told["flow_slots"] == []
+    assert all(told[name] is None for name in VARIABLES if name.startswith(("current_flow", "current_slot")))
+
+
+def test_the_owners_template_is_told_the_time_where_the_configuration_asks_for_it(make_assistant, tmp_path):
+    engine = Engine(make_assistant(FLOWS, DOMAIN, config=TELLS_THE_TIME))
+    template = own(tmp_path, "{{ current_datetime.strftime('%d %B %Y, %H:%M') }}")
+    assert renderer(engine, template=template, clock=CLOCK).render(talk(engine), "hi") == "05 January 2026, 09:30"
 
 
 def test_messages_can_be_put_into_json(engine, tmp_path):
@@ -241,28 +268,57 @@ def test_messages_can_be_put_into_json(engine, tmp_path):
     assert json.loads(shown.render(talk(engine), message)) == message
 
 
-@pytest.mark.parametrize("text", ["{% if %}", "{{ unclosed"])
-def test_a_template_that_cannot_be_read(engine, tmp_path, text):
-    with pytest.raises(UsageError, match=r"the prompt template .*own\.jinja2 cannot be read"):
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("Flows:\n{% if %}", "own.jinja2:2: the prompt template is no valid Jinja: Expected an expression"),
+        ("{{ unclosed", "own.jinja2:1: the prompt template is no valid Jinja"),
+        ("\n\n{{ user_message | shout }}", "own.jinja2:3: the prompt template is no valid Jinja: No filter named 'shout'"),
+        ("{{ user_message }}\n{{ curent_flow }}", "own.jinja2:2: prompt templates are given no curent_flow; did you mean current_flow?"),
+        ("{% if tracker %}x{% endif %}", "own.jinja2:1: prompt templates are given no tracker; there are available_flows, "),
+    ],
+)  # fmt: skip
+def test_a_template_with_a_mistake(engine, tmp_path, text, complaint):
+    with pytest.raises(UsageError) as caught:
         renderer(engine, template=own(tmp_path, text))
+    assert complaint in str(caught.value)
+
+
+def test_every_unknown_name_is_told_at_once(engine, tmp_path):
+    with pytest.raises(ProblemsError) as caught:
+        renderer(engine, template=own(tmp_path, "{{ one }}\n{% for two in one %}{{ two }}{{ three }}{% endfor %}"))
+    assert [(problem.line, problem.message.split(";")[0]) for problem in caught.value.problems] == [
+        (1, "prompt templates are given no one"),
+        (2, "prompt templates are given no three"),
+    ]
+
+
+def test_a_template_may_ask_whether_a_name_is_given(engine, tmp_path):
+    text = "{% if sub_agents is defined %}{{ sub_agents }}{% endif %}{{ tone | default('kind') }}{% set n = 2 %}{{ n }}"
+    assert renderer(engine, template=own(tmp_path, text)).render(talk(engine), "hi") == "kind2"
 
 
 def test_a_template_that_is_not_there(engine, tmp_path):
-    with pytest.raises(UsageError, match=r"the prompt template .*none\.jinja2 cannot be read"):
+    with pytest.raises(UsageError, match=r"none\.jinja2: the prompt template cannot be read: No such file"):
         renderer(engine, template=tmp_path / "none.jinja2")
+    (tmp_path / "latin.jinja2").write_bytes(b"flows\n\xe9")
+    with pytest.raises(UsageError, match=r"latin\.jinja2:2: the prompt template is not UTF-8"):
+        renderer(engine, template=tmp_path / "latin.jinja2")
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "line"),
     [
-        "{{ user_message.__class__.__mro__[1].__subclasses__() }}",  # the way out of a template into the machine
-        "{{ 1 / 0 }}",
-        "{{ available_flows[99].name }}",
-        "{% include 'other' %}",
+        ("{{ user_message.__class__.__mro__[1].__subclasses__() }}", 1),  # the way out of a template into the machine
+        ("one\n{{ 1 / 0 }}", 2),
+        ("one\ntwo\n{{ available_flows[99].name }}", 3),
+        ("{% for flow in available_flows %}\n{{ flow.descripton }}\n{% endfor %}", 2),
+        ("{% macro shown(flow) %}\n{{ flow.nme }}\n{% endmacro %}\n{{ shown(available_flows[0]) }}", 2),
+        ("{% include 'other' %}", 1),
     ],
 )
-def test_a_template_that_cannot_be_rendered(engine, tmp_path, text):
-    with pytest.raises(UsageError, match="the prompt template cannot be rendered"):
+def test_a_template_that_cannot_be_rendered(engine, tmp_path, text, line):
+    with pytest.raises(UsageError, match=rf"own\.jinja2:{line}: the prompt template cannot be rendered: "):
         renderer(engine, template=own(tmp_path, text)).render(talk(engine), "hi")
 
 

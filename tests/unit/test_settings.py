@@ -76,11 +76,6 @@ def test_without_files_there_are_defaults_and_a_warning(write_assistant):
             None,
             "model group x is not in endpoints.yml",
         ),
-        (
-            "pipeline: [{name: CompactLLMCommandGenerator, flow_retrieval: {active: true}}]",
-            None,
-            "prompts list every flow",
-        ),
         (None, "nlg: {type: rephrase}", "endpoints.yml:1: responses are said as written"),
     ],
 )
@@ -103,9 +98,30 @@ def test_what_takes_no_part_is_said(make_assistant, config, endpoints, warning):
             "config.yml:3: the prompt template",
         ),
         ("pipeline: [{name: CompactLLMCommandGenerator, llm: {model: m, timeout: soon}}]", "timeout must be a number"),
+        (
+            "pipeline:\n- name: CompactLLMCommandGenerator\n  flow_retrieval:\n    num_flows: 0",
+            "config.yml:4: num_flows must be at least 1, not 0",
+        ),
     ],
 )
 def test_complaints(write_assistant, config, complaint):
     with pytest.raises(ProblemsError) as caught:
         load_assistant(write_assistant(FLOWS, config=config))
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "facts"),
+    [
+        ("", {"active": True, "num_flows": 20, "turns_to_embed": 1, "should_embed_slots": True}),
+        ("flow_retrieval: {active: false, num_flows: 5}", {"active": False}),
+        (
+            "flow_retrieval: {num_flows: 5, turns_to_embed: 2, should_embed_slots: false}",
+            {"active": True, "num_flows": 5, "turns_to_embed": 2, "should_embed_slots": False},
+        ),
+    ],
+)
+def test_flow_retrieval_is_on_where_nothing_is_said(make_assistant, written, facts):
+    settings = make_assistant(FLOWS, config=f"pipeline:\n- name: CompactLLMCommandGenerator\n  {written}").settings
+    assert settings.flow_retrieval.facts == facts
+    assert settings.flow_retrieval.written_at == ("config.yml:3" if written else "")
