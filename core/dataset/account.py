@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.assistant.project import Assistant
+from core.dataset.beginning import shared_beginning
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory, of_kind
 from core.dataset.leakage import shared_messages
@@ -44,6 +45,15 @@ def rephrasing_facts(
         "passing": passing,
         "failed": failed,
         "llm_calls": llm_calls,
+    }
+
+
+def row_facts(divided: Divided, seed: int) -> dict[str, Any]:
+    """How many rows there are, and how much of their prompts they share."""
+    prompts = [point.prompt for point in (*divided.train, *divided.validation)]
+    return {
+        "data_points": len(prompts) + len(divided.left_out),
+        "shared_beginning": round(shared_beginning(prompts, seed), 4),
     }
 
 

@@ -14,7 +14,7 @@ output_format). Those of result_summary.yaml:
 command_annotation   input_tests, passing, annotated_user_steps, skipped_steps, derived (kind → conversations made of tests)
 rephrasing           source, checked_by, candidates, passing, failed, llm_calls, distinct_1, distinct_2, mean_distance (of wordings),
                      rejected_share (reason → share of the candidates)
-llm_data             data_points
+llm_data             data_points, shared_beginning (mean share of a prompt that other rows' prompts begin with as well)
 split                train_tests, val_tests, train_points, val_points, train_fraction, left_out_points, val_messages_known_from_train,
                      thin (command, flow or slot → tests that hold it), and command_types, flows, slots (side → name → rows)
 """

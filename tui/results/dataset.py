@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
+from core.dataset.beginning import ENOUGH
 from tui.results.panel import ResultPanel
 from tui.widgets.bars import bar
 
@@ -36,7 +37,7 @@ class DatasetResult(ResultPanel):
     def body(self) -> Iterator[Widget]:
         summary = self.outputs.summary
         split = summary["split"]
-        yield Static(_road(summary), classes="facts")
+        yield Static(road(summary), classes="facts")
         with TabbedContent():
             for title, key in (("Flows", "flows"), ("Commands", "command_types"), ("Slots", "slots")):
                 with TabPane(title), VerticalScroll():
@@ -80,7 +81,7 @@ def last_message(prompt: str) -> str:
     return lines[-1].strip()[5:].strip() if lines else ""
 
 
-def _road(summary: Mapping[str, Any]) -> Content:
+def road(summary: Mapping[str, Any]) -> Content:
     """From tests to rows in one line each."""
     annotation, rephrasing, split = summary["command_annotation"], summary["rephrasing"], summary["split"]
     steps = [
@@ -92,7 +93,18 @@ def _road(summary: Mapping[str, Any]) -> Content:
     lines = [
         Content.assemble((f"{count:>7}", "bold"), f"  {what:<21}", (more, "$muted")) for count, what, more in steps
     ]
+    if (share := summary.get("llm_data", {}).get("shared_beginning")) is not None:
+        lines.append(_shared(share))
     return Content("\n").join(lines)
+
+
+def _shared(share: float) -> Content:
+    """How much prompts have in common, and what to do when it is little."""
+    count = (f"{f'{100 * share:.0f} %':>7}", "bold")
+    if share >= ENOUGH:
+        return Content.assemble(count, f"  {'of prompts shared':<21}", ("from the beginning: computed once", "$muted"))
+    advice = "little: flows first in the template, the conversation last"
+    return Content.assemble(count, f"  {'of prompts shared':<21}", (advice, "$text-warning"))
 
 
 def spread(train: Mapping[str, int], validation: Mapping[str, int]) -> Content:
