@@ -160,8 +160,8 @@ SUPPORT: Mapping[str, Mapping[str, Support]] = {
     },
     "generator key": {
         **_runs("name", "llm", "prompt_template", "prompt", "user_input", "include_date_time", "flow_retrieval: off"),
-        **_aside("every prompt lists all flows that may start", "flow_retrieval"),
-        **_aside("nothing is embedded here", "embeddings"),
+        **_aside("prompts list all flows that may start, unless flow_retrieval: on is answered", "flow_retrieval"),
+        **_aside("the answer embedding_model names the model for flow retrieval", "embeddings"),
         **_aside("no NLU pipeline runs before the model", "minimize_num_calls"),
         **_told("there is one prompt; write prompt_template", "prompt_templates"),
         **_otherwise("prompts tell the time of this machine", "timezone"),

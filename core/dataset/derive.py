@@ -5,6 +5,7 @@ A derived conversation keeps the id of its test and thereby its side of the spli
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -65,7 +66,8 @@ async def derive(
             continue
         if one.only_last and {type(command) for command in last.commands} != {type(c) for c in one.commands[-1] or ()}:
             continue
-        conversation = replace(annotate(result, engine, renderer, dialect), derived=one.kind)
+        annotated = await asyncio.to_thread(annotate, result, engine, renderer, dialect)
+        conversation = replace(annotated, derived=one.kind)
         made.append(_only_last(conversation) if one.only_last else conversation)
     return made
 

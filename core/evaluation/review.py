@@ -94,7 +94,6 @@ def workbench(
     notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings, *odd)]
     notices.append(f"conversation repair as in {version(chosen)}: {reason}")
     retriever = FlowRetriever(loaded.settings.flow_retrieval, embedder, engine.index) if embedder else None
-    notices += notices_of(loaded, retriever is not None)
     spoken = loaded.settings.dialect if dialect == "auto" else dialect
     return Workbench(loaded, suite, engine, actions_for(loaded), spoken, tuple(notices), retriever)
 
@@ -149,7 +148,8 @@ async def review(
     gates = coverage_gates(
         bench.assistant, reports[True], histograms[True], total_min, per_flow_min, min_command_samples
     )
-    notices = [*bench.notices, notice, *_action_notices(results)]
+    told = notices_of(bench.assistant, bench.retriever is not None)
+    notices = [*bench.notices, *told, notice, *_action_notices(results)]
     if folder is not None:
         notices += write_results(bench.suite, results, reports, folder, histograms)
         write_recording(passed, folder / "commands.yml", "v2")

@@ -118,15 +118,23 @@ def _complete(folder: Path, bench: Workbench, results: Sequence[TestResult]) -> 
 
 
 async def evaluate_with_rasa(
-    rasa: Rasa, bench: Workbench, endpoint: Endpoint, sets: Mapping[str, Sequence[TestCase]], folder: Path
+    rasa: Rasa,
+    bench: Workbench,
+    endpoint: Endpoint,
+    sets: Mapping[str, Sequence[TestCase]],
+    folder: Path,
+    flow_retrieval: Mapping[str, Any],
 ) -> list[Verdict]:
     """As `evaluate`: a copy of the assistant in `folder` is pointed at the endpoint, trained, and plays each set of tests.
 
+    `flow_retrieval`: as recorded with the rows; the copy lists flows in prompts accordingly.
     Raises UsageError when the configuration cannot be changed, StepFailed with what the command said last, DeadlineError.
     """
     variables = {KEY_VARIABLE: endpoint.api_key} if endpoint.api_key else {}
     project = RasaProject.copy(rasa, bench.assistant.root, folder / "assistant", variables)
-    connection = Connection(endpoint.base_url or "", endpoint.model, needs_key=bool(variables))
+    connection = Connection(
+        endpoint.base_url or "", endpoint.model, needs_key=bool(variables), flow_retrieval=flow_retrieval
+    )
     patch(project.root, connection).apply(project.root)
     await project.train()
     verdicts = []

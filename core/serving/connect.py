@@ -7,13 +7,17 @@ import io
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.dialogue.retrieval import OFF
 from core.errors import UsageError
+from core.serving.retrieval_settings import set_flow_retrieval
 
 GROUP = "calmtune"
+EMBEDDINGS_GROUP = "calmtune-embeddings"
 KEY_VARIABLE = "HOSTED_VLLM_API_KEY"
 _GENERATORS = (
     "CompactLLMCommandGenerator",
@@ -34,6 +38,8 @@ class Connection:
     """Name under which it is served."""
     needs_key: bool
     """True when the server asks for a key; it is read from $HOSTED_VLLM_API_KEY, never written here."""
+    flow_retrieval: Mapping[str, Any] = field(default_factory=lambda: OFF)
+    """As recorded with the rows the model learnt from: prompts must list the same flows where the assistant runs."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Patch:
 
 
 def patch(root: Path, connection: Connection) -> Patch:
-    """The change to config.yml and endpoints.yml in `root` that makes its command generator use the model.
+    """The change to config.yml and endpoints.yml in `root` that makes its command generator use the model, with prompts as in training.
 
     Assistants that name their model in place (`llm: {model: …}` without a group) keep that form; all others get a model group.
     Running it again on its own outcome changes nothing. Raises UsageError when config.yml has no command generator.
@@ -77,13 +83,19 @@ def patch(root: Path, connection: Connection) -> Patch:
         )
     before = endpoints_path.read_text(encoding="utf-8") if endpoints_path.exists() else ""
     endpoints, endpoints_yaml = _loaded(before)
-    if _in_place(generator):
+    in_place = _in_place(generator)
+    if in_place:
         generator["llm"] = _model(connection)
     else:
         _set_group(generator)
-        _put_group(endpoints, connection)
+        _put_group(endpoints, GROUP, _model(connection))
+    embeddings = _embeddings(connection)
+    if embeddings and not in_place:
+        _put_group(endpoints, EMBEDDINGS_GROUP, embeddings)
+        embeddings = {"model_group": EMBEDDINGS_GROUP}
+    set_flow_retrieval(generator, connection.flow_retrieval, embeddings)
     texts = {config_path.name: _dumped(config_yaml, config)}
-    if not _in_place(generator):
+    if not in_place:
         texts[endpoints_path.name] = _dumped(endpoints_yaml, endpoints)
     old = {config_path.name: config_path.read_text(encoding="utf-8"), endpoints_path.name: before}
     changed = {name: text for name, text in texts.items() if text != old[name]}
@@ -110,13 +122,24 @@ def _set_group(generator: Any) -> None:
     generator["llm"]["model_group"] = GROUP
 
 
-def _put_group(endpoints: Any, connection: Connection) -> None:
+def _put_group(endpoints: Any, id: str, model: dict[str, Any]) -> None:
     groups = endpoints.setdefault("model_groups", [])
     for group in groups:
-        if group.get("id") == GROUP:
-            group["models"] = [_model(connection)]
+        if group.get("id") == id:
+            group["models"] = [model]
             return
-    groups.append({"id": GROUP, "models": [_model(connection)]})
+    groups.append({"id": id, "models": [model]})
+
+
+def _embeddings(connection: Connection) -> dict[str, Any]:
+    """The embedding model for the assistant; empty where its prompts list every flow."""
+    name = connection.flow_retrieval.get("embedding_model")
+    if name is None:
+        return {}
+    folder = Path(name).expanduser()
+    model = str(folder.resolve()) if folder.is_dir() else name
+    # Vectors of length 1 are ranked alike by every measure of distance.
+    return {"provider": "huggingface", "model": model, "encode_kwargs": {"normalize_embeddings": True}}
 
 
 def _generator(config: Any) -> Any:

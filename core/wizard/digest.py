@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 _LEFT_OUT = frozenset({"__pycache__", "models", "node_modules", "results"})
+_LARGE = 10_000_000
+"""Bytes from which the digest of a file is remembered by its inode, size and time."""
 
 
 def canonical(value: Any) -> str:
@@ -21,9 +24,17 @@ def of_value(value: Any) -> str:
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes. Large files, such as weights, are read again only when they changed."""
+    stat = path.stat()
+    return (_of_bytes if stat.st_size < _LARGE else _remembered)(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _of_bytes(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_remembered = lru_cache(maxsize=1000)(_of_bytes)
 
 
 def of_path(path: Path) -> str:

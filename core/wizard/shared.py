@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.dialogue.embedding import DEFAULT_MODEL
+
 
 class SharedAnswers(BaseModel):
     """Which assistant, which tests, how its commands are found."""
@@ -50,5 +52,18 @@ class SharedAnswers(BaseModel):
         title="Time limit of rasa",
         description="One run of the `rasa` command is ended after this long.",
         json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
+    )
+    flow_retrieval: Literal["off", "on"] = Field(
+        default="off",
+        title="Flow retrieval",
+        description="off: prompts list every flow. on: only the flows that fit a message best, as many as config.yml says (20), found by "
+        "an embedding model on this machine. The connection step makes config.yml say the same.",
+        json_schema_extra={"advanced": True},
+    )
+    embedding_model: str = Field(
+        default=DEFAULT_MODEL,
+        title="Embedding model",
+        description="For flow retrieval: a sentence-transformers model, as a folder or a name on the hub.",
+        json_schema_extra={"advanced": True},
     )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")

@@ -170,6 +170,29 @@ async def test_each_sides_tests_run_as_they_are_and_pass_with_the_annotations(be
     assert "wrong" not in names
 
 
+async def test_how_much_the_prompts_share_is_measured_and_told(bench):
+    await bench.review()
+    outputs, folder = await bench.prepare(num_rephrases=0)
+    share = outputs.summary["llm_data"]["shared_beginning"]
+    assert 0.7 < share < 1
+    assert yaml.safe_load((folder / "result_summary.yaml").read_text())["llm_data"]["shared_beginning"] == share
+    said = f"prompts have {100 * share:.0f} % in common from the beginning"
+    assert f"{said}: training and servers compute that once" in bench.notices
+
+
+async def test_a_template_that_begins_with_the_conversation_is_warned_about(bench):
+    root = bench.shared.assistant
+    (root / "own.jinja2").write_text("{{ current_conversation }}\n{{ available_flows | tojson }}\nCommands:")
+    (root / "config.yml").write_text("pipeline:\n- name: CompactLLMCommandGenerator\n  prompt_template: own.jinja2\n")
+    await bench.review()
+    outputs, folder = await bench.prepare(num_rephrases=0)
+    assert outputs.summary["llm_data"]["shared_beginning"] < 0.1
+    (warning,) = [event for event in bench.events if isinstance(event, Notice) and "in common" in event.text]
+    assert warning.level == "warning"
+    assert "put flows and instructions first in the prompt template" in warning.text
+    assert rows(folder / outputs.files["train_rows"])[0]["prompt"].startswith("USER: ")
+
+
 async def test_a_paraphrase_file_multiplies_the_rows(bench, tmp_path):
     await bench.review()
     own = tmp_path / "paraphrases.yml"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from core.assistant.source import Reader
+from core.dialogue.retrieval import difference
 from core.errors import UsageError
 from core.serving.connect import Connection, patch
 from core.serving.manifests import VLLM_VERSION, docker_command, kubernetes
@@ -48,6 +50,8 @@ def test_only_what_must_change_changes(root):
     change = patch(root, CONNECTION)
     lines = [line for line in change.diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     assert lines == [
+        "+    flow_retrieval:",
+        "+      active: false",
         "-      model_group: big",
         "+      model_group: calmtune",
         "+  - id: calmtune",
@@ -80,6 +84,82 @@ def test_the_assistant_then_names_the_model(root):
     assert (settings.llm.model, settings.llm.api_base) == ("tuned", "http://127.0.0.1:8000/v1")
     assert settings.llm.api_key_variable == "HOSTED_VLLM_API_KEY"
     assert not problems
+
+
+WITH = {
+    "active": True,
+    "num_flows": 7,
+    "turns_to_embed": 2,
+    "should_embed_slots": False,
+    "embedding_model": "some/model",
+    "embedding_digest": "0" * 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (  # nothing is said: it would be on
+            "pipeline:\n- name: CompactLLMCommandGenerator\n\npolicies: []\n",
+            "pipeline:\n- name: CompactLLMCommandGenerator\n  flow_retrieval:\n    active: false\n\n",
+        ),
+        (  # comments stay with what they are about
+            "pipeline:\n- name: CompactLLMCommandGenerator # compact\n  # the strong one\n  llm: {model_group: big}\n",
+            "- name: CompactLLMCommandGenerator # compact\n  flow_retrieval:\n    active: false\n  # the strong one\n  llm:",
+        ),
+        (  # only the switch is turned
+            "pipeline:\n- name: CompactLLMCommandGenerator\n  flow_retrieval:\n    active: true # needs a key\n    num_flows: 9\n",
+            "  flow_retrieval:\n    active: false # needs a key\n    num_flows: 9\n",
+        ),
+        (
+            "pipeline:\n- name: CompactLLMCommandGenerator\n  flow_retrieval: # none yet\n  llm: {model_group: big}\n",
+            "  flow_retrieval:",
+        ),
+    ],
+)
+def test_flow_retrieval_is_switched_off_where_the_model_learnt_without(root, before, after):
+    (root / "config.yml").write_text(before)
+    text = patch(root, CONNECTION).texts["config.yml"]
+    assert after in text
+    assert yaml.safe_load(text)["pipeline"][0]["flow_retrieval"]["active"] is False
+    patch(root, CONNECTION).apply(root)
+    assert patch(root, CONNECTION).texts == {}
+
+
+def test_flow_retrieval_is_set_as_the_model_learnt(root):
+    from core.assistant.project import load_assistant
+
+    (root / "flows.yml").write_text("flows: {a: {description: x, steps: [{action: action_listen}]}}")
+    (root / "domain.yml").write_text("version: '3.1'")
+    with_retrieval = replace(CONNECTION, flow_retrieval=WITH)
+    patch(root, with_retrieval).apply(root)
+    assert patch(root, with_retrieval).texts == {}
+    written = yaml.safe_load((root / "config.yml").read_text())["pipeline"][0]["flow_retrieval"]
+    assert written == {
+        "active": True,
+        "num_flows": 7,
+        "turns_to_embed": 2,
+        "should_embed_slots": False,
+        "embeddings": {"model_group": "calmtune-embeddings"},
+    }
+    groups = {group["id"]: group for group in yaml.safe_load((root / "endpoints.yml").read_text())["model_groups"]}
+    assert groups["calmtune-embeddings"]["models"] == [
+        {"provider": "huggingface", "model": "some/model", "encode_kwargs": {"normalize_embeddings": True}}
+    ]
+    assert difference(WITH, load_assistant(root).settings.flow_retrieval.facts) == ""
+    assert "# my assistant" in (root / "config.yml").read_text()
+
+
+def test_an_embedding_model_is_named_in_place_where_the_model_is(root, tmp_path):
+    (root / "config.yml").write_text(
+        "pipeline:\n- name: SingleStepLLMCommandGenerator\n  # strong\n  llm:\n    model_name: gpt-4\n"
+    )
+    text = patch(root, replace(CONNECTION, flow_retrieval={**WITH, "embedding_model": str(tmp_path)})).texts[
+        "config.yml"
+    ]
+    written = yaml.safe_load(text)["pipeline"][0]["flow_retrieval"]["embeddings"]
+    assert written["model"] == str(tmp_path.resolve())
+    assert "        normalize_embeddings: true\n  # strong\n  llm:" in text
 
 
 def test_a_model_named_in_place_stays_in_place(root):

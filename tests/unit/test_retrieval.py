@@ -18,7 +18,7 @@ from core.dialogue.commands import SetSlot, StartFlow
 from core.dialogue.embedding import LocalEmbedder
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
-from core.dialogue.retrieval import OFF, FlowRetriever, difference
+from core.dialogue.retrieval import OFF, FlowRetriever, difference, notices_of
 from core.dialogue.source import UserMessage
 from core.dialogue.tracker import Tracker
 from core.errors import ProviderError, UsageError
@@ -211,21 +211,17 @@ def test_where_config_says_otherwise_a_notice_explains(write_assistant, config, 
         "test_cases:\n- test_case: one\n  steps:\n  - user: hi\n  - utter: utter_done\n"
     )
     bench = workbench(root, None, embedder=Words() if on else None)
-    told = [notice for notice in bench.notices if "flow_retrieval" in notice]
+    told = notices_of(bench.assistant, on)
     assert [notice[: len(said)] for notice in told] == [said] if said else told == []
     assert bench.flow_retrieval["active"] == on
 
 
-def test_many_flows_with_a_silent_config_are_noticed(write_assistant):
+def test_many_flows_with_a_silent_config_are_noticed(make_assistant):
     flows = "flows:\n" + "".join(
         f"  f{n}: {{description: number {n}, steps: [{{action: utter_done}}]}}\n" for n in range(21)
     )
-    root = write_assistant(flows, DOMAIN)
-    (root / "e2e_tests").mkdir()
-    (root / "e2e_tests" / "one.yml").write_text(
-        "test_cases:\n- test_case: one\n  steps:\n  - user: hi\n  - utter: utter_done\n"
-    )
-    assert any("flow_retrieval is not switched off there" in notice for notice in workbench(root, None).notices)
+    (notice,) = notices_of(make_assistant(flows, DOMAIN), False)
+    assert notice.startswith("config.yml: flow_retrieval is not switched off there")
 
 
 # The model

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.assistant.project import load_assistant
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.dialogue.retrieval import all_fit, difference
 from core.e2e.output import transcript
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test
@@ -18,7 +20,8 @@ from core.errors import StepFailed
 from core.evaluation.review import workbench
 from core.llm.client import ChatClient
 from core.serving.connect import Connection, patch
-from core.wizard.events import Log
+from core.wizard.events import Log, Notice
+from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, recorded, require_as_recorded
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from core.wizard.steps.evaluation import split_tests
@@ -45,7 +48,7 @@ class ConnectionStep:
     title: ClassVar[str] = "Connection"
     purpose: ClassVar[str] = "Point the assistant's configuration at the served model and hold a first conversation."
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "deployment")
-    shared: ClassVar[tuple[str, ...]] = ("tests", "patterns")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "patterns", *RETRIEVAL_ANSWERS)
     answers: ClassVar[type[BaseModel]] = ConnectionAnswers
 
     def reads(self, shared: SharedAnswers, answers: ConnectionAnswers) -> Sequence[Path]:
@@ -58,7 +61,10 @@ class ConnectionStep:
         shutil.copytree(
             root, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "models", "*.bak")
         )
-        change = patch(copy, Connection(served["endpoint"], served["model"], served["needs_key"]))
+        retrieval = recorded(context.upstream["dataset"])
+        _tell_difference(context, retrieval)
+        connection = Connection(served["endpoint"], served["model"], served["needs_key"], retrieval)
+        change = patch(copy, connection)
         change.apply(copy)
         (context.folder / "configuration.diff").write_text(change.diff, encoding="utf-8")
         for line in change.diff.splitlines():
@@ -72,7 +78,7 @@ class ConnectionStep:
             context.emit(Log(line))
         backups: list[Path] = []
         if context.answers.in_place and answered:
-            backups = patch(root, Connection(served["endpoint"], served["model"], served["needs_key"])).apply(root)
+            backups = patch(root, connection).apply(root)
         gate = Gate("first conversation", "every message answered by the new model", result.error or "all", answered)
         summary = {
             "endpoint": served["endpoint"],
@@ -90,9 +96,16 @@ class ConnectionStep:
         settings = load_assistant(root).settings
         if settings.llm is None:
             raise StepFailed("the changed configuration names no model; see configuration.diff")
+        if changed := difference(recorded(dataset), settings.flow_retrieval.facts):
+            raise StepFailed(
+                f"the changed configuration retrieves flows otherwise than the model learnt ({changed}); see flow_retrieval in "
+                "configuration.diff"
+            )
         shared: SharedAnswers = context.shared
-        bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
+        dialect, embedder = dataset.outputs.summary["dialect"], embedder_of(shared)
+        bench = workbench(shared.assistant, shared.tests, dialect, shared.patterns, embedder)
         try:
+            await asyncio.to_thread(require_as_recorded, bench, dataset)
             sets = split_tests(bench, dataset)
             case = (sets["validation"] or sets["training"])[0]
             async with ChatClient(endpoint_of(settings.llm), concurrency=1) as client:
@@ -102,6 +115,25 @@ class ConnectionStep:
         finally:
             bench.close()
         return result, [f"test: {case.id}", *transcript(result), *([result.error] if result.error else [])]
+
+
+def _tell_difference(context: Context, retrieval: Mapping[str, Any]) -> None:
+    """Say where the configuration as it is would show the model other flows than it was trained with."""
+    assistant = load_assistant(context.shared.assistant)
+    before = assistant.settings.flow_retrieval
+    changed = difference(before.facts, retrieval)
+    if changed and not all_fit(assistant, before):
+        where = before.written_at or "config.yml"
+        text = (
+            f"{where}: as it is, flow_retrieval would make prompts others than in training; it is changed ({changed})"
+        )
+        context.emit(Notice("warning", text))
+    if retrieval.get("embedding_model"):
+        text = (
+            "the assistant finds flows with the same model and settings, but words flows and messages its own way for that: compare some "
+            "of its prompts with the rows, or prepare them with flow_retrieval: off"
+        )
+        context.emit(Notice("warning", text))
 
 
 STEP = ConnectionStep()

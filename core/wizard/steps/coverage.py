@@ -15,6 +15,7 @@ from core.evaluation.review import review
 from core.evaluation.with_rasa import review_with_rasa
 from core.wizard.engine import rasa_of
 from core.wizard.events import Log, Notice, Progress
+from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, model_files
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 
@@ -65,11 +66,11 @@ class CoverageStep:
     title: ClassVar[str] = "Coverage review"
     purpose: ClassVar[str] = "Run the end-to-end tests and see which steps of the flows and which commands they cover."
     upstream: ClassVar[tuple[str, ...]] = ()
-    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect", "patterns", "engine")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "commands", "dialect", "patterns", "engine", *RETRIEVAL_ANSWERS)
     answers: ClassVar[type[BaseModel]] = CoverageAnswers
 
     def reads(self, shared: SharedAnswers, answers: CoverageAnswers) -> Sequence[Path]:
-        own = [shared.assistant]
+        own = [shared.assistant, *model_files(shared)]
         for path in (shared.tests, shared.commands):
             if path and Path(path.partition("::")[0]).exists():
                 own.append(Path(path.partition("::")[0]))
@@ -96,8 +97,8 @@ class CoverageStep:
             copy = context.folder / COPY
             found = await review_with_rasa(rasa, shared.assistant, shared.tests, copy=copy, **asked)
         else:
-            concurrency = answers.concurrency
-            found = await review(shared.assistant, shared.tests, shared.commands, concurrency=concurrency, **asked)
+            asked |= {"concurrency": answers.concurrency, "embedder": embedder_of(shared)}
+            found = await review(shared.assistant, shared.tests, shared.commands, **asked)
         for notice in found.notices:
             context.emit(Notice("info", notice))
         for report in found.failure_reports.values():

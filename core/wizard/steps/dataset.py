@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Understanding
 from core.dataset.variation import in_other_words, with_other_values
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.dialogue.retrieval import AnyFlow, Embedder
 from core.e2e.recording import read_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
@@ -35,6 +37,7 @@ from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, val
 from core.llm.tokens import tokens
 from core.wizard.engine import rasa_of
 from core.wizard.events import Cost, Notice, Progress
+from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, model_files
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps.dataset_answers import DatasetAnswers
@@ -52,17 +55,17 @@ class DatasetStep:
     """Annotates passing tests, rephrases them, makes rows and splits these by whole tests."""
 
     id: ClassVar[str] = "dataset"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     title: ClassVar[str] = "Data preparation"
     purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine", "seed")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine", *RETRIEVAL_ANSWERS, "seed")
     answers: ClassVar[type[BaseModel]] = DatasetAnswers
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
         named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
         named += [path for path in (answers.rephrase_template, answers.decisions, answers.bring_in) if path is not None]
-        return [shared.assistant, *(path for path in named if path != Path() and path.exists())]
+        return [shared.assistant, *model_files(shared), *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
         """What asking the language model will take, in words."""
@@ -71,7 +74,8 @@ class DatasetStep:
             return "no language model is asked"
         if context.upstream["coverage"].outputs.summary.get("commands_from") == COMMANDS_FROM:
             return "the `rasa` command asks the models; what that costs is not known here"
-        bench = _bench(context.shared)
+        shared: SharedAnswers = context.shared
+        bench = _bench(shared, AnyFlow() if shared.flow_retrieval == "on" else None)
         bench.close()
         rephraser, checking = _plan(context, bench)
         rephrasing = _rephrasing_model(bench, answers)
@@ -105,14 +109,16 @@ class DatasetStep:
         answers: DatasetAnswers = context.answers
         shared: SharedAnswers = context.shared
         rasa = None if answers.bring_in is not None else await rasa_of(context)
-        bench = _bench(shared)
+        bench = _bench(shared, embedder_of(shared))
         if answers.bring_in is not None or rasa is not None:
             bench.close()
             return outcome(await made_elsewhere(bench, context, rasa), bench, context)
         renderer = bench.renderer(answers.history_turns)
         try:
             results = await _replay(bench, context)
-            conversations = [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
+            conversations = await asyncio.to_thread(
+                lambda: [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
+            )
             derived = await _derived(conversations, bench, context)
         finally:
             bench.close()
@@ -129,12 +135,14 @@ class DatasetStep:
         ]
         if answers.answer_rephrases is not None:
             conversations = with_fewer_answers(conversations, answers.answer_rephrases)
-        divided = divide(conversations, bench.engine, renderer, answers.train_fraction, shared.seed)
+        divided = await asyncio.to_thread(
+            divide, conversations, bench.engine, renderer, answers.train_fraction, shared.seed
+        )
         return outcome(Made(conversations, divided, rephrasing), bench, context)
 
 
-def _bench(shared: SharedAnswers) -> Workbench:
-    return workbench(shared.assistant, shared.tests, shared.dialect, shared.patterns)
+def _bench(shared: SharedAnswers, embedder: Embedder | None) -> Workbench:
+    return workbench(shared.assistant, shared.tests, shared.dialect, shared.patterns, embedder)
 
 
 async def _replay(bench: Workbench, context: Context) -> list[TestResult]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.dataset import output
-from core.dataset.account import annotation_facts, split_facts, warnings
+from core.dataset.account import annotation_facts, row_facts, split_facts, warnings
+from core.dataset.beginning import about_beginning
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory
 from core.dataset.prepare import Divided
@@ -45,10 +46,15 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
     divided = made.divided
     for warning in warnings(bench.assistant, divided):
         context.emit(Notice("warning", warning))
+    rows = row_facts(divided, context.shared.seed)
+    context.emit(Notice(*about_beginning(rows["shared_beginning"], bench.lists_some_flows)))
+    # The rasa command chooses flows as config.yml says, whatever is answered here.
+    config = bench.assistant.settings.flow_retrieval
+    retrieval = config.facts if made.prompts == "rasa" else dict(bench.flow_retrieval)
     facts = {
         "command_annotation": {"input_tests": len(bench.suite.cases), **annotation_facts(made.conversations)},
         "rephrasing": made.rephrasing,
-        "llm_data": {"data_points": len(divided.train) + len(divided.validation) + len(divided.left_out)},
+        "llm_data": rows,
         "split": split_facts(divided),
     }
     output.write_dataset(
@@ -57,7 +63,7 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
         divided,
         bench.suite,
         answers.output_format,
-        _parameters(bench, context),
+        {**_parameters(bench, context), "flow_retrieval": retrieval},
         facts,
     )
     summary = {
@@ -65,6 +71,7 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
         "dialect": bench.dialect,
         "history_turns": answers.history_turns,
         "prompts": made.prompts,
+        "flow_retrieval": retrieval,
         "train_test_ids": list(divided.split.train),
         "val_test_ids": list(divided.split.validation),
     }

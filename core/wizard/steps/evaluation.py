@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from core.llm.cache import CompletionCache
 from core.training.bundle import ModelArtifact
 from core.wizard.engine import rasa_of
 from core.wizard.events import Log, Notice, Progress
+from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, recorded, require_as_recorded
 from core.wizard.served import ServerRequest, served
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
@@ -76,7 +78,7 @@ class EvaluationStep:
         "Serve the tuned model, run validation and training tests with it and see whether it is good enough."
     )
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training")
-    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine")
+    shared: ClassVar[tuple[str, ...]] = ("tests", "dialect", "patterns", "engine", *RETRIEVAL_ANSWERS)
     answers: ClassVar[type[BaseModel]] = EvaluationAnswers
 
     def reads(self, shared: SharedAnswers, answers: EvaluationAnswers) -> Sequence[Path]:
@@ -99,8 +101,10 @@ async def judge(
     artifact.verify()
     shared: SharedAnswers = context.shared
     rasa = await rasa_of(context)
-    bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns)
+    dialect, embedder = dataset.outputs.summary["dialect"], embedder_of(shared)
+    bench = workbench(shared.assistant, shared.tests, dialect, shared.patterns, embedder)
     try:
+        await asyncio.to_thread(require_as_recorded, bench, dataset)
         _tell_other_prompts(context, bench, dataset, "own" if rasa is None else "rasa")
         sets = split_tests(bench, dataset)
         request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
@@ -110,7 +114,7 @@ async def judge(
 
         async with served(context, request) as endpoint:
             if rasa is not None:
-                verdicts = await evaluate_with_rasa(rasa, bench, endpoint, sets, context.folder)
+                verdicts = await evaluate_with_rasa(rasa, bench, endpoint, sets, context.folder, recorded(dataset))
             else:
                 with _answers_so_far(context.folder) as said:
                     verdicts = await evaluate(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import StepFailed
 from core.training.bundle import ModelArtifact
 from core.wizard.events import Log
+from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
 from core.wizard.steps.evaluation import EvaluationAnswers, judge, outputs_of
@@ -39,7 +40,7 @@ class ProductionStep:
     title: ClassVar[str] = "Production model"
     purpose: ClassVar[str] = "Train the final model on training and validation rows together and evaluate it again."
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training", "evaluation")
-    shared: ClassVar[tuple[str, ...]] = ("seed", "patterns", "engine")
+    shared: ClassVar[tuple[str, ...]] = ("seed", "patterns", "engine", *RETRIEVAL_ANSWERS)
     answers: ClassVar[type[BaseModel]] = ProductionAnswers
 
     def reads(self, shared: SharedAnswers, answers: ProductionAnswers) -> Sequence[Path]:
