@@ -13,7 +13,7 @@ from core.assistant.domain_reader import DomainReader
 from core.assistant.flow_reader import read_flows
 from core.assistant.flows import CollectStep, Flow
 from core.assistant.settings import Settings, read_settings
-from core.assistant.source import Reader, YamlMapping, read_yaml
+from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
 from core.assistant.validate import validate
 from core.errors import Problem, ProblemsError, UsageError
 
@@ -54,6 +54,7 @@ class Assistant:
         return tuple(step for id in (flow_id, *self.called_flows(flow_id)) for step in self.flows[id].collects())
 
 
+@without_collector()
 def load_assistant(root: Path) -> Assistant:
     """Read and check a project folder.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from core.assistant.flows import (
     Step,
 )
 from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
+from core.assistant.source import near
 from core.errors import Problem
 
 _LINKABLE_PATTERNS = ("pattern_human_handoff", "pattern_chitchat", "pattern_customer_satisfaction", "pattern_search")
@@ -56,6 +56,9 @@ class _Validator:
 
     def warn(self, lines: Lines, message: str) -> None:
         self.problems.append(Problem(lines.file, lines.first, message, "warning"))
+
+    def near(self, name: str, known: Iterable[str]) -> str:
+        return near(name, known, self.problems)
 
     def run(self, domain: Domain) -> Iterable[Problem]:
         for flow in self.own.values():
@@ -97,7 +100,7 @@ class _Validator:
             if branch.target != END and branch.target not in ids:
                 self.error(
                     step.lines,
-                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{_near(branch.target, ids)}",
+                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{self.near(branch.target, ids)}",
                 )
             if branch.condition is not None:
                 self._predicate(branch.condition, step.lines)
@@ -111,7 +114,7 @@ class _Validator:
                     self.error(step.lines, f"set_slots {name}: a list slot is filled by custom actions only")
         elif isinstance(step, LinkStep):
             if step.flow not in self.flows:
-                self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+                self.error(step.lines, f"link to {step.flow}, which is no flow{self.near(step.flow, self.flows)}")
             elif self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
                 self.warn(
                     step.lines, f"link to {step.flow}; flows usually link to {' or '.join(_LINKABLE_PATTERNS[:2])} only"
@@ -127,12 +130,12 @@ class _Validator:
             self._response(name, step.lines)
         else:
             self.warn(
-                step.lines, f"action {name} is not listed under `actions` in the domain{_near(name, self.actions)}"
+                step.lines, f"action {name} is not listed under `actions` in the domain{self.near(name, self.actions)}"
             )
 
     def _response(self, name: str, lines: Lines) -> None:
         if name not in self.responses and name not in self.actions:
-            self.error(lines, f"response {name} is not in the domain{_near(name, self.responses)}")
+            self.error(lines, f"response {name} is not in the domain{self.near(name, self.responses)}")
 
     def _collect(self, step: CollectStep) -> None:
         if not self._slot(step.slot, step.lines):
@@ -157,7 +160,7 @@ class _Validator:
 
     def _call(self, flow: Flow, step: CallStep) -> None:
         if step.flow not in self.flows:
-            self.error(step.lines, f"call of {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+            self.error(step.lines, f"call of {step.flow}, which is no flow{self.near(step.flow, self.flows)}")
         elif flow.is_pattern:
             self.error(step.lines, f"pattern {flow.id} calls {step.flow}; patterns may link to flows, not call them")
         elif any(isinstance(other, LinkStep) for other in self.flows[step.flow].steps):
@@ -180,7 +183,7 @@ class _Validator:
     def _slot(self, name: str, lines: Lines) -> bool:
         if name in self.slots:
             return True
-        self.error(lines, f"slot {name} is not in the domain{_near(name, self.slots)}")
+        self.error(lines, f"slot {name} is not in the domain{self.near(name, self.slots)}")
         return False
 
     def _value(self, slot: Slot, value: Any, condition: Predicate, lines: Lines) -> None:
@@ -192,7 +195,7 @@ class _Validator:
             self.warn(lines, f"{where}: slot {slot.name} is true or false")
         elif slot.type == "categorical" and value not in slot.values:
             allowed = [str(known) for known in slot.values]
-            self.warn(lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{_near(str(value), allowed)}")
+            self.warn(lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{self.near(str(value), allowed)}")
 
     def _predicate(self, condition: Predicate, lines: Lines) -> None:
         try:
@@ -206,7 +209,7 @@ class _Validator:
                 if base not in self.slots and rest not in self.slots:
                     self.error(
                         lines,
-                        f"slot {base} in the condition {condition.source!r} is not in the domain{_near(base, self.slots)}",
+                        f"slot {base} in the condition {condition.source!r} is not in the domain{self.near(base, self.slots)}",
                     )
             elif space != "context":
                 self.warn(
@@ -247,7 +250,3 @@ class _Validator:
                 )
             seen.setdefault(key, flow)
 
-
-def _near(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""

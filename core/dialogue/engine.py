@@ -50,7 +50,7 @@ class Engine:
 
     def new_tracker(self, sender: str = "default") -> Tracker:
         """A conversation that has not begun: every slot, those of the patterns included, at its initial value."""
-        return Tracker.for_domain(self.assistant.domain, sender)
+        return Tracker(self.index.initial_slots, sender)
 
     def with_actions(self, actions: Actions | None, require_actions: bool = True) -> Engine:
         """The same engine with other actions, at no cost."""

@@ -18,6 +18,7 @@ class FlowIndex:
         self.assistant = assistant
         self.flows = assistant.flows
         self.slots = assistant.domain.slots
+        self.initial_slots = {slot.name: slot.initial_value for slot in self.slots.values()}
         self.collected = {id: frozenset(step.slot for step in assistant.collects_of(id)) for id in self.flows}
         """Flow id → slots its collect steps ask for, called flows included."""
         self.scoped = {id: self._scoped_slots(flow) for id, flow in self.flows.items()}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from core.assistant.source import Reader, YamlList, YamlMapping
+from core.assistant.source import Reader, YamlList, YamlMapping, near
 from core.e2e.cases import ANY, Check, Expectation, Turn
 
 _STEP_KINDS = ("user", "bot", "utter", "slot_was_set", "slot_was_not_set")
@@ -28,12 +27,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "generative_response_is_grounded": (*_JUDGED, "ground_truth"),
 }
 """Keys below each assertion that is a mapping."""
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as the end of a sentence; "" when none is near."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def plain(value: Any) -> Any:
@@ -106,7 +99,7 @@ class StepReader:
         name = self.reader.text(item, "metadata")
         if name and name not in self.metadata:
             line = item.line_of("metadata")
-            self.reader.error(line, f"metadata {name} is not defined in this file{hint(name, self.metadata)}")
+            self.reader.error(line, f"metadata {name} is not defined in this file{near(name, self.metadata, self.reader.problems)}")
         return dict(self.metadata.get(name, {}))
 
     def _classic(self, kind: str, step: YamlMapping) -> Iterable[Check]:
@@ -134,7 +127,7 @@ class StepReader:
                 continue
             ((kind, value),) = item.items()
             if kind not in _ASSERTIONS:
-                self.reader.error(line, f"there is no assertion {kind}{hint(kind, _ASSERTIONS)}")
+                self.reader.error(line, f"there is no assertion {kind}{near(kind, _ASSERTIONS, self.reader.problems)}")
                 continue
             if isinstance(value, YamlMapping):
                 self._known(value, _KEYS.get(kind, ()), kind)

@@ -160,7 +160,7 @@ async def _run(bench: Workbench, commands: str, concurrency: int, on_progress: O
     if commands == "infer":
         results = []
         for case in cases:
-            results.append(await _infer_and_run(bench, case))
+            results.append(await infer_and_run(bench.engine, case, bench.actions))
             finished(results[-1])
         return results
     async with AsyncExitStack() as stack:
@@ -198,10 +198,11 @@ class _Model:
         await self._client.__aexit__()
 
 
-async def _infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
-    if (failure := impossible(case, bench.engine.assistant)) is not None:
+async def infer_and_run(engine: Engine, case: TestCase, actions: Actions | None) -> TestResult:
+    """Infer the commands of one test and play them; what cannot be decided, or come true, is said in the result."""
+    if (failure := impossible(case, engine.assistant)) is not None:
         return TestResult(case, False, failures=(failure,))
-    engine = engine_for(bench.engine, case, bench.actions, require_actions=False)
+    engine = engine_for(engine, case, actions, require_actions=False)
     try:
         found = infer(engine, case)
     except CalmtuneError as error:
