@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
 MOST_SHOWN = 200
 """Problems a message lists; the rest are counted."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.assistant.conditions import EMPTY, UNDEFINED, ConditionError, Predicate
 from core.assistant.domain import Domain, Slot
+from core.assistant.endless import call_problem, endless_steps
 from core.assistant.flows import (
     END,
     ActionStep,
@@ -50,6 +51,7 @@ class _Validator:
     ) -> None:
         self.own, self.flows, self.slots, self.responses, self.actions = own, flows, slots, responses, actions
         self.problems: list[Problem] = []
+        self.call_problems: dict[str, str | None] = {}
 
     def error(self, lines: Lines, message: str) -> None:
         self.problems.append(Problem(lines.file, lines.first, message))
@@ -73,6 +75,7 @@ class _Validator:
             for variation in response.variations:
                 if variation.condition is not None:
                     self._predicate(variation.condition, response.lines)
+        self._endless()
         self._unique_descriptions()
         return self.problems
 
@@ -165,20 +168,21 @@ class _Validator:
             self.error(step.lines, f"pattern {flow.id} calls {step.flow}; patterns may link to flows, not call them")
         elif any(isinstance(other, LinkStep) for other in self.flows[step.flow].steps):
             self.error(step.lines, f"call of {step.flow}, which links to another flow; a called flow must come back")
-        elif self._calls_itself(step.flow):
-            self.error(step.lines, f"call of {step.flow}, which comes to call itself")
+        elif (problem := self._call_problem(step.flow)) is not None:
+            self.error(step.lines, f"call of {step.flow}, {problem}")
 
-    def _calls_itself(self, start: str) -> bool:
-        seen: set[str] = set()
-        queue = [start]
-        while queue:
-            for call in self.flows[queue.pop()].calls():
-                if call.flow == start:
-                    return True
-                if call.flow in self.flows and call.flow not in seen:
-                    seen.add(call.flow)
-                    queue.append(call.flow)
-        return False
+    def _call_problem(self, called: str) -> str | None:
+        if called not in self.call_problems:
+            self.call_problems[called] = call_problem(called, self.flows)
+        return self.call_problems[called]
+
+    def _endless(self) -> None:
+        for flow, step in endless_steps(self.flows):
+            if flow.id in self.own:
+                linked = f"links to {step.flow}" if isinstance(step, LinkStep) else f"goes on from step {step.id}"
+                self.error(
+                    step.lines, f"flow {flow.id} {linked} and never ends or asks anything; it would run in circles"
+                )
 
     def _slot(self, name: str, lines: Lines) -> bool:
         if name in self.slots:
@@ -195,7 +199,9 @@ class _Validator:
             self.warn(lines, f"{where}: slot {slot.name} is true or false")
         elif slot.type == "categorical" and value not in slot.values:
             allowed = [str(known) for known in slot.values]
-            self.warn(lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{self.near(str(value), allowed)}")
+            self.warn(
+                lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{self.near(str(value), allowed)}"
+            )
 
     def _predicate(self, condition: Predicate, lines: Lines) -> None:
         try:
@@ -249,4 +255,3 @@ class _Validator:
                     f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart",
                 )
             seen.setdefault(key, flow)
-

@@ -52,7 +52,7 @@ def correct_flow_slot(turn: Turn, say: Say) -> None:
     for name, value in context.get("corrected_slots", {}).items():
         turn.set_slot(name, value)
     position = next(
-        (at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == context["reset_flow_id"]), None
+        (at for at in reversed(range(len(turn.stack))) if turn.stack[at].flow == context.get("reset_flow_id")), None
     )
     if position is not None:
         turn.stack[position : _group_end(turn, position)] = [

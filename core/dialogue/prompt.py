@@ -6,16 +6,15 @@ closes a flow), the state and the conversation come last. Training computes a sh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.assistant import templates
 from core.assistant.flows import CollectStep, Flow
 from core.assistant.project import Assistant
 from core.assistant.settings import Dialect
@@ -83,6 +82,7 @@ class PromptRenderer:
         self._index = index or FlowIndex(assistant)
         self._clock = clock if assistant.settings.include_date_time else None
         self._own = _owner_template(template) if template is not None else None
+        self._own_path = template
         environment = Environment(
             loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
@@ -173,23 +173,24 @@ class PromptRenderer:
         history = [*tracker.transcript(), ("USER", message)]
         assert self._own is not None
         try:
-            return str(
-                self._own.render(
-                    available_flows=shown,
-                    current_conversation="\n".join(f"{who}: {text}" for who, text in history),
-                    flow_slots=self._flow_slots(frame.flow, tracker) if frame else [],
-                    current_flow=frame.flow if frame else None,
-                    current_slot=asked.slot if asked else None,
-                    current_slot_description=asked.description if asked else None,
-                    current_slot_type=slot.type if slot else None,
-                    current_slot_allowed_values=list(slot.allowed_values) if slot and slot.allowed_values else None,
-                    user_message=message,
-                    is_repeat_command_enabled=True,
-                    current_datetime=self._now(tracker),
-                )
+            return templates.render(
+                self._own,
+                {
+                    "available_flows": shown,
+                    "current_conversation": "\n".join(f"{who}: {text}" for who, text in history),
+                    "flow_slots": self._flow_slots(frame.flow, tracker) if frame else [],
+                    "current_flow": frame.flow if frame else None,
+                    "current_slot": asked.slot if asked else None,
+                    "current_slot_description": asked.description if asked else None,
+                    "current_slot_type": slot.type if slot else None,
+                    "current_slot_allowed_values": list(slot.allowed_values) if slot and slot.allowed_values else None,
+                    "user_message": message,
+                    "is_repeat_command_enabled": True,
+                    "current_datetime": self._now(tracker),
+                },
             )
-        except Exception as error:  # a template can do as much as a program
-            raise UsageError(f"the prompt template cannot be rendered: {error}") from error
+        except templates.TemplateProblem as problem:
+            raise UsageError(f"the prompt template {self._own_path} cannot be rendered: {problem}") from problem
 
     def _flow_slots(self, flow: str, tracker: Tracker) -> list[dict[str, Any]]:
         slots = {}
@@ -205,12 +206,14 @@ class PromptRenderer:
         return list(slots.values())
 
 
-def _owner_template(path: Path) -> Any:
-    environment = SandboxedEnvironment()
-    environment.filters["to_json_escaped_string"] = lambda value: json.dumps(
-        "" if value is None else str(value), ensure_ascii=False
-    )
+def _owner_template(path: Path) -> str:
+    """The text of an owner's template, known to be readable. Raises UsageError."""
     try:
-        return environment.from_string(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        text = path.read_text(encoding="utf-8")
+        templates.check(text)
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the prompt template {path} cannot be read: {error}") from error
+    except templates.TemplateProblem as problem:
+        place = f"{path}:{problem.line}" if problem.line else str(path)
+        raise UsageError(f"the prompt template {place} cannot be read: {problem}") from problem
+    return text

@@ -43,6 +43,7 @@ class Check:
     kind: Expectation
     value: Any
     line: int
+    file: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands, read_recording, write_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test, run_tests
-from core.errors import CalmtuneError, UsageError
+from core.errors import CalmtuneError, ProblemsError, UsageError
 from core.evaluation.gates import GateResult, coverage_gates
 from core.llm.client import ChatClient
 
@@ -205,6 +205,8 @@ async def infer_and_run(engine: Engine, case: TestCase, actions: Actions | None)
     engine = engine_for(engine, case, actions, require_actions=False)
     try:
         found = infer(engine, case)
+    except ProblemsError:
+        raise
     except CalmtuneError as error:
         return TestResult(case, False, error=str(error))
     if found.contradiction is not None:

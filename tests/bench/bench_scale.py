@@ -42,7 +42,10 @@ def main(quick: bool) -> None:
             asked_for = sum(spent for part, spent in seconds.items() if part != "write")
             row = f"{flows:>6} {tests:>6} {source:>9} {asked_for:>7.2f} "
             row += " ".join(f"{seconds.get(part, 0.0):>9.2f}" for part in PARTS)
-            print(f"{row} {TURNS * tests / seconds['run']:>8,.0f} {megabytes:>5.0f}   {found['passed']} passed", flush=True)
+            print(
+                f"{row} {TURNS * tests / seconds['run']:>8,.0f} {megabytes:>5.0f}   {found['passed']} passed",
+                flush=True,
+            )
     print("total: without write, which is what the command line adds by writing its artefacts to a folder")
 
 

@@ -14,16 +14,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-VERBS = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+VERBS = _words(
     "open close renew cancel transfer block extend report insure check order return replace upgrade book pay move share print export"
-).split()
-THINGS = (
+)
+THINGS = _words(
     "card account loan policy ticket parcel invoice voucher licence contract deposit lease meter router garage permit room locker"
     " subscription mandate claim badge pass coupon certificate"
-).split()
-PLACES = (
+)
+PLACES = _words(
     "home office abroad online branch airport station school clinic shop farm port hotel campus studio depot island museum library mine"
-).split()
+)
 CALLERS = 9
 """Flows that share a called one."""
 TESTS_IN_A_FILE, FLOWS_IN_A_FILE = 50, 10

@@ -241,9 +241,12 @@ def test_messages_can_be_put_into_json(engine, tmp_path):
     assert json.loads(shown.render(talk(engine), message)) == message
 
 
-@pytest.mark.parametrize("text", ["{% if %}", "{{ unclosed"])
+@pytest.mark.parametrize(
+    "text",
+    ["{% if %}", "{{ unclosed", "{% include 'other' %}", "{{ user_message.__class__.__mro__[1].__subclasses__() }}"],
+)
 def test_a_template_that_cannot_be_read(engine, tmp_path, text):
-    with pytest.raises(UsageError, match=r"the prompt template .*own\.jinja2 cannot be read"):
+    with pytest.raises(UsageError, match=r"the prompt template .*own\.jinja2:1 cannot be read"):
         renderer(engine, template=own(tmp_path, text))
 
 
@@ -255,14 +258,14 @@ def test_a_template_that_is_not_there(engine, tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        "{{ user_message.__class__.__mro__[1].__subclasses__() }}",  # the way out of a template into the machine
+        "{{ user_message['__class__'].name }}",
         "{{ 1 / 0 }}",
         "{{ available_flows[99].name }}",
-        "{% include 'other' %}",
+        "{% for number in range(user_message|length * 30000) %}{% for other in range(99999) %}{% endfor %}{% endfor %}",
     ],
 )
 def test_a_template_that_cannot_be_rendered(engine, tmp_path, text):
-    with pytest.raises(UsageError, match="the prompt template cannot be rendered"):
+    with pytest.raises(UsageError, match=r"the prompt template .*own\.jinja2 cannot be rendered"):
         renderer(engine, template=own(tmp_path, text)).render(talk(engine), "hi")
 
 
