@@ -88,7 +88,7 @@ def predicate(value: Any, line: int, reader: Reader) -> Predicate:
     try:
         condition.check()
     except ConditionError as error:
-        reader.error(line, f"the condition {condition.source!r} cannot be read: {error}")
+        reader.error(line, f"the condition {source[:200]!r} cannot be read: {error}")
     return condition
 
 

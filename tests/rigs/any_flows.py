@@ -132,14 +132,19 @@ def _step(draw: st.DrawFn, called: list[str], linked: list[str], number: int, co
                 [*RESPONSES, "action_set", "action_reset", "action_say", "action_unknown", "action_listen"]
                 + ["action_restart", "action_clean_stack", "action_cancel_flow", "action_repeat_bot_messages"]
                 + ["action_trigger_search", "action_cancel_interrupted_flows", "action_continue_interrupted_flow"]
-                + ["action_correct_flow_slot", "action_run_slot_rejections", "action_session_start", "utter_{{ 1 / 0 }}"]
+                + [
+                    "action_correct_flow_slot",
+                    "action_run_slot_rejections",
+                    "action_session_start",
+                    "utter_{{ 1 / 0 }}",
+                ]
             )
         )
     else:
         step["noop"] = True
     targets = st.sampled_from([f"s{other}" for other in range(count)] + ["END"])
     way = draw(st.integers(0, 3))
-    if way == 0 or kind == "noop":
+    if way == 0 or "noop" in step:
         step["next"] = draw(st.sampled_from([*(f"s{later}" for later in range(number + 1, count)), "END"]))
     elif way == 1:  # this may go back; checks refuse what then never stops
         step["next"] = [{"if": draw(CONDITIONS), "then": draw(targets)}, {"else": draw(targets)}]
