@@ -62,8 +62,19 @@ ANSWERS = {
     "validate_word": ActionAnswer(({"event": "slot", "name": "word", "value": None},)),
 }
 CONDITIONS = st.sampled_from(
-    ["slots.truth", "not slots.truth", "slots.number > 5", "slots.kind = 'small'", "slots.word matches '^a'", "true"]
-    + ["slots.word is null", "slots.things contains 'a'", "slots.{{context.collect}} is null", "(", "slots.__class__"]
+    [
+        "slots.truth",
+        "not slots.truth",
+        "slots.number > 5",
+        "slots.kind = 'small'",
+        "slots.word matches '^a'",
+        "true",
+        "slots.word is null",
+        "slots.things contains 'a'",
+        "slots.{{context.collect}} is null",
+        "(",
+        "slots.__class__",
+    ]
 )
 FLOWS = [f"f{number}" for number in range(5)]
 VALUES = st.none() | st.booleans() | st.floats() | st.integers(-20, 2000) | st.text(max_size=6)
@@ -129,10 +140,20 @@ def _step(draw: st.DrawFn, called: list[str], linked: list[str], number: int, co
     elif kind == "action":
         step["action"] = draw(
             st.sampled_from(
-                [*RESPONSES, "action_set", "action_reset", "action_say", "action_unknown", "action_listen"]
-                + ["action_restart", "action_clean_stack", "action_cancel_flow", "action_repeat_bot_messages"]
-                + ["action_trigger_search", "action_cancel_interrupted_flows", "action_continue_interrupted_flow"]
-                + [
+                [
+                    *RESPONSES,
+                    "action_set",
+                    "action_reset",
+                    "action_say",
+                    "action_unknown",
+                    "action_listen",
+                    "action_restart",
+                    "action_clean_stack",
+                    "action_cancel_flow",
+                    "action_repeat_bot_messages",
+                    "action_trigger_search",
+                    "action_cancel_interrupted_flows",
+                    "action_continue_interrupted_flow",
                     "action_correct_flow_slot",
                     "action_run_slot_rejections",
                     "action_session_start",

@@ -37,7 +37,7 @@ def state(tracker: Tracker) -> Any:
     return repr((tracker.slots, tracker.stack, tracker.events))  # nan is not equal to itself
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(assistants(), st.lists(TURNS, min_size=1, max_size=8), st.sampled_from(["newest", "3.14", "3.13"]))
 def test_any_conversation_with_any_assistant(assistant: Assistant | None, turns: list[Any], patterns: Any) -> None:
     assume(assistant is not None)
