@@ -18,6 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_SHOWN = 200
+"""Problems a message lists; the rest are counted."""
+
 
 class CalmtuneError(Exception):
     """Base of all expected errors; the message is written for the person at the terminal."""
@@ -88,4 +91,6 @@ class ProblemsError(UsageError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        more = len(self.problems) - MOST_SHOWN
+        shown = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        super().__init__("\n".join([*shown, *([f"and {more:,} more problems"] if more > 0 else [])]))

@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
-from jinja2 import TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from core.assistant import templates
+from core.assistant.matching import BadPattern, Pattern, SlowPattern, pattern
+from core.assistant.templates import TemplateProblem
+from core.errors import Problem, ProblemsError
 
 Names = Mapping[str, Any]
 Evaluate = Callable[["Scope"], Any]
 
-_ENVIRONMENT = SandboxedEnvironment()
 _SIMPLE = re.compile(r"\{\{\s*(context|slots)\.(\w+)\s*\}\}")
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
@@ -91,6 +92,8 @@ class Predicate:
     """A condition as the owner wrote it."""
 
     source: str
+    place: tuple[str, int] = field(default=("a condition", 0), compare=False)
+    """File and line."""
 
     @property
     def is_template(self) -> bool:
@@ -120,26 +123,23 @@ class Predicate:
         """Raise ConditionError when the condition cannot be read."""
         if self.is_template:
             try:
-                _ENVIRONMENT.parse(self.source)
-            except TemplateError as error:
-                raise ConditionError(f"the Jinja part cannot be read: {error}") from error
+                templates.check(self.source)
+            except TemplateProblem as error:
+                raise ConditionError(str(error)) from error
         else:
             parse(self.source)
 
     def evaluate(self, slots: Names, context: Names, warn: Callable[[str], None] | None = None) -> bool:
-        """Truth under the slots and the context of the top frame. A condition that cannot be read is false; `warn` hears why."""
+        """Truth under the slots and the context of the top frame. A condition that cannot be read is false; `warn` hears why.
+
+        Raises ProblemsError when a pattern of the condition takes too long.
+        """
         try:
             text = _rendered(self.source, slots, context) if self.is_template else self.source
             return bool(parse(text).evaluate(Scope({"slots": slots, "context": context}, warn)))
-        except (
-            ConditionError,
-            TemplateError,
-            ArithmeticError,
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except SlowPattern as error:
+            raise ProblemsError([Problem(*self.place, f"in the condition {self.source!r} {error}")]) from error
+        except (ConditionError, TemplateProblem, ArithmeticError, LookupError, RecursionError, TypeError) as error:
             if warn is not None:
                 warn(f"condition {self.source!r} counts as false: {error}")
             return False
@@ -150,12 +150,7 @@ def _rendered(source: str, slots: Names, context: Names) -> str:
     text = _SIMPLE.sub(lambda match: str(scopes[match[1]].get(match[2], "")), source)
     if "{{" not in text and "{%" not in text:
         return text  # the common `{{context.x}}` needs no template engine
-    return str(_template(source).render(scopes))
-
-
-@lru_cache(maxsize=1024)
-def _template(source: str) -> Any:
-    return _ENVIRONMENT.from_string(source)
+    return templates.render(source, scopes)
 
 
 @dataclass(frozen=True)
@@ -308,7 +303,7 @@ class _Parser:
         self.close("}", opened)
         return _Constant(tuple(found))
 
-    def regex(self) -> re.Pattern[str]:
+    def regex(self) -> Pattern:
         kind, text, position = self.take()
         flags = 0
         if kind == "regex":
@@ -320,9 +315,9 @@ class _Parser:
         else:
             raise ConditionError(f"matches needs a pattern in quotes or slashes at character {position + 1}")
         try:
-            return re.compile(text, flags)
-        except re.error as error:
-            raise ConditionError(f"the pattern {text!r} cannot be read: {error}") from error
+            return pattern(text, flags)
+        except BadPattern as error:
+            raise ConditionError(str(error)) from error
 
     def close(self, bracket: str, opened: int) -> None:
         kind, text, position = self.take()
@@ -384,9 +379,9 @@ def _contains(left: Evaluate, right: Evaluate) -> Evaluate:
     return evaluate
 
 
-def _matches(left: Evaluate, pattern: re.Pattern[str]) -> Evaluate:
+def _matches(left: Evaluate, searched: Pattern) -> Evaluate:
     def evaluate(scope: Scope) -> bool:
         value = left(scope)
-        return isinstance(value, str) and pattern.search(value) is not None
+        return isinstance(value, str) and searched.is_in(value)
 
     return evaluate

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from core.assistant.domain import Button, Domain, MappingType, Response, Slot, SlotMapping, SlotType, Variation
-from core.assistant.flow_reader import predicate, rejections
+from core.assistant.flow_reader import check_template, predicate, rejections
 from core.assistant.flows import Lines
 from core.assistant.source import Reader, YamlList, YamlMapping
 from core.errors import Problem
@@ -198,7 +198,7 @@ class DomainReader:
             return None
         reader.known_keys(item, _VARIATION_KEYS, f"response {name}")
         metadata = item.get("metadata")
-        return Variation(
+        variation = Variation(
             text=reader.text(item, "text") if item.get("text") is not None else None,
             buttons=tuple(self._buttons(name, item, reader)),
             condition=self._condition(name, item, reader),
@@ -208,6 +208,11 @@ class DomainReader:
             custom=_plain(item.get("custom")),
             metadata=_plain(metadata) if isinstance(metadata, dict) else {},
         )
+        if variation.is_jinja:
+            buttons = (text for button in variation.buttons for text in (button.title, button.payload))
+            for text in (variation.text or "", *buttons):
+                check_template(text, item.line_of("text"), reader)
+        return variation
 
     def _buttons(self, name: str, item: YamlMapping, reader: Reader) -> Iterable[Button]:
         for button, line in reader.items(item, "buttons"):

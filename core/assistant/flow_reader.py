@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from core.assistant import templates
 from core.assistant.conditions import ConditionError, Predicate
 from core.assistant.flows import (
     END,
@@ -82,12 +83,22 @@ def predicate(value: Any, line: int, reader: Reader) -> Predicate:
     if isinstance(value, (dict, list)) or value is None:
         reader.error(line, "a condition must be text, such as: slots.amount > 50")
         return Predicate("false")
-    condition = Predicate(str(value).lower() if isinstance(value, bool) else str(value))
+    source = str(value).lower() if isinstance(value, bool) else str(value)
+    condition = Predicate(source, (reader.file, line))
     try:
         condition.check()
     except ConditionError as error:
-        reader.error(line, f"the condition {condition.source!r} cannot be read: {error}")
+        reader.error(line, f"the condition {source[:200]!r} cannot be read: {error}")
     return condition
+
+
+def check_template(text: str, line: int, reader: Reader) -> None:
+    """Report a Jinja text that cannot be read, or runs away whatever is known."""
+    if "{" in text:
+        try:
+            templates.check(text)
+        except templates.TemplateProblem as problem:
+            reader.error(line, f"the template {text[:200]!r} cannot be used: {problem}")
 
 
 def rejections(mapping: YamlMapping, reader: Reader) -> tuple[Rejection, ...]:
@@ -247,6 +258,7 @@ class _FlowReader:
             reader.error(line, f"{kind} needs a name")
             return None
         if kind == "action":
+            check_template(subject, line, reader)
             return ActionStep(action=subject, **common)
         if kind == "collect":
             return self._collect(item, subject, common)

@@ -15,7 +15,7 @@ from core.assistant.flows import CollectStep, Flow
 from core.assistant.inventory import Feature, Part, inventory, warnings
 from core.assistant.reach import unreached
 from core.assistant.settings import Settings, read_settings
-from core.assistant.source import Reader, YamlMapping, read_yaml
+from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
 from core.assistant.validate import validate
 from core.errors import Problem, ProblemsError, UsageError
 
@@ -72,6 +72,7 @@ class Reading:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
+@without_collector()
 def load_assistant(root: Path) -> Assistant:
     """Read and check a project folder. Raises ProblemsError with all errors of all files, UsageError when it is no assistant."""
     reading = read_assistant(root)

@@ -2,13 +2,15 @@
 
 Safe loading only, with the scalars of YAML 1.2: only true and false are booleans (`yes`, `no`, `on`, `off` are text,
 as assistants mean them), dates and times stay text, 010 is ten. Keys may be given once only. Aliases and merge keys
-work, up to a size limit.
+work. Size, number of values, copies and nesting are limited, so that no file takes minutes or all memory.
 """
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,16 @@ from core.errors import Problem, ProblemsError
 
 LARGEST_FILE = 20_000_000
 """Bytes; larger files are refused rather than read for minutes."""
+MOST_VALUES = 1_000_000
+"""Values (keys count) of one file; about a kilobyte of memory each while it is read."""
 MOST_COPIES = 100_000
 """Values that the aliases of one file may repeat; more is an alias bomb."""
+DEEPEST = 150
+"""Levels of nesting; flows of people have fewer than thirty."""
+MOST_HINTS = 100
+"""Problems up to which a near name is looked for; nobody reads more, and each look goes through all names."""
+MOST_NAMES = 5_000
+"""Names among which a near one is looked for."""
 
 
 class YamlMapping(dict[str, Any]):
@@ -42,7 +52,39 @@ class YamlList(list[Any]):
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader with the scalars of YAML 1.2."""
+    """The safe loader with the scalars of YAML 1.2, and limits."""
+
+    values = depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+        """Called for each value; the loader's own looks up paths, of which there are none."""
+        self.values += 1
+        self.depth += 1
+        if self.values > MOST_VALUES:
+            raise _TooMuch(parent, f"more than {MOST_VALUES:,} values in one file; split it")
+        if self.depth > DEEPEST:
+            raise _TooMuch(parent, f"not readable: nested too deeply, over {DEEPEST} levels")
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
+
+class _TooMuch(Exception):
+    def __init__(self, node: yaml.Node | None, message: str) -> None:
+        super().__init__(message)
+        self.line = node.start_mark.line + 1 if node is not None else 0
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Make many small values at once: looking for garbage among them meanwhile takes longer than making them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 SCALARS: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
@@ -85,8 +127,14 @@ def read_yaml(path: Path, shown_as: str) -> Any:
 
 def parse_yaml(text: str, shown_as: str) -> Any:
     """As `read_yaml`, from text."""
+    with without_collector():
+        node = _compose(text, shown_as)
+        return None if node is None else _Builder(shown_as, text).build(node)
+
+
+def _compose(text: str, shown_as: str) -> yaml.Node | None:
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _problem(
@@ -96,9 +144,11 @@ def parse_yaml(text: str, shown_as: str) -> Any:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 0
         raise _problem(shown_as, line, "not valid YAML: a control character stands there; remove it") from error
+    except _TooMuch as error:
+        raise _problem(shown_as, error.line, str(error)) from error
     except RecursionError as error:
         raise _problem(shown_as, 0, "not readable: nested too deeply") from error
-    return None if node is None else _Builder(shown_as, text).build(node)
+    return node
 
 
 def _problem(file: str, line: int, message: str) -> ProblemsError:
@@ -168,6 +218,7 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode) -> YamlMapping:
         mapping = YamlMapping()
         mapping.key_lines, mapping.written = {}, {}
+        own: set[str] = set()
         first = last = node.start_mark.line + 1
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -181,11 +232,12 @@ class _Builder:
                 self.problems.append(Problem(self.file, line, "a key must be a plain word"))
                 continue
             key = key_node.value
-            if key in mapping.key_lines and any(other.value == key for other, _ in node.value if other is not key_node):
+            if key in own:
                 self.problems.append(
                     Problem(self.file, line, f"{key} is given twice (first in line {mapping.key_lines[key]})")
                 )
                 continue
+            own.add(key)
             mapping[key] = value
             mapping.key_lines[key] = line
             if isinstance(value_node, yaml.ScalarNode):
@@ -288,10 +340,16 @@ class Reader:
         self, mapping: YamlMapping, known: Sequence[str], what: str, report: Callable[[int, str], None] | None = None
     ) -> None:
         """Report keys that are not known (as warnings unless `report` says otherwise), with the nearest known one."""
-        import difflib
-
         for key in mapping:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                hint = near(key, known, self.problems)
                 (report or self.warn)(mapping.line_of(key), f"{key} is not a key of {what}{hint}")
+
+
+def near(name: str, known: Iterable[str], problems: Sequence[Problem] = ()) -> str:
+    """The nearest known name as the end of a sentence; "" when none is near, or too many names or `problems`."""
+    import difflib
+
+    names = list(known)
+    found = difflib.get_close_matches(name, names, 1) if len(problems) < MOST_HINTS and len(names) < MOST_NAMES else []
+    return f"; did you mean {found[0]}?" if found else ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from core.assistant.conditions import EMPTY, UNDEFINED, ConditionError, Predicate
 from core.assistant.domain import Domain, Slot
+from core.assistant.endless import call_problem, endless_steps
 from core.assistant.flows import (
     END,
     ActionStep,
@@ -20,6 +20,7 @@ from core.assistant.flows import (
     Step,
 )
 from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
+from core.assistant.source import near
 from core.errors import Problem
 
 _LINKABLE_PATTERNS = ("pattern_human_handoff", "pattern_chitchat", "pattern_customer_satisfaction", "pattern_search")
@@ -53,12 +54,16 @@ class _Validator:
         self.own, self.flows, self.slots, self.responses, self.actions = own, flows, slots, responses, actions
         self.agents = agents
         self.problems: list[Problem] = []
+        self.call_problems: dict[str, str | None] = {}
 
     def error(self, lines: Lines, message: str) -> None:
         self.problems.append(Problem(lines.file, lines.first, message))
 
     def warn(self, lines: Lines, message: str) -> None:
         self.problems.append(Problem(lines.file, lines.first, message, "warning"))
+
+    def near(self, name: str, known: Iterable[str]) -> str:
+        return near(name, known, self.problems)
 
     def run(self, domain: Domain) -> Iterable[Problem]:
         for flow in self.own.values():
@@ -73,6 +78,7 @@ class _Validator:
             for variation in response.variations:
                 if variation.condition is not None:
                     self._predicate(variation.condition, response.lines)
+        self._endless()
         self._unique_descriptions()
         return self.problems
 
@@ -100,7 +106,7 @@ class _Validator:
             if branch.target != END and branch.target not in ids:
                 self.error(
                     step.lines,
-                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{_near(branch.target, ids)}",
+                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{self.near(branch.target, ids)}",
                 )
             if branch.condition is not None:
                 self._predicate(branch.condition, step.lines)
@@ -114,7 +120,7 @@ class _Validator:
                     self.error(step.lines, f"set_slots {name}: a list slot is filled by custom actions only")
         elif isinstance(step, LinkStep):
             if step.flow not in self.flows:
-                self.error(step.lines, f"link to {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+                self.error(step.lines, f"link to {step.flow}, which is no flow{self.near(step.flow, self.flows)}")
             elif flow.id == "pattern_internal_error":
                 self.error(step.lines, f"link to {step.flow}: pattern_internal_error must not link to another flow")
             elif self.flows[step.flow].is_pattern and step.flow not in _LINKABLE_PATTERNS:
@@ -132,12 +138,12 @@ class _Validator:
             self._response(name, step.lines)
         else:
             self.warn(
-                step.lines, f"action {name} is not listed under `actions` in the domain{_near(name, self.actions)}"
+                step.lines, f"action {name} is not listed under `actions` in the domain{self.near(name, self.actions)}"
             )
 
     def _response(self, name: str, lines: Lines) -> None:
         if name not in self.responses and name not in self.actions:
-            self.error(lines, f"response {name} is not in the domain{_near(name, self.responses)}")
+            self.error(lines, f"response {name} is not in the domain{self.near(name, self.responses)}")
 
     def _collect(self, step: CollectStep) -> None:
         if not self._slot(step.slot, step.lines):
@@ -169,30 +175,31 @@ class _Validator:
                 f"call of {step.flow}, which is an agent (sub_agents/{step.flow}); agents are not supported, a call names a flow",
             )
         elif step.flow not in self.flows:
-            self.error(step.lines, f"call of {step.flow}, which is no flow{_near(step.flow, self.flows)}")
+            self.error(step.lines, f"call of {step.flow}, which is no flow{self.near(step.flow, self.flows)}")
         elif flow.is_pattern:
             self.error(step.lines, f"pattern {flow.id} calls {step.flow}; patterns may link to flows, not call them")
         elif any(isinstance(other, LinkStep) for other in self.flows[step.flow].steps):
             self.error(step.lines, f"call of {step.flow}, which links to another flow; a called flow must come back")
-        elif self._calls_itself(step.flow):
-            self.error(step.lines, f"call of {step.flow}, which comes to call itself")
+        elif (problem := self._call_problem(step.flow)) is not None:
+            self.error(step.lines, f"call of {step.flow}, {problem}")
 
-    def _calls_itself(self, start: str) -> bool:
-        seen: set[str] = set()
-        queue = [start]
-        while queue:
-            for call in self.flows[queue.pop()].calls():
-                if call.flow == start:
-                    return True
-                if call.flow in self.flows and call.flow not in seen:
-                    seen.add(call.flow)
-                    queue.append(call.flow)
-        return False
+    def _call_problem(self, called: str) -> str | None:
+        if called not in self.call_problems:
+            self.call_problems[called] = call_problem(called, self.flows)
+        return self.call_problems[called]
+
+    def _endless(self) -> None:
+        for flow, step in endless_steps(self.flows):
+            if flow.id in self.own:
+                linked = f"links to {step.flow}" if isinstance(step, LinkStep) else f"goes on from step {step.id}"
+                self.error(
+                    step.lines, f"flow {flow.id} {linked} and never ends or asks anything; it would run in circles"
+                )
 
     def _slot(self, name: str, lines: Lines) -> bool:
         if name in self.slots:
             return True
-        self.error(lines, f"slot {name} is not in the domain{_near(name, self.slots)}")
+        self.error(lines, f"slot {name} is not in the domain{self.near(name, self.slots)}")
         return False
 
     def _value(self, slot: Slot, value: Any, condition: Predicate, lines: Lines) -> None:
@@ -204,7 +211,9 @@ class _Validator:
             self.warn(lines, f"{where}: slot {slot.name} is true or false")
         elif slot.type == "categorical" and value not in slot.values:
             allowed = [str(known) for known in slot.values]
-            self.warn(lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{_near(str(value), allowed)}")
+            self.warn(
+                lines, f"{where}: slot {slot.name} is one of {', '.join(allowed)}{self.near(str(value), allowed)}"
+            )
 
     def _predicate(self, condition: Predicate, lines: Lines) -> None:
         try:
@@ -218,7 +227,7 @@ class _Validator:
                 if base not in self.slots and rest not in self.slots:
                     self.error(
                         lines,
-                        f"slot {base} in the condition {condition.source!r} is not in the domain{_near(base, self.slots)}",
+                        f"slot {base} in the condition {condition.source!r} is not in the domain{self.near(base, self.slots)}",
                     )
             elif space != "context":
                 self.warn(
@@ -258,8 +267,3 @@ class _Validator:
                     f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart",
                 )
             seen.setdefault(key, flow)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""

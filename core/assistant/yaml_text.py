@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from core.assistant.source import SCALARS
+from core.assistant.source import SCALARS, without_collector
 
 
 class _Dumper(yaml.SafeDumper):
@@ -19,11 +19,24 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+class _FastDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """The same, in C where PyYAML has it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 for _scalar in SCALARS:
     _Dumper.add_implicit_resolver(*_scalar)
+    _FastDumper.add_implicit_resolver(*_scalar)
 
 
 def to_yaml(content: Any) -> str:
     """Dicts, lists and scalars as YAML, keys in their order. Raises yaml.YAMLError for other objects."""
-    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    return text
+    text = _dump(content, _FastDumper)
+    return _dump(content, _Dumper) if r"\U" in text else text  # the fast one writes emoji as escapes
+
+
+def _dump(content: Any, dumper: Any) -> str:
+    with without_collector():
+        return str(yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120))

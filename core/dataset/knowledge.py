@@ -41,6 +41,8 @@ class Knowledge:
         self.assistant = index.assistant
         self.reached = {flow.id: self._reach(flow.id) for flow in self.assistant.business_flows}
         """Business flow → flows it comes to by calls and links, itself included."""
+        self.startable = tuple(flow.id for flow in self.assistant.business_flows if not flow.never_startable)
+        """Business flows that users may start, where their guard holds."""
         self.said_by = self._sayers()
         """Response or action → business flows that can say or run it, themselves or through flows they reach."""
         self.acting = self._acting()
@@ -176,11 +178,10 @@ class Knowledge:
 
     def _vocabulary(self) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, float]]:
         flows_of: dict[str, dict[str, None]] = defaultdict(dict)
-        startable = [flow for flow in self.assistant.business_flows if not flow.never_startable]
-        for flow in startable:
-            for stem in self._stems(flow):
-                flows_of[stem][flow.id] = None
-        total = len(startable)
+        for id in self.startable:
+            for stem in self._stems(self.assistant.flows[id]):
+                flows_of[stem][id] = None
+        total = len(self.startable)
         weights = {stem: math.log(1 + total / len(flows)) for stem, flows in flows_of.items()}
         return {stem: tuple(flows) for stem, flows in flows_of.items()}, weights
 

@@ -7,6 +7,7 @@ so do two slots filled from the same words.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -91,16 +92,17 @@ class Listener:
     # Openings
 
     def openings(self) -> Iterator[Reading]:
-        """What the message may do besides giving values."""
+        """What the message may do besides giving values, the cheapest first; made one by one, as flows may be many."""
+        starts, cancelling = self.starts(), 0.3 + 2 * doubt(CancelFlow, self.turn.user)
+        started = (Reading((StartFlow(flow),), cost) for flow, cost in starts)
+        instead = (Reading((CancelFlow(), StartFlow(flow)), cost + cancelling) for flow, cost in starts if self.in_flow)
+        others = sorted(self._other_openings(starts), key=_reading_cost)
+        return heapq.merge(started, instead, others, key=_reading_cost)
+
+    def _other_openings(self, starts: Sequence[tuple[str, float]]) -> Iterator[Reading]:
         message = self.turn.user
         if self.index.fillable(self.tracker.stack):
             yield Reading((), 1.0)
-        starts = self.starts()
-        cancelling = doubt(CancelFlow, message)
-        for flow, cost in starts:
-            yield Reading((StartFlow(flow),), cost)
-            if self.in_flow:
-                yield Reading((CancelFlow(), StartFlow(flow)), cost + 0.3 + 2 * cancelling)
         likely = [pair for pair in starts if pair[1] < UNEXPECTED_FLOW][:LIKELY_STARTS]
         likeness = self.known.likeness(message)
         besides = [(flow, cost - UNEXPECTED_FLOW) for flow, cost in starts if likeness.get(flow, 0.0) >= MENTIONED]
@@ -110,7 +112,7 @@ class Listener:
             ordered = (one, other) if self._place(one) <= self._place(other) else (other, one)
             yield Reading(tuple(StartFlow(flow) for flow in ordered), first + second - 0.4)
         if self.in_flow or self.asked is not None:
-            yield Reading((CancelFlow(),), 1.0 + cancelling + (0.15 if self._is_plain_no() else 0.0))
+            yield Reading((CancelFlow(),), 1.0 + doubt(CancelFlow, message) + (0.15 if self._is_plain_no() else 0.0))
         if self.asked is not None:
             yield Reading((SkipQuestion(),), 1.1 + doubt(SkipQuestion, message))
         for command in (SearchAndReply(), ChitChat(), HumanHandoff(), RepeatMessage()):
@@ -138,7 +140,7 @@ class Listener:
         likeness = self.known.likeness(self.turn.user)
         costs = []
         active = {frame.flow for frame in active_frames(self.tracker.stack)}
-        for flow in self.known.reached:
+        for flow in self.known.startable:
             if flow not in active and startable(flow, self.tracker, self.index):
                 named = 0.05 if self.expected.started and flow not in self.expected.started else 0.0
                 unexpected = UNEXPECTED_FLOW if fitting is not None and flow not in fitting else named
@@ -174,13 +176,10 @@ class Listener:
         if len(named) > 1:
             yield Reading((Clarify(named),), 1.0)
             return
-        likeness = self.known.likeness(self.turn.user)
-        alike = [flow for flow in likeness if flow in starts]
-        alike = [
-            flow
-            for flow in sorted(alike, key=lambda flow: -likeness[flow])
-            if likeness[flow] > 0.5 * max(likeness.values())
-        ]
+        likeness, startable = self.known.likeness(self.turn.user), set(starts)
+        enough = 0.5 * max(likeness.values(), default=0.0)
+        alike = [flow for flow in likeness if flow in startable and likeness[flow] > enough]
+        alike.sort(key=lambda flow: -likeness[flow])
         options = dict.fromkeys((*named, *alike, *starts[: 2 if len(alike) < 2 else 0]))
         if len(options) > 1:
             yield Reading((Clarify(tuple(options)[: max(2, min(3, len(alike)))]),), 1.0 if named else 1.5)
@@ -303,6 +302,10 @@ class Listener:
             cost += UNWANTED_VALUE if name in self.expected.kept else 0.0
             taken = before.taken if option.span is None else (*before.taken, option.span)
             yield _Assignment((*before.commands, SetSlot(name, option.value)), taken, before.unused, cost)
+
+
+def _reading_cost(reading: Reading) -> float:
+    return reading.cost
 
 
 def _cost(one: _Assignment) -> float:

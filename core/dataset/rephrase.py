@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from core.assistant import templates
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.text import normalised
 from core.dialogue.events import BotSaid, UserSaid
@@ -166,19 +167,13 @@ def _whole_lines(completion: Completion, most_tokens: int) -> str:
 
 def render_prompt(template: Path | None, **variables: Any) -> str:
     """The prompt by the owner's template or ours. Raises UsageError with the place of a mistake in the owner's."""
-    from jinja2 import PackageLoader, StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(
-        loader=PackageLoader("core.dataset"), undefined=StrictUndefined, keep_trailing_newline=True
-    )
+    path = template or Path(__file__).parent / "templates" / "rephrase.jinja2"
     try:
-        if template is None:
-            return environment.get_template("rephrase.jinja2").render(**variables)
-        return environment.from_string(template.read_text(encoding="utf-8")).render(**variables)
+        return templates.render(path.read_text(encoding="utf-8") + "\n", variables, strict=True)
     except OSError as error:
-        raise UsageError(f"the rephrasing prompt {template} cannot be read: {error.strerror}") from None
-    except (TemplateError, TypeError) as error:
-        line = getattr(error, "lineno", None)
-        known = ", ".join(variables)
-        raise UsageError(f"{template}{f':{line}' if line else ''}: {error}; a prompt may use {known}") from None
+        raise UsageError(f"the rephrasing prompt {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the rephrasing prompt {path} is not UTF-8; save it as UTF-8") from None
+    except templates.TemplateProblem as problem:
+        line = f":{problem.line}" if problem.line else ""
+        raise UsageError(f"{path}{line}: {problem}; a prompt may use {', '.join(variables)}") from None

@@ -68,8 +68,8 @@ class _Node:
     listener: Listener | None = field(default=None, compare=False)
     """Understands the next turn; None at the end of the test."""
     reading: Reading = field(default=Reading((), 0.0), compare=False)
-    is_opening: bool = field(default=False, compare=False)
-    """True for an opening whose readings are still to be made."""
+    openings: Iterator[Reading] | None = field(default=None, compare=False)
+    """Of an opening whose readings are still to be made: the dearer ones of its turn; None for a reading."""
 
 
 class Search:
@@ -110,10 +110,16 @@ class Search:
                 break
             if node.listener is None:
                 self.solutions.append(node.path)
-            elif node.is_opening:
+            elif node.openings is not None:
+                self._open_next(node.path, node.listener, node.openings)
                 self._open(node, node.listener)
             else:
                 self._try(node, node.listener)
+
+    def _open_next(self, path: Path, listener: Listener, openings: Iterator[Reading]) -> None:
+        """Queue the next opening of a turn; those after it wait for it to be tried."""
+        if (opening := next(openings, None)) is not None:
+            heapq.heappush(self._queue, _Node(self._priority(path, opening), path, listener, opening, openings))
 
     def _open(self, node: _Node, listener: Listener) -> None:
         further = listener.readings(node.reading)
@@ -191,8 +197,7 @@ class Search:
             if payload is None:
                 if self._is_worthwhile(path):
                     listener = Listener(self.known, turn, self.expected[at], path.tracker)
-                    for opening in listener.openings():
-                        self._enqueue(path, listener, opening, is_opening=True)
+                    self._open_next(path, listener, listener.openings())
                 return
             tracker, _, failure = self._play(path.tracker, turn, payload)
             if failure is not None:
@@ -220,15 +225,16 @@ class Search:
             values = (self.known.rough(name, value, named.get(name, ())) for name, value in tracker.slots.items())
         return len(path.turns), stack, repr(list(values)), tuple(index.way(tracker)), said
 
-    def _enqueue(self, path: Path, listener: Listener, reading: Reading, is_opening: bool = False) -> None:
-        if not is_opening:
-            key = (path.turns, frozenset(reading.commands))
-            if self._seen.get(key, math.inf) <= reading.cost or len(reading.commands) > MOST_COMMANDS_IN_A_TURN:
-                return
-            self._seen[key] = reading.cost
+    def _enqueue(self, path: Path, listener: Listener, reading: Reading) -> None:
+        key = (path.turns, frozenset(reading.commands))
+        if self._seen.get(key, math.inf) <= reading.cost or len(reading.commands) > MOST_COMMANDS_IN_A_TURN:
+            return
+        self._seen[key] = reading.cost
+        heapq.heappush(self._queue, _Node(self._priority(path, reading), path, listener, reading))
+
+    def _priority(self, path: Path, reading: Reading) -> tuple[float, int, int]:
         left = len(self.case.turns) - len(path.turns) - 1
-        priority = (path.cost + reading.cost + left, -len(path.turns), next(self._order))
-        heapq.heappush(self._queue, _Node(priority, path, listener, reading, is_opening))
+        return path.cost + reading.cost + left, -len(path.turns), next(self._order)
 
     # Longer readings
 

@@ -52,7 +52,7 @@ def correct_flow_slot(turn: Turn, say: Say) -> None:
     context = turn.stack[-1].context
     for name, value in context.get("corrected_slots", {}).items():
         turn.set_slot(name, value)
-    go_back(turn, context["reset_flow_id"], context["reset_step_id"])
+    go_back(turn, context.get("reset_flow_id"), context.get("reset_step_id"))
 
 
 def go_back(turn: Turn, flow: str | None, step: str | None) -> None:

@@ -9,6 +9,7 @@ from core.assistant.domain import Button
 from core.assistant.flows import END, ActionStep, CallStep, CollectStep, LinkStep, NoopStep, SetSlotsStep, Step
 from core.assistant.project import Assistant
 from core.assistant.repair import PatternSet, with_default_patterns
+from core.assistant.templates import TemplateProblem
 from core.dialogue import effects, payloads, responses
 from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable, StubActions
 from core.dialogue.cleanup import accept_payload, clean_up
@@ -49,7 +50,7 @@ class Engine:
 
     def new_tracker(self, sender: str = "default") -> Tracker:
         """A conversation that has not begun: every slot, those of the patterns included, at its initial value."""
-        return Tracker.for_domain(self.assistant.domain, sender)
+        return Tracker(self.index.initial_slots, sender)
 
     def with_actions(self, actions: Actions | None, require_actions: bool = True) -> Engine:
         """The same engine with other actions, at no cost."""
@@ -119,7 +120,7 @@ class Engine:
         """Take one step; True when the assistant now listens."""
         if isinstance(step, ActionStep):
             turn.emit(StepVisited(frame.flow, step.id))
-            name = responses.render(step.action, turn.tracker.slots, turn.context)
+            name = self._action_name(step, turn)
             if name == "action_listen":
                 turn.emit(ActionRan(name))
                 self._advance(step, frame, turn)
@@ -197,6 +198,13 @@ class Engine:
 
     # Actions and responses
 
+    def _action_name(self, step: ActionStep, turn: Turn) -> str:
+        try:
+            return responses.render(step.action, turn.tracker.slots, turn.context)
+        except TemplateProblem as problem:
+            turn.emit(Warned(f"the action name {step.action!r} cannot be rendered: {problem}"))
+            return "utter_internal_error_rasa"
+
     def _act(self, name: str, turn: Turn) -> None:
         if name in self.assistant.domain.responses:
             self._say(turn, name)
@@ -219,9 +227,9 @@ class Engine:
             return
         try:
             message = responses.say(response, turn.tracker.slots, turn.context, extra, self._choose)
-        except responses.TemplateProblem as problem:
+        except TemplateProblem as problem:
             message = None
-            turn.emit(Warned(f"response {name}: {problem}"))
+            turn.emit(Warned(f"response {name} cannot be rendered: {problem}"))
         if message is not None:
             turn.emit(message)
         elif name != "utter_internal_error_rasa":

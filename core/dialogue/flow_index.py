@@ -28,6 +28,7 @@ class FlowIndex:
         """True from 3.15 on: a clarification offers `max_clarification_options` at most, and may offer none."""
         self.flows = assistant.flows
         self.slots = assistant.domain.slots
+        self.initial_slots = {slot.name: slot.initial_value for slot in self.slots.values()}
         self.collected = {id: frozenset(step.slot for step in assistant.collects_of(id)) for id in self.flows}
         """Flow id → slots its collect steps ask for, called flows included."""
         self.scoped = {id: self._scoped_slots(flow) for id, flow in self.flows.items()}

@@ -7,14 +7,13 @@ asks for (`is defined`, `default`) may be missing.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
+from core.assistant import templates
 from core.assistant.domain import Slot
 from core.errors import Problem, ProblemsError
 
@@ -42,8 +41,6 @@ class OwnTemplate:
     def __init__(self, path: Path, root: Path) -> None:
         """`root`: folder of the assistant, from where mistakes name the file. Raises ProblemsError with all mistakes found."""
         self._shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-        environment = SandboxedEnvironment(undefined=StrictUndefined)
-        environment.filters["to_json_escaped_string"] = to_json_escaped_string
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
@@ -52,29 +49,25 @@ class OwnTemplate:
             line = path.read_bytes()[: error.start].count(b"\n") + 1
             raise self._mistake(line, "the prompt template is not UTF-8; save it as UTF-8") from error
         try:
-            tree = environment.parse(text)
-            code = environment.compile(text, filename=self._shown)
-        except TemplateSyntaxError as error:  # covers unknown filters and tests
+            tree = templates.STRICT.parse(text)
+            code = templates.STRICT.compile(text, filename=self._shown)
+        except (TemplateSyntaxError, templates.Refused) as error:  # the first covers unknown filters and tests
             raise self._mistake(error.lineno, f"the prompt template is no valid Jinja: {error.message}") from error
-        if unknown := list(_unknown(tree, environment)):
+        if unknown := list(_unknown(tree)):
             raise ProblemsError([Problem(self._shown, line, _explained(name)) for name, line in unknown])
-        self._template = Template.from_code(environment, code, environment.make_globals(None))
+        self._template = Template.from_code(templates.STRICT, code, templates.STRICT.make_globals(None))
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The prompt. Raises ProblemsError with the line where rendering failed."""
         try:
-            return self._template.render(variables)
+            with templates.budget():
+                return self._template.render(variables)
         except Exception as error:  # a template can do as much as a program
             line = _line_of(error, self._shown)
             raise self._mistake(line, f"the prompt template cannot be rendered: {error}") from error
 
     def _mistake(self, line: int, message: str) -> ProblemsError:
         return ProblemsError([Problem(self._shown, line, message)])
-
-
-def to_json_escaped_string(value: Any) -> str:
-    """A text as JSON writes it, quotes included; "" for none."""
-    return json.dumps("" if value is None else str(value), ensure_ascii=False)
 
 
 def allowed_values(slot: Slot) -> list[str] | None:
@@ -85,14 +78,14 @@ def allowed_values(slot: Slot) -> list[str] | None:
     return values or None
 
 
-def _unknown(tree: nodes.Template, environment: SandboxedEnvironment) -> Iterator[tuple[str, int]]:
+def _unknown(tree: nodes.Template) -> Iterator[tuple[str, int]]:
     """Names that are neither variables, nor made by the template, nor asked for with care; each with its first line."""
     asked = {
         node.node.name
         for node in tree.find_all((nodes.Test, nodes.Filter))
         if node.name in ("defined", "undefined", "default", "d") and isinstance(node.node, nodes.Name)
     }
-    unknown = meta.find_undeclared_variables(tree) - VARIABLES.keys() - environment.globals.keys() - asked
+    unknown = meta.find_undeclared_variables(tree) - VARIABLES.keys() - templates.STRICT.globals.keys() - asked
     lines: dict[str, int] = {}
     for node in tree.find_all(nodes.Name):
         if node.name in unknown:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
-
+from core.assistant import templates
 from core.assistant.domain import Button, Response, Variation
 from core.dialogue.events import BotSaid
 
@@ -18,16 +15,6 @@ Choose = Callable[[Sequence[Variation]], Variation]
 
 _PLACEHOLDER = re.compile(r"\{([^\n{}]+?)\}")
 _SIMPLE = re.compile(r"\{\{\s*(context|slots)\.(\w+)\s*\}\}")
-_ENVIRONMENT = SandboxedEnvironment()
-
-
-class TemplateProblem(Exception):
-    """A Jinja text that cannot be rendered; the message says why."""
-
-
-@lru_cache(maxsize=4096)
-def _compiled(text: str) -> Template:
-    return _ENVIRONMENT.from_string(text)
 
 
 def render(
@@ -43,10 +30,7 @@ def render(
         and "{{" not in (plain := _SIMPLE.sub(lambda m: str(scopes[m[1]].get(m[2], "")), text))
     ):
         return plain  # the common `{{context.x}}` needs no template engine
-    try:
-        return _compiled(text).render({**slots, **(extra or {}), **scopes})
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise TemplateProblem(f"template {text!r} cannot be rendered: {error}") from error
+    return templates.render(text, {**slots, **(extra or {}), **scopes})
 
 
 def fill(text: str, slots: Mapping[str, Any]) -> str:

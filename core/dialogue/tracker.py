@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core.assistant.domain import Domain
 from core.dialogue.events import BotSaid, Event, SessionStarted, SlotSet, StackChanged, UserSaid
 from core.dialogue.stack import Stack
 
@@ -21,11 +20,6 @@ class Tracker:
         self.stack: Stack = ()
         self.events: list[Event] = []
         self._session = 0
-
-    @classmethod
-    def for_domain(cls, domain: Domain, sender: str = "default") -> Tracker:
-        """A fresh tracker with every slot at its initial value."""
-        return cls({slot.name: slot.initial_value for slot in domain.slots.values()}, sender)
 
     def fork(self) -> Tracker:
         """An independent copy; events and frames are shared values."""

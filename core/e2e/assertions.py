@@ -8,12 +8,13 @@ not to a slot of type any. Assertions that need a judging language model are not
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.assistant import matching
 from core.assistant.domain import Domain
+from core.assistant.matching import BadPattern, SlowPattern
 from core.dialogue.events import (
     ActionRan,
     BotSaid,
@@ -28,6 +29,7 @@ from core.dialogue.tracker import Tracker
 from core.dialogue.values import same
 from core.e2e.cases import ANY, Check, Turn
 from core.e2e.results import Failure
+from core.errors import Problem, ProblemsError
 
 NEEDS_JUDGE = ("generative_response_is_relevant", "generative_response_is_grounded")
 
@@ -45,7 +47,10 @@ class Judgement:
 def judge(
     checks: Sequence[Check], events: Sequence[Event], tracker: Tracker, domain: Domain, turn: Turn | None = None
 ) -> Judgement:
-    """Check a turn (None for the greeting) against its events; `tracker` is the conversation after it."""
+    """Check a turn (None for the greeting) against its events; `tracker` is the conversation after it.
+
+    Raises ProblemsError for a `text_matches` that takes too long.
+    """
     uses_assertions = turn is not None and turn.uses_assertions
     failures: list[Failure] = []
     passed: list[Check] = []
@@ -78,7 +83,10 @@ class _Matcher:
     def find(self, check: Check) -> int | None:
         """Events up to and including the one that fulfils the check (0 when none is needed); None when nothing does."""
         finder = getattr(self, f"_{check.kind}")
-        found: int | None = finder(check.value)
+        try:
+            found: int | None = finder(check.value)
+        except SlowPattern as error:
+            raise ProblemsError([Problem(check.file, check.line, f"in {check.kind} {error}")]) from error
         return found
 
     def _first(self, matches: Any) -> int | None:
@@ -177,8 +185,10 @@ def _text_matches(text: str, pattern: str) -> bool:
     if pattern in text:
         return True
     try:
-        return re.search(pattern, text) is not None
-    except re.error:
+        return matching.pattern(pattern).is_in(text)
+    except SlowPattern:
+        raise
+    except BadPattern:
         return False
 
 

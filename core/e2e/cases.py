@@ -44,6 +44,7 @@ class Check:
     kind: Expectation
     value: Any
     line: int
+    file: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from core.assistant.project import Assistant
 from core.assistant.repair import DEFAULT_ACTION_NAMES
+from core.assistant.source import near
 from core.dialogue.values import acceptable, coerce
 from core.e2e.cases import ANY, Check, TestCase
 from core.e2e.results import Failure
@@ -44,5 +44,4 @@ def _reason(check: Check, assistant: Assistant) -> str | None:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"there is no {what} {name}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"there is no {what} {name}{near(name, known)}"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.inventory import Feature, Part, warnings
-from core.assistant.source import Reader, YamlList, YamlMapping, read_yaml
+from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, near, read_yaml, without_collector
 from core.dialogue.actions import ActionAnswer
 from core.e2e.cases import TestCase, TestFile, TestSuite
 from core.e2e.inventory import inventory_of_tests
-from core.e2e.steps import StepReader, as_written, hint, plain
+from core.e2e.steps import StepReader, as_written, plain
 from core.errors import Problem, ProblemsError, UsageError
 
 _SUFFIXES = (".yml", ".yaml")
@@ -49,6 +49,7 @@ class SuiteReading:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
+@without_collector()
 def read_tests(path: Path, root: Path) -> TestSuite:
     """Tests of a file, a folder or one test (`file.yml::name`); files are named relative to `root` where possible.
 
@@ -88,7 +89,7 @@ def _only(files: Iterable[TestFile], name: str, path: Path) -> list[TestFile]:
     found = [replace(file, cases=cases) for file in files if (cases := tuple(c for c in file.cases if c.name == name))]
     if not found:
         known = [case.name for file in files for case in file.cases]
-        raise UsageError(f"{path} holds no test named {name!r}{hint(name, known)}")
+        raise UsageError(f"{path} holds no test named {name!r}{near(name, known)}")
     return found
 
 
@@ -101,7 +102,8 @@ def _is_conftest(file: Path) -> bool:
 
 
 def _is_test_file(file: Path) -> bool:
-    return not _is_conftest(file) and "test_cases" in file.read_text(encoding="utf-8", errors="replace")
+    with file.open(encoding="utf-8", errors="replace") as text:
+        return not _is_conftest(file) and "test_cases" in text.read(LARGEST_FILE)
 
 
 class _FileReader:
@@ -178,8 +180,8 @@ class _FileReader:
             if str(name) in self.fixtures:
                 slots.update(self.fixtures[str(name)])
             else:
-                near = hint(str(name), self.fixtures)
-                self.reader.error(line, f"fixture {name} is not defined here or in a conftest.yml above{near}")
+                hint = near(str(name), self.fixtures, self.problems)
+                self.reader.error(line, f"fixture {name} is not defined here or in a conftest.yml above{hint}")
         if (moment := slots.get("mocked_datetime")) is not None:
             try:
                 datetime.fromisoformat(str(moment))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.settings import Dialect
-from core.assistant.source import Reader, YamlMapping, read_yaml
+from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
 from core.assistant.yaml_text import to_yaml
 from core.dialogue.command_text import parse, render
 from core.dialogue.commands import Command, InternalError
@@ -66,6 +66,7 @@ class RecordedCommands:
         return Prediction(commands)
 
 
+@without_collector()
 def read_recording(path: Path) -> Recording:
     """Read a recording. Raises ProblemsError with file and line of each problem."""
     content = read_yaml(path, path.name)

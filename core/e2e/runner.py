@@ -16,7 +16,7 @@ from core.dialogue.tracker import Tracker
 from core.e2e.assertions import NEEDS_JUDGE, Judgement, judge
 from core.e2e.cases import TestCase, Turn
 from core.e2e.results import Failure, TestResult, TurnRecord
-from core.errors import CalmtuneError
+from core.errors import CalmtuneError, Problem, ProblemsError
 
 OnResult = Callable[[TestResult], None]
 _P = ParamSpec("_P")
@@ -42,10 +42,15 @@ def begin(engine: Engine, case: TestCase) -> tuple[Tracker, list[Event], tuple[F
 
 
 async def run_test(engine: Engine, case: TestCase, source: CommandSource) -> TestResult:
-    """Play one test on an engine that has the test's actions (`engine_for`). What goes wrong becomes `result.error`."""
+    """Play one test on an engine that has the test's actions (`engine_for`). What goes wrong becomes `result.error`.
+
+    Raises ProblemsError for a pattern in the assistant or the test that takes too long: what is wrong in their files ends all tests.
+    """
     play = _Play(engine, case, source)
     try:
         await play.run()
+    except ProblemsError:
+        raise
     except CalmtuneError as error:
         play.error = str(error)
     except Exception as error:  # actions answer what they like; one test must not end the others
@@ -81,6 +86,8 @@ async def run_tests(
             try:
                 own = source(case) if callable(source) else source
                 result = await run_test(engine_for(engine, case, actions, require_actions), case, own)
+            except ProblemsError:
+                raise
             except CalmtuneError as error:
                 result = TestResult(case, False, error=str(error))
             results[at] = result
@@ -89,10 +96,18 @@ async def run_tests(
             if fail_fast and not result.passed:
                 stop.set()
 
-    async with asyncio.TaskGroup() as group:
-        for at, case in enumerate(cases):
-            group.create_task(play(at, case))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for at, case in enumerate(cases):
+                group.create_task(play(at, case))
+    except* ProblemsError as found:
+        raise ProblemsError(_problems(found)) from None
     return [result for result in results if result is not None]
+
+
+def _problems(errors: BaseExceptionGroup[ProblemsError]) -> Iterable[Problem]:
+    for error in errors.exceptions:
+        yield from error.problems if isinstance(error, ProblemsError) else _problems(error)
 
 
 class _Play:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from core.assistant.source import Reader, YamlList, YamlMapping
+from core.assistant.source import Reader, YamlList, YamlMapping, near
 from core.e2e.cases import ANY, Check, Expectation, Turn
 
 _STEP_KINDS = ("user", "bot", "utter", "slot_was_set", "slot_was_not_set")
@@ -28,12 +27,6 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "generative_response_is_grounded": (*_JUDGED, "ground_truth"),
 }
 """Keys below each assertion that is a mapping."""
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as the end of a sentence; "" when none is near."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def plain(value: Any) -> Any:
@@ -106,22 +99,24 @@ class StepReader:
         name = self.reader.text(item, "metadata")
         if name and name not in self.metadata:
             line = item.line_of("metadata")
-            self.reader.error(line, f"metadata {name} is not defined in this file{hint(name, self.metadata)}")
+            self.reader.error(
+                line, f"metadata {name} is not defined in this file{near(name, self.metadata, self.reader.problems)}"
+            )
         return dict(self.metadata.get(name, {}))
 
     def _classic(self, kind: str, step: YamlMapping) -> Iterable[Check]:
         line = step.line_of(kind)
         if kind in ("bot", "utter"):
-            yield _check(kind, self.reader.text(step, kind), line)
+            yield self._check(kind, self.reader.text(step, kind), line)
             return
         value = step[kind]
         items = self.reader.items(step, kind) if isinstance(value, YamlList) else [(value, line)]
         for entry, at in items:
             if isinstance(entry, YamlMapping):
                 for slot, expected in entry.items():
-                    yield _check(kind, (slot, plain(expected)), at)
+                    yield self._check(kind, (slot, plain(expected)), at)
             elif isinstance(entry, str) and entry:
-                yield _check(kind, (entry, ANY), at)
+                yield self._check(kind, (entry, ANY), at)
             else:
                 self.reader.error(at, f"{kind} is a list of slot names or `name: value`")
 
@@ -134,7 +129,7 @@ class StepReader:
                 continue
             ((kind, value),) = item.items()
             if kind not in _ASSERTIONS:
-                self.reader.error(line, f"there is no assertion {kind}{hint(kind, _ASSERTIONS)}")
+                self.reader.error(line, f"there is no assertion {kind}{near(kind, _ASSERTIONS, self.reader.problems)}")
                 continue
             if isinstance(value, YamlMapping):
                 self._known(value, _KEYS.get(kind, ()), kind)
@@ -144,20 +139,20 @@ class StepReader:
         if kind in ("flow_started", "pattern_clarification_contains"):
             operator, flows = self._flows(kind, value, line)
             if flows:
-                yield _check(kind, (operator, flows), line)
+                yield self._check(kind, (operator, flows), line)
         elif kind in ("flow_completed", "flow_cancelled"):
             yield from self._ends(kind, value, line)
         elif kind in ("slot_was_set", "slot_was_not_set"):
             yield from self._slots(kind, item)
         elif kind == "action_executed":
             if name := self.reader.text(item, kind):
-                yield _check(kind, name, line)
+                yield self._check(kind, name, line)
             else:
                 self.reader.error(line, "action_executed names an action")
         elif isinstance(value, YamlMapping):
             if kind in ("bot_uttered", "bot_did_not_utter"):
                 self._utterance(kind, value, line)
-            yield _check(kind, plain(value), line)
+            yield self._check(kind, plain(value), line)
         else:
             self.reader.error(line, f"{kind} is a mapping with {', '.join(_KEYS[kind])}")
 
@@ -181,13 +176,13 @@ class StepReader:
         if operator == "any" and len(flows) > 1:
             self.reader.error(line, f"{kind} cannot choose among several flows; give one flow_id")
         for flow in flows:
-            yield _check(kind, (flow, None if step is None else str(step)), line)
+            yield self._check(kind, (flow, None if step is None else str(step)), line)
 
     def _slots(self, kind: str, item: YamlMapping) -> Iterable[Check]:
         for entry, at in self.reader.items(item, kind):
             if isinstance(entry, YamlMapping) and "name" in entry:
                 self._known(entry, _KEYS[kind], kind)
-                yield _check(kind, (str(entry["name"]), plain(entry.get("value", ANY))), at)
+                yield self._check(kind, (str(entry["name"]), plain(entry.get("value", ANY))), at)
             else:
                 self.reader.error(at, f"{kind} is a list of `name` and `value`")
 
@@ -203,6 +198,5 @@ class StepReader:
     def _known(self, mapping: YamlMapping, known: Sequence[str], what: str) -> None:
         self.reader.known_keys(mapping, known, what, self.reader.error)
 
-
-def _check(kind: str, value: Any, line: int) -> Check:
-    return Check(kind, value, line)  # type: ignore[arg-type]
+    def _check(self, kind: str, value: Any, line: int) -> Check:
+        return Check(kind, value, line, self.reader.file)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands, read_recording, write_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test, run_tests
-from core.errors import CalmtuneError, UsageError
+from core.errors import CalmtuneError, ProblemsError, UsageError
 from core.evaluation.gates import GateResult, coverage_gates
 from core.llm.client import ChatClient
 
@@ -194,7 +194,7 @@ async def _run(bench: Workbench, commands: str, concurrency: int, on_progress: O
     if commands == "infer":
         results = []
         for case in cases:
-            results.append(await infer_and_run(bench, case))
+            results.append(await infer_and_run(bench.engine, case, bench.actions))
             finished(results[-1])
         return results
     async with AsyncExitStack() as stack:
@@ -232,13 +232,15 @@ class _Model:
         await self._client.__aexit__()
 
 
-async def infer_and_run(bench: Workbench, case: TestCase) -> TestResult:
-    """Run a test with the commands that make its expectations come true."""
-    if (failure := impossible(case, bench.engine.assistant)) is not None:
+async def infer_and_run(engine: Engine, case: TestCase, actions: Actions | None) -> TestResult:
+    """Infer the commands of one test and play them; what cannot be decided, or come true, is said in the result."""
+    if (failure := impossible(case, engine.assistant)) is not None:
         return TestResult(case, False, failures=(failure,))
-    engine = engine_for(bench.engine, case, bench.actions, require_actions=False)
+    engine = engine_for(engine, case, actions, require_actions=False)
     try:
         found = infer(engine, case)
+    except ProblemsError:
+        raise
     except CalmtuneError as error:
         return TestResult(case, False, error=str(error))
     if found.contradiction is not None:

@@ -85,7 +85,7 @@ async def _with_commands(
     """The results with inferred commands where they passed, and of how many of those nothing could be inferred."""
     results, unknown = [], 0
     for done, verdict in enumerate(verdicts, 1):
-        played = await infer_and_run(bench, verdict.case) if verdict.passed else verdict
+        played = await infer_and_run(bench.engine, verdict.case, bench.actions) if verdict.passed else verdict
         unknown += verdict.passed and not played.passed
         results.append(played if played.passed else verdict)
         on_progress(done, len(verdicts), verdict.case.name)

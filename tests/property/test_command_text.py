@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.assistant.domain import Slot
+from core.assistant.flows import Lines
 from core.dialogue.command_text import parse, render, render_all
 from core.dialogue.commands import (
     CancelFlow,
@@ -19,8 +21,63 @@ from core.dialogue.commands import (
     SkipQuestion,
     StartFlow,
 )
+from core.dialogue.values import coerce
 
-names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_-]{0,12}", fullmatch=True)
+names = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,12}", fullmatch=True) | st.sampled_from(
+    [
+        "start",
+        "flow",
+        "set",
+        "slot",
+        "cancel",
+        "a.b-c_d",
+        "9-to-5",
+        "x-",
+        "a..b",
+        "größe",
+        "None",
+        "StartFlow",
+        "SetSlot",
+    ]
+)
+odd = st.sampled_from(
+    [
+        "",
+        " ",
+        "None",
+        "null",
+        "?",
+        "(",
+        ")",
+        "a) b",
+        "f(x)",
+        "x, y",
+        ", ",
+        '"',
+        "'",
+        "`",
+        '"a"',
+        "'a",
+        '"a',
+        "a\\",
+        '\\"',
+        "a\nb",
+        "\u2028",
+        "\x85",
+        "\x00",
+        "\ufeff",
+        "- a",
+        "1. a",
+        "```",
+        "StartFlow(a)",
+        "start flow a",
+        "set slot a b",
+        "{}",
+        "[1]",
+        "true",
+        "é",
+    ]
+)
 values = st.text(max_size=30).filter(lambda text: text.strip().casefold() not in UNKNOWN)
 UNKNOWN = {
     "none",
@@ -49,6 +106,33 @@ commands = st.one_of(
 @settings(max_examples=300)
 def test_text_gives_back_the_commands(given_commands, dialect):
     assert parse(render_all(given_commands, dialect), dialect).commands == tuple(given_commands)
+
+
+@given(names, odd | st.text(max_size=30), st.sampled_from(["v1", "v2", "v3"]))
+@settings(max_examples=300)
+def test_text_gives_back_any_value_of_a_recording(name, value, dialect):
+    command = SetSlot(name, value)
+    assert parse(render(command, dialect), dialect, drop_unknown_values=False).commands == (command,)
+
+
+@given(
+    names,
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["v1", "v2", "v3"]),
+)
+@settings(max_examples=200)
+def test_numbers_and_booleans_come_back_through_the_type_of_their_slot(name, value, dialect):
+    (command,) = parse(render(SetSlot(name, value), dialect), dialect).commands
+    kind = "bool" if isinstance(value, bool) else "float"
+    slot = Slot(name, kind, Lines("domain.yml", 1, 1))
+    assert coerce(slot, command.value) == value
+
+
+@given(names, st.sampled_from(["v1", "v2", "v3"]))
+def test_every_form_is_read_in_the_others(name, dialect):
+    commands = (StartFlow(name), SetSlot(name, "some value"), Clarify((name, "other")), CancelFlow())
+    for other in ("v1", "v2", "v3"):
+        assert parse(render_all(commands, dialect), other).commands == commands
 
 
 @given(st.text(max_size=200), st.sampled_from(["v1", "v2", "v3"]))

@@ -11,7 +11,7 @@ SLOTS = {
     "list": ["a", "b"], "empty": [], "dotted.name": "whole", "inner": {"deep": 3.0},
 }  # fmt: skip
 CONTEXT = {"reason": "because", "collect": "ten", "names": ["x"]}
-TABLE = """
+TABLE = r"""
 slots.yes                                        | True
 slots.no                                         | False
 slots.none                                       | False
@@ -112,6 +112,124 @@ slots.{{context.collect}} = 10                   | True
 '{{context.reason}}' = 'because'                 | True
 "{{context.nothing}}" = ''                       | True
 {% if slots.yes %}slots.ten > 5{% endif %}       | True
+slots.yes = 1                                    | True
+slots.no = 0                                     | True
+slots.yes > slots.no                             | True
+slots.yes = slots.no                             | False
+slots.list = slots.list                          | True
+slots.none = slots.none                          | True
+slots.none = undefined                           | False
+slots.none = empty                               | False
+slots.none = false                               | False
+slots.none != 'x'                                | True
+slots.nowhere != 'x'                             | True
+slots.nowhere != undefined                       | False
+slots.nowhere is not null                        | True
+slots.nowhere = slots.elsewhere                  | True
+slots.nowhere > 1                                | False
+slots.nowhere <= 1                               | False
+slots.blank = undefined                          | False
+slots.blank is not empty                         | False
+slots.word is not empty                          | True
+slots.list = empty                               | False
+slots.ten = empty                                | False
+undefined = undefined                            | True
+undefined = empty                                | True
+empty = empty                                    | True
+empty                                            | False
+undefined                                        | False
+not empty                                        | True
+not undefined                                    | True
+not null                                         | True
+null = null                                      | True
+NULL is null                                     | True
+null = false                                     | False
+null > null                                      | False
+null < 1                                         | False
+0 = false                                        | True
+1 = true                                         | True
+2 = true                                         | False
+true > false                                     | True
+1 = 1.0                                          | True
+-1 < 0                                           | True
+-1.5 >= -1.5                                     | True
+2 > 10                                           | False
+'2' > '10'                                       | True
+'2' = 2                                          | False
+'abc' < 'abd'                                    | True
+'Abc' = 'abc'                                    | False
+'' = empty                                       | True
+'a' = empty                                      | False
+{} = empty                                       | True
+{'a'} = empty                                    | False
+{}                                               | False
+{'a'}                                            | True
+'false'                                          | True
+'0'                                              | True
+0.0                                              | False
+-1                                               | True
+'' = ''                                          | True
+"it's" = "it's"                                  | True
+'a # b' = 'a # b'                                | True
+slots.word > 'abc'                               | True
+slots.word < 'm'                                 | True
+slots.digits > '3'                               | True
+slots.ten > 'a'                                  | False
+slots.list > 1                                   | False
+slots.ten=10                                     | True
+slots.ten>5                                      | True
+slots.ten>=10.5                                  | False
+slots.ten!=10                                    | False
+slots.word IS 'lost'                             | True
+slots.word Is Not 'lost'                         | False
+slots.word CONTAINS 'os'                         | True
+slots.word MATCHES 'os'                          | True
+slots.word contains ''                           | True
+slots.blank contains ''                          | True
+slots.none contains 'a'                          | False
+slots.nowhere contains 'a'                       | False
+slots.list contains slots.word                   | False
+'lost' contains 'lost'                           | True
+{'a' 'b'} contains 'b'                           | True
+{1 2.5 'x'} contains 2.5                         | True
+{true null} contains null                        | True
+context.reason contains 'cause'                  | True
+context.collect = 'ten'                          | True
+context.names = empty                            | False
+slots.digits matches '^[0-9]+$'                  | True
+slots.none matches 'a'                           | False
+slots.nowhere matches ''                         | False
+slots.list matches 'a'                           | False
+slots.blank matches '^$'                         | True
+'abc' matches 'B'                                | False
+'abc' matches /B/i                               | True
+'a/b' matches /a\/b/                             | True
+'ab' matches /(a)b/                              | True
+not slots.ten = 10                               | False
+not slots.ten != 10                              | True
+not not not slots.yes                            | False
+NOT slots.yes OR slots.yes                       | True
+not slots.no and not slots.no                    | True
+not (slots.no or slots.none)                     | True
+(slots.ten > 5) = true                           | True
+(not slots.yes)                                  | False
+(slots.yes and slots.yes) and slots.no           | False
+slots.yes and slots.no or slots.no               | False
+slots.no or slots.no and slots.yes               | False
+slots.no and slots.yes or slots.yes and slots.yes | False
+slots.yes or slots.no or slots.no                | True
+slots.yes or slots.no and slots.yes and slots.no | True
+(slots.no and slots.yes) or (slots.yes and slots.yes) | True
+slots.ten > 5 and slots.ten < 20 or slots.no     | True
+slots.no # and slots.yes                         | False
+slots.inner.deep.deeper                          | False
+slots.inner                                      | True
+yes                                              | False
+slots                                            | True
+{{ slots.ten }} > 9                              | True
+'{{ slots.word }}' = 'lost'                      | True
+{% if slots.no %}true{% else %}false{% endif %}  | False
+slots.{{context.nothing}} = 10                   | False
 """
 
 
@@ -120,6 +238,11 @@ slots.{{context.collect}} = 10                   | True
 )
 def test_truth(source, truth):
     assert Predicate(source).evaluate(SLOTS, CONTEXT) is (truth == "True")
+
+
+def test_the_table_is_long_and_says_nothing_twice():
+    sources = [line.rsplit("|", 1)[0].strip() for line in TABLE.strip().splitlines()]
+    assert len(set(sources)) == len(sources) >= 200
 
 
 @pytest.mark.parametrize(

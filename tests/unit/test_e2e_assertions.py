@@ -57,7 +57,7 @@ def decide(make_assistant) -> Callable[..., Judgement]:
     def decide_turn(
         *checks: tuple[str, Any], ordered: bool = False, classic: bool = False, events: Sequence[Event] = EVENTS
     ) -> Judgement:
-        tracker = Tracker.for_domain(domain)
+        tracker = Tracker({slot.name: slot.initial_value for slot in domain.slots.values()})
         tracker.apply_all(events)
         found = tuple(Check(kind, value, line) for line, (kind, value) in enumerate(checks, 1))  # type: ignore[arg-type]
         return judge(found, events, tracker, domain, Turn("send it", 1, found, {}, not classic, ordered))

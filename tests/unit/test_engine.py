@@ -254,7 +254,7 @@ def test_flows_in_circles_are_stopped(make_assistant):
         steps:
           - id: a
             action: utter_note
-            next: a
+            next: [{if: "true", then: a}]
     """
     chat = Chat(Engine(make_assistant(circle, DOMAIN)))
     assert chat.say("go", StartFlow("round"))[-1] == "Something went wrong on my side. Please try again."

@@ -275,6 +275,8 @@ def test_messages_can_be_put_into_json(engine, tmp_path):
         ("{{ unclosed", "own.jinja2:1: the prompt template is no valid Jinja"),
         ("\n\n{{ user_message | shout }}", "own.jinja2:3: the prompt template is no valid Jinja: No filter named 'shout'"),
         ("{{ user_message }}\n{{ curent_flow }}", "own.jinja2:2: prompt templates are given no curent_flow; did you mean current_flow?"),
+        ("one\n{% include 'other' %}", "own.jinja2:2: the prompt template is no valid Jinja: include is not for templates"),
+        ("{{ user_message.__class__ }}", "own.jinja2:1: the prompt template is no valid Jinja: __class__ may not be reached"),
         ("{% if tracker %}x{% endif %}", "own.jinja2:1: prompt templates are given no tracker; there are available_flows, "),
     ],
 )  # fmt: skip
@@ -293,6 +295,18 @@ def test_every_unknown_name_is_told_at_once(engine, tmp_path):
     ]
 
 
+def test_a_template_may_use_macros_and_count(engine, tmp_path):
+    text = (
+        "{% macro shown(flow) %}<{{ flow.name }}>{% endmacro %}{% set seen = namespace(flows=0) %}"
+        "{% for flow in available_flows %}{% set seen.flows = seen.flows + 1 %}{{ shown(flow) }}{% endfor %}"
+        "{% with said = user_message %}{{ seen.flows }} {{ said }}{% endwith %}"
+    )
+    flows = [flow.id for flow in engine.assistant.business_flows if not flow.never_startable and flow.guard is None]
+    shown = renderer(engine, template=own(tmp_path, text)).render(talk(engine), "hi")
+    assert shown.endswith(f"{shown.count('<')} hi")
+    assert all(f"<{flow}>" in shown for flow in flows)
+
+
 def test_a_template_may_ask_whether_a_name_is_given(engine, tmp_path):
     text = "{% if sub_agents is defined %}{{ sub_agents }}{% endif %}{{ tone | default('kind') }}{% set n = 2 %}{{ n }}"
     assert renderer(engine, template=own(tmp_path, text)).render(talk(engine), "hi") == "kind2"
@@ -309,12 +323,13 @@ def test_a_template_that_is_not_there(engine, tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{{ user_message.__class__.__mro__[1].__subclasses__() }}", 1),  # the way out of a template into the machine
+        ("{{ user_message['__class__'].name }}", 1),  # the way out of a template into the machine
+        ("\n{% for one in range(user_message|length * 30000) %}{% for two in range(99999) %}{% endfor %}{% endfor %}", 2),
         ("one\n{{ 1 / 0 }}", 2),
         ("one\ntwo\n{{ available_flows[99].name }}", 3),
         ("{% for flow in available_flows %}\n{{ flow.descripton }}\n{% endfor %}", 2),
         ("{% macro shown(flow) %}\n{{ flow.nme }}\n{% endmacro %}\n{{ shown(available_flows[0]) }}", 2),
-        ("{% include 'other' %}", 1),
+        ("{% macro again(n) %}{{ again(n + 1) }}{{ again(n + 1) }}{% endmacro %}\n{{ again(0) }}", 1),
     ],
 )
 def test_a_template_that_cannot_be_rendered(engine, tmp_path, text, line):
