@@ -58,7 +58,8 @@ _COMPARISONS = _words("in eq equalto == ne != gt greaterthan > ge >= lt lessthan
 """Tests that look at all of a value."""
 _METHODS = _words(
     """capitalize casefold count cycle endswith find get index isalpha isdigit isnumeric isoformat items join keys lower lstrip
-    removeprefix removesuffix replace rstrip split splitlines startswith strftime strip swapcase title upper values weekday"""
+    partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split splitlines
+    startswith strftime strip swapcase title upper values weekday"""
 )
 _OWNERS = (str, list, tuple, dict, date, time, LoopContext)
 """Types whose harmless methods may be called; a datetime is a date."""

@@ -39,6 +39,8 @@ from core.dialogue.stack import top_user_frame
 from core.dialogue.tracker import Tracker
 
 _TEMPLATES = Path(__file__).parent / "templates"
+TURN = _TEMPLATES / "turn.jinja2"
+"""What follows the shared part: state and conversation."""
 _EXAMPLES: dict[type, Command] = {
     StartFlow: StartFlow("FLOW"),
     SetSlot: SetSlot("SLOT", "VALUE"),
@@ -88,7 +90,7 @@ class PromptRenderer:
         environment = Environment(
             loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._shared, self._turn = environment.get_template("shared.jinja2"), environment.get_template("turn.jinja2")
+        self._shared, self._turn = environment.get_template("shared.jinja2"), environment.get_template(TURN.name)
         self._commands = [{"text": render(_EXAMPLES[kind], dialect), "use": _USES[kind]} for kind in OFFERED[dialect]]
         self._shared_part = lru_cache(maxsize=256)(self._render_shared)
 
@@ -117,6 +119,17 @@ class PromptRenderer:
             flows=[self._index.described(self._index.flows[flow]) for flow in flows], commands=self._commands
         )
 
+    def shared_parts(self) -> tuple[str, dict[str, str], str]:
+        """The shared part taken apart: what stands before the flows, the text of each flow by its id, what stands after them."""
+        blank = {"id": "\0", "description": "", "slots": []}
+        head, tail = self._shared.render(flows=[blank], commands=self._commands).split("- \0: \n")
+        flows = {
+            flow.id: self._render_shared((flow.id,))[len(head) : -len(tail)]
+            for flow in self._index.assistant.business_flows
+            if not flow.never_startable
+        }
+        return head, flows, tail
+
     def _state(self, tracker: Tracker) -> dict[str, Any]:
         frame = top_user_frame(tracker.stack)
         asked = self._index.asked_step(tracker.stack)
@@ -133,7 +146,7 @@ class PromptRenderer:
             "today": f"{now:%A, %Y-%m-%d}" if now else None,
             "active_flow": frame.flow if frame else None,
             "asked": asked.slot if asked else None,
-            "filled": list(dict(filled).items()),
+            "filled": [{"name": name, "value": value} for name, value in dict(filled).items()],
             "history": self._history(tracker),
         }
 

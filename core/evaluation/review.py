@@ -17,6 +17,7 @@ from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
 from core.dialogue.actions import Actions
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
+from core.dialogue.production_prompt import is_ours
 from core.dialogue.prompt import PromptRenderer
 from core.dialogue.retrieval import OFF, Embedder, FlowRetriever, notices_of
 from core.e2e.cases import TestCase, TestSuite
@@ -57,11 +58,17 @@ class Workbench:
 
     def renderer(self, history_turns: int | None = None) -> PromptRenderer:
         """The prompt of this assistant: its owner's template where there is one, else ours."""
-        template = self.assistant.settings.prompt_template
+        template = self.owners_template
         engine, retriever = self.engine, self.retriever
         return PromptRenderer(
             engine.assistant, self.dialect, template, history_turns, engine.index, retriever=retriever
         )
+
+    @property
+    def owners_template(self) -> Path | None:
+        """The prompt template that the owner wrote; one that an earlier connection left there is none."""
+        template = self.assistant.settings.prompt_template
+        return None if is_ours(template) else template
 
     @property
     def lists_some_flows(self) -> bool:

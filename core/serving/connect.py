@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.dialogue import production_prompt
 from core.dialogue.retrieval import OFF
 from core.errors import UsageError
-from core.serving.retrieval_settings import set_flow_retrieval
+from core.serving.retrieval_settings import put_after_name, set_flow_retrieval
 
 GROUP = "calmtune"
 EMBEDDINGS_GROUP = "calmtune-embeddings"
@@ -40,6 +41,8 @@ class Connection:
     """True when the server asks for a key; it is read from $HOSTED_VLLM_API_KEY, never written here."""
     flow_retrieval: Mapping[str, Any] = field(default_factory=lambda: OFF)
     """As recorded with the rows the model learnt from: prompts must list the same flows where the assistant runs."""
+    prompt: str | None = None
+    """Text of the template that renders the prompts of training; None where the owner's own template does."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Patch:
             if path.exists():
                 backups.append(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
                 shutil.copy2(path, backups[-1])
+            path.parent.mkdir(exist_ok=True)
             partial = path.with_name(f".{path.name}.new")
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
@@ -81,7 +85,7 @@ def patch(root: Path, connection: Connection) -> Patch:
         raise UsageError(
             f"{config_path.name} has no LLM command generator in its pipeline; add one, e.g. {_GENERATORS[0]}"
         )
-    before = endpoints_path.read_text(encoding="utf-8") if endpoints_path.exists() else ""
+    before = _text_of(endpoints_path)
     endpoints, endpoints_yaml = _loaded(before)
     in_place = _in_place(generator)
     if in_place:
@@ -94,12 +98,20 @@ def patch(root: Path, connection: Connection) -> Patch:
         _put_group(endpoints, EMBEDDINGS_GROUP, embeddings)
         embeddings = {"model_group": EMBEDDINGS_GROUP}
     set_flow_retrieval(generator, connection.flow_retrieval, embeddings)
+    if connection.prompt is not None and generator.get("prompt_template") != production_prompt.FILE:
+        put_after_name(generator, "prompt_template", production_prompt.FILE)
     texts = {config_path.name: _dumped(config_yaml, config)}
     if not in_place:
         texts[endpoints_path.name] = _dumped(endpoints_yaml, endpoints)
-    old = {config_path.name: config_path.read_text(encoding="utf-8"), endpoints_path.name: before}
+    if connection.prompt is not None:
+        texts[production_prompt.FILE] = connection.prompt
+    old = {name: _text_of(root / name) for name in texts}
     changed = {name: text for name, text in texts.items() if text != old[name]}
     return Patch(changed, "".join(_diff(name, old[name], text) for name, text in changed.items()))
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _model(connection: Connection) -> dict[str, Any]:

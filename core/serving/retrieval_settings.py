@@ -1,4 +1,4 @@
-"""Flow retrieval in a config.yml: switched as the model was trained, with the file's comments where they were."""
+"""Entries of a command generator in config.yml, flow retrieval above all: as in training, with the file's comments where they were."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ def set_flow_retrieval(generator: Any, recorded: Mapping[str, Any], embeddings: 
         wanted["embeddings"] = dict(embeddings)
     section = generator.get("flow_retrieval")
     if not isinstance(section, dict):
-        _put_after_name(generator, wanted)
+        put_after_name(generator, "flow_retrieval", wanted)
         return
     for name, value in wanted.items():
         if section.get(name) != value:
             section[name] = value
 
 
-def _put_after_name(generator: Any, wanted: Mapping[str, Any]) -> None:
-    """A new section behind the generator's name; comments between that and what follows stay before what follows."""
+def put_after_name(generator: Any, key: str, value: Any) -> None:
+    """A new entry behind the generator's name; comments between that and what follows stay before what follows."""
     from ruamel.yaml.tokens import CommentToken
 
-    section = _commented(wanted)
-    generator.pop("flow_retrieval", None)
-    generator.insert(list(generator).index("name") + 1, "flow_retrieval", section)
+    generator.pop(key, None)
+    written = _commented(value) if isinstance(value, dict) else value
+    generator.insert(list(generator).index("name") + 1, key, written)
     comment = generator.ca.items.get("name", (None, None, None))[2]
     if comment is None:
         return
     same_line, line_end, below = comment.value.partition("\n")
     if not below:
         return
-    while isinstance(section[next(reversed(section))], dict):
-        section = section[next(reversed(section))]
-    moved = CommentToken(line_end + below, comment.start_mark, None)
-    section.ca.items[next(reversed(section))] = [None, None, moved, None]
+    section, last = generator, key
+    while isinstance(section[last], dict):
+        section = section[last]
+        last = next(reversed(section))
+    section.ca.items[last] = [None, None, CommentToken(line_end + below, comment.start_mark, None), None]
     if same_line:
         comment.value = same_line + line_end
     else:

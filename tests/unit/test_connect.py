@@ -205,3 +205,21 @@ def test_the_kubernetes_manifest_is_pinned_and_closed():
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     assert policy["spec"]["egress"] == []
     assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}
+
+
+def test_the_prompt_of_training_goes_with_the_model(root):
+    with_prompt = replace(CONNECTION, prompt="{{ user_message }}\n")
+    change = patch(root, with_prompt)
+    assert "+    prompt_template: prompts/calmtune.jinja2" in change.diff.splitlines()
+    assert "+{{ user_message }}" in change.diff.splitlines()
+    assert len(change.apply(root)) == 2, "a new file has no backup"
+    assert (root / "prompts" / "calmtune.jinja2").read_text() == "{{ user_message }}\n"
+    assert yaml.safe_load((root / "config.yml").read_text())["pipeline"][0]["prompt_template"] == "prompts/calmtune.jinja2"
+    assert patch(root, with_prompt).texts == {}
+
+
+def test_a_prompt_of_an_earlier_model_is_replaced(root):
+    patch(root, replace(CONNECTION, prompt="old\n")).apply(root)
+    backups = patch(root, replace(CONNECTION, prompt="new\n")).apply(root)
+    assert [path.read_text() for path in backups] == ["old\n"]
+    assert (root / "prompts" / "calmtune.jinja2").read_text() == "new\n"

@@ -154,7 +154,7 @@ def _answers_so_far(folder: Path) -> Iterator[CompletionCache]:
 def _tell_other_prompts(context: Context, bench: Workbench, dataset: Upstream, engine: str) -> None:
     """Warn when the model is about to be shown other prompts than it was trained on; an owner's template is the same everywhere."""
     prompts = dataset.outputs.summary.get("prompts", "own")
-    if prompts != engine and bench.assistant.settings.prompt_template is None:
+    if prompts != engine and bench.owners_template is None:
         context.emit(
             Notice(
                 "warning",
