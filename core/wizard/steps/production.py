@@ -61,7 +61,9 @@ class ProductionStep:
         bars = EvaluationAnswers.model_validate(context.upstream["evaluation"].outputs.summary["answers"])
         verdicts = await judge(context, bars, own, dataset)
         evaluated = outputs_of(verdicts, context, training=summary)
-        curve = Gate("not diverged", "training loss ends low", diagnosis.sentence, diagnosis.state != "diverged")
+        diverged = diagnosis.state == "diverged"
+        ended = diagnosis.sentence if diverged or summary["train_loss"] is None else f"{summary['train_loss']:.3f} at the end"
+        curve = Gate("training loss", "not diverged", ended, not diverged)
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
 
 
