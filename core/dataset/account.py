@@ -105,7 +105,7 @@ def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
     taught = of_kind(inventory(divided.train), "flow")
     unknown = [flow.id for flow in assistant.business_flows if not flow.never_startable and flow.id not in taught]
     if unknown:
-        yield f"no passing test starts {_named(unknown)}; a model cannot learn to. Write tests that do"
+        yield f"no row in train starts {_named(unknown)}; a model cannot learn to. Write (more) tests that do"
     if not divided.validation and divided.split.train_fraction < 1:
         yield "validation has no rows, since its tests begin and go on like those of train; write more tests"
     elif not divided.validation:

@@ -468,7 +468,7 @@ async def test_what_a_model_cannot_learn_is_said(bench):
     tests.write_text(yaml.safe_dump(kept))
     await bench.review()
     await bench.prepare(num_rephrases=0)
-    assert any("no passing test starts opening_hours" in notice for notice in bench.notices)
+    assert any("no row in train starts opening_hours" in notice for notice in bench.notices)
 
 
 async def test_hard_cases_and_other_values_are_made_of_the_tests(bench, tmp_path):

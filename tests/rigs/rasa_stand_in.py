@@ -235,8 +235,7 @@ def run_prepare(options: argparse.Namespace, behaviour: Behaviour) -> int:
         if case["test_case"] not in behaviour.failing
     ]
     out = Path(options.out)
-    cut = max(1, round(options.train_frac * len(annotated)))
-    sides = annotated[:cut], annotated[cut:]
+    sides = divided(annotated, options.train_frac)
     for number, folder in enumerate(("1_command_annotations", "2_rephrasings"), 1):
         keys = (
             "user",
@@ -265,6 +264,20 @@ def run_prepare(options: argparse.Namespace, behaviour: Behaviour) -> int:
     write_yaml(out / "params.yaml", {"num_rephrases": options.num_rephrases})
     write_yaml(out / "result_summary.yaml", {"anything": 1})
     return 0
+
+
+def divided(annotated: list[Any], fraction: float) -> tuple[list[Any], list[Any]]:
+    """Tests for train and validation: train has every type of command, as the documentation promises, and no promise of flows."""
+    seen: set[str] = set()
+    needed = []
+    for entry in annotated:
+        kinds = {line.partition("(")[0].split(" ")[0] for step in entry[2] for line in step.get("llm_commands", ())}
+        if kinds - seen:
+            seen |= kinds
+            needed.append(entry)
+    cut = max(1, round(fraction * len(annotated)))
+    train = (needed + [entry for entry in annotated if entry not in needed])[: max(cut, len(needed))]
+    return [entry for entry in annotated if entry in train], [entry for entry in annotated if entry not in train]
 
 
 def steps_of(case: dict[str, Any], behaviour: Behaviour, rephrases: int) -> Iterator[dict[str, Any]]:
