@@ -271,7 +271,13 @@ TEMPLATES = {
     "{% set a = [1] %}" + "{% set a = [a, a] %}" * 60 + "{{ a }}": "a value grows beyond",
     "{% set a = 'aa' %}" + "{% set a = a ~ a %}" * 60: "a value grows beyond",
     "{% set a = 'aa' %}" + "{% set a %}{{ a }}{{ a }}{% endset %}" * 60: "a value grows beyond",
-    "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}": "macro is not for templates",
+    "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}": "a macro calls itself without end",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}": "it does too much",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% else %}aaaa{% endif %}{% endmacro %}{{ m(30)|length }}": (
+        "it does too much"
+    ),
+    "{{ namespace.__init__.__globals__ }}": "may not be reached from a template",
+    "{{ namespace(a=1).__class__ }}": "__class__ may not be reached from a template",
     "{% include '/etc/passwd' %}": "include is not for templates",
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}": "recursion",
 }
