@@ -85,7 +85,7 @@ def _exactly(found: Mapping[str, Any]) -> str:
     """How many messages were understood to the letter, where the engine tells."""
     if not found["turns"]:
         return ""
-    return f"   {found['turns_exactly_as_expected']} of {found['turns']} messages exactly as expected"
+    return f"   {found['turns_exactly_as_expected']} of {found['turns']} messages exactly"
 
 
 def _line(turn: Mapping[str, Any]) -> Content:
