@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 
 from core.assistant.domain import Domain, Slot
 from core.assistant.flows import CallStep, Flow, LinkStep
 from core.assistant.repair import defaults
+from core.assistant.source import near
 from core.errors import Problem
 
 _NEEDS_NLU = frozenset({"from_entity", "from_intent", "from_text", "from_trigger_intent"})
@@ -32,9 +32,7 @@ def unreached(flows: Mapping[str, Flow], domain: Domain) -> Iterator[Problem]:
                 )
     for slot in domain.slots.values():
         for name in (name for mapping in slot.mappings for name in mapping.active_flows if name not in flows):
-            near = difflib.get_close_matches(name, list(flows), 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            message = f"slot {slot.name}: active_flow {name} is no flow, so the mapping fills nothing{hint}"
+            message = f"slot {slot.name}: active_flow {name} is no flow, so the mapping fills nothing{near(name, flows)}"
             yield Problem(slot.lines.file, slot.lines.first, message, "warning")
     for response in domain.responses.values():
         if response.variations and all(variation.channel for variation in response.variations):
@@ -58,8 +56,7 @@ def _never_starts(flow: Flow, is_target: bool) -> str | None:
         known = defaults().flows
         if flow.id in known or flow.nlu_triggers:
             return None
-        near = difflib.get_close_matches(flow.id, list(known), 1)
-        return f"{flow.id} is no default pattern, so nothing starts it" + (f"; did you mean {near[0]}?" if near else "")
+        return f"{flow.id} is no default pattern, so nothing starts it{near(flow.id, known)}"
     if not flow.never_startable:
         return None
     if flow.nlu_triggers:

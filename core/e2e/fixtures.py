@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from core.assistant.domain import Domain
+from core.assistant.source import near
 from core.dialogue.values import acceptable
 from core.e2e.cases import TestSuite
 from core.errors import Problem
@@ -19,8 +19,7 @@ def odd_fixtures(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
         for name, value in case.fixture_slots.items():
             slot = domain.slots.get(name)
             if slot is None and name not in _RESERVED:
-                near = difflib.get_close_matches(name, list(domain.slots), 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                hint = near(name, domain.slots)
                 message = f"the fixtures of test {case.name!r} set {name}, which is no slot of the domain{hint}"
                 yield Problem(case.file, case.line, message, "warning")
             elif slot is not None and not acceptable(slot, value):

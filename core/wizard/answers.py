@@ -6,7 +6,6 @@ file, its commented template, `--set step.field=value`, and errors that name fil
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from core.assistant.source import YamlMapping, parse_yaml, read_yaml
+from core.assistant.source import YamlMapping, near, parse_yaml, read_yaml
 from core.errors import Problem, ProblemsError, UsageError
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.shared import SharedAnswers
@@ -124,7 +123,7 @@ def set_one(text: str, answers: dict[str, dict[str, Any]]) -> None:
         raise UsageError(f"--set {text}: write --set step.field=value, where step is one of {known}")
     fields = model_of(section).model_fields
     if field not in fields:
-        raise UsageError(f"--set {text}: {section} has no question {field}{_near(field, list(fields))}")
+        raise UsageError(f"--set {text}: {section} has no question {field}{near(field, fields)}")
     value = parse_yaml(written, "--set") if written else None
     validated = validate(section, {**answers.get(section, {}), field: value}, f"--set {text}")
     answers.setdefault(section, {})[field] = validated.model_dump(mode="json")[field]
@@ -161,7 +160,7 @@ def _message(details: Any) -> str:
     if kind == "extra_forbidden":
         section = details["loc"][0] if len(details["loc"]) > 1 else None
         known = list(model_of(section).model_fields if section else file_model().model_fields)
-        return f"{where} is not a question{_near(str(details['loc'][-1]), known)}"
+        return f"{where} is not a question{near(str(details['loc'][-1]), known)}"
     if kind == "missing":
         return f"{where} is missing and must be answered"
     limits = {
@@ -223,8 +222,3 @@ def _limits(question: Question) -> str:
     if question.choices:
         parts.append(" | ".join(question.choices))
     return f" ({'; '.join(parts)})" if parts else ""
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {found[0]}?" if found else ""
