@@ -86,6 +86,11 @@ class Problem:
         return f"{where}: {self.message}"
 
 
+def errors_among(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems that stop the work, without warnings."""
+    return tuple(problem for problem in problems if problem.severity == "error")
+
+
 class ProblemsError(UsageError):
     """Files with problems; reports all of them at once, sorted by file and line."""
 

@@ -17,7 +17,7 @@ from core.assistant.reach import unreached
 from core.assistant.settings import Settings, read_settings
 from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
 from core.assistant.validate import validate
-from core.errors import Problem, ProblemsError, UsageError
+from core.errors import Problem, ProblemsError, UsageError, errors_among
 
 _SUFFIXES = (".yml", ".yaml")
 _TRAINING_DATA = ("nlu", "stories", "rules")
@@ -69,7 +69,7 @@ class Reading:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
+        return errors_among(self.problems)
 
 
 @without_collector()
@@ -191,7 +191,7 @@ def _read_flow_files(paths: Iterable[Path], folder: _Folder) -> dict[str, Flow]:
                 folder.problems.append(Problem(file, flow.lines.first, message))
             flows.setdefault(flow.id, flow)
     folder.problems += aside[:1]
-    if all(flow.is_pattern for flow in flows.values()) and not any(p.severity == "error" for p in folder.problems):
+    if all(flow.is_pattern for flow in flows.values()) and not errors_among(folder.problems):
         what = "`flows` holds no flow of its own" if declared else "no file with a top-level `flows` was found"
         folder.incomplete("data", f"{what}; an assistant needs at least one flow")
     return flows

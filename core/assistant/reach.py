@@ -32,7 +32,9 @@ def unreached(flows: Mapping[str, Flow], domain: Domain) -> Iterator[Problem]:
                 )
     for slot in domain.slots.values():
         for name in (name for mapping in slot.mappings for name in mapping.active_flows if name not in flows):
-            message = f"slot {slot.name}: active_flow {name} is no flow, so the mapping fills nothing{near(name, flows)}"
+            message = (
+                f"slot {slot.name}: active_flow {name} is no flow, so the mapping fills nothing{near(name, flows)}"
+            )
             yield Problem(slot.lines.file, slot.lines.first, message, "warning")
     for response in domain.responses.values():
         if response.variations and all(variation.channel for variation in response.variations):

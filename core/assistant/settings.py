@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -153,7 +153,7 @@ def _named(config: YamlMapping, key: str, reader: Reader) -> Iterator[YamlMappin
             reader.error(line, f"an entry of {key} must be a mapping such as `- name: FlowPolicy`")
 
 
-def short_name(item: YamlMapping) -> str:
+def short_name(item: Mapping[str, Any]) -> str:
     """Name of a component: `SomeGenerator` of `package.module.SomeGenerator`."""
     return str(item["name"]).rpartition(".")[2]
 

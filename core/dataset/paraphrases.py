@@ -24,7 +24,7 @@ from core.assistant.source import Reader, YamlList, YamlMapping, read_yaml
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.text import normalised
 from core.e2e.cases import TestCase
-from core.errors import Problem, ProblemsError
+from core.errors import Problem, ProblemsError, errors_among
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_paraphrases(path: Path, shown_as: str | None = None) -> Paraphrases:
         if earlier is not entry:
             text = f"{entry.user!r} is given twice (first in line {earlier.line}); put all variants in one place"
             reader.error(line, text)
-    if any(problem.severity == "error" for problem in problems):
+    if errors_among(problems):
         raise ProblemsError(problems)
     return Paraphrases(file, tuple(entries.values()))
 

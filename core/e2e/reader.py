@@ -14,7 +14,7 @@ from core.dialogue.actions import ActionAnswer
 from core.e2e.cases import TestCase, TestFile, TestSuite
 from core.e2e.inventory import inventory_of_tests
 from core.e2e.steps import StepReader, as_written, plain
-from core.errors import Problem, ProblemsError, UsageError
+from core.errors import Problem, ProblemsError, UsageError, errors_among
 
 _SUFFIXES = (".yml", ".yaml")
 _PLACES = ("e2e_tests", "tests/e2e_test_cases.yml", "tests/e2e_test_cases.yaml", "tests/e2e_test_cases", "tests")
@@ -46,7 +46,7 @@ class SuiteReading:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
+        return errors_among(self.problems)
 
 
 @without_collector()
@@ -74,7 +74,7 @@ def read_suite(path: Path, root: Path) -> SuiteReading:
     features = inventory_of_tests(contents.values())
     problems = sorted({*problems, *warnings(features)})
     found = [file for file in read if file is not None and file.cases]
-    is_readable = not any(problem.severity == "error" for problem in problems)
+    is_readable = not errors_among(problems)
     if not found and is_readable:
         raise UsageError(f"{path} holds no tests; a test file has a list `test_cases`")
     if wanted and is_readable:

@@ -17,7 +17,7 @@ from core.e2e.cases import TestSuite
 from core.e2e.fixtures import odd_fixtures
 from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_suite
-from core.errors import Problem, UsageError
+from core.errors import Problem, UsageError, errors_among
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Diagnosis:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
+        return errors_among(self.problems)
 
     def as_json(self) -> dict[str, Any]:
         """Everything as `calmtune doctor PATH --json` prints it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.assistant.settings import DIALECTS, short_name
 from core.dialogue import production_prompt
 from core.dialogue.retrieval import OFF
 from core.errors import UsageError
@@ -20,13 +21,6 @@ from core.serving.retrieval_settings import put_after_name, set_flow_retrieval
 GROUP = "calmtune"
 EMBEDDINGS_GROUP = "calmtune-embeddings"
 KEY_VARIABLE = "HOSTED_VLLM_API_KEY"
-_GENERATORS = (
-    "CompactLLMCommandGenerator",
-    "SearchReadyLLMCommandGenerator",
-    "SingleStepLLMCommandGenerator",
-    "MultiStepLLMCommandGenerator",
-    "LLMCommandGenerator",
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def patch(root: Path, connection: Connection) -> Patch:
     generator = _generator(config)
     if generator is None:
         raise UsageError(
-            f"{config_path.name} has no LLM command generator in its pipeline; add one, e.g. {_GENERATORS[0]}"
+            f"{config_path.name} has no LLM command generator in its pipeline; add one, e.g. CompactLLMCommandGenerator"
         )
     before = _text_of(endpoints_path)
     endpoints, endpoints_yaml = _loaded(before)
@@ -157,7 +151,7 @@ def _embeddings(connection: Connection) -> dict[str, Any]:
 def _generator(config: Any) -> Any:
     pipeline = config.get("pipeline") if isinstance(config, dict) else None
     for component in pipeline or []:
-        if isinstance(component, dict) and str(component.get("name", "")).rpartition(".")[2] in _GENERATORS:
+        if isinstance(component, dict) and "name" in component and short_name(component) in DIALECTS:
             return component
     return None
 

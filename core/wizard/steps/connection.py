@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.assistant.project import load_assistant
+from core.assistant.project import Assistant, load_assistant
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.production_prompt import production_template
 from core.dialogue.prompt import PromptRenderer
@@ -67,11 +67,11 @@ class ConnectionStep:
             root, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "models", "*.bak")
         )
         retrieval = recorded(dataset)
-        _tell_difference(context, retrieval)
         shared: SharedAnswers = context.shared
         dialect, embedder = dataset.outputs.summary["dialect"], embedder_of(shared)
         bench = workbench(shared.assistant, shared.tests, dialect, shared.patterns, embedder)
         try:
+            _tell_difference(context, bench.assistant, retrieval)
             await asyncio.to_thread(require_as_recorded, bench, dataset)
             prompt = _prompt(bench, dataset)
             connection = Connection(served["endpoint"], served["model"], served["needs_key"], retrieval, prompt)
@@ -155,9 +155,8 @@ async def _converse(bench: Workbench, dataset: Upstream, connected: Path) -> tup
     ]
 
 
-def _tell_difference(context: Context, retrieval: Mapping[str, Any]) -> None:
+def _tell_difference(context: Context, assistant: Assistant, retrieval: Mapping[str, Any]) -> None:
     """Say where the configuration as it is would show the model other flows than it was trained with."""
-    assistant = load_assistant(context.shared.assistant)
     before = assistant.settings.flow_retrieval
     changed = difference(before.facts, retrieval)
     if changed and not all_fit(assistant, before):
