@@ -85,6 +85,8 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
     try:
         statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
     finally:
+        if (session.folder / "report.html").is_file():
+            narrate(f"report: {session.folder / 'report.html'}")
         if as_json:
             show_statuses(session, as_json)
     if not as_json:
