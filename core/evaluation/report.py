@@ -16,7 +16,7 @@ def as_html(report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from core.evaluation.report_sections import cards, sections
-    from core.evaluation.report_words import has_long_word, when
+    from core.evaluation.report_words import NOTHING, breakable, has_long_word, when
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,6 +27,8 @@ def as_html(report: Report) -> str:
         keep_trailing_newline=True,
     )
     environment.tests["wordy"] = has_long_word
+    environment.filters["breakable"] = breakable
+    environment.globals["nothing"] = NOTHING
     page = environment.get_template("report.html.jinja")
     text = page.render(report=report, date=when(report.date), cards=cards(report), sections=sections(report))
     return text.lstrip()

@@ -207,8 +207,6 @@ def reproducibility_section(report: Report) -> Section:
             rows: tuple[tuple[Cell, ...], ...] = tuple(sums.items())
             blocks.append(Table((what, "SHA-256"), rows, title, wide=1, mono=frozenset({1})))
     if found.answers:
-        blocks.append(
-            Code("Answers (answers.yml): `calmtune run --answers` repeats the session with them", found.answers)
-        )
+        blocks.append(Code("Answers file (repeat the session with calmtune run --answers answers.yml)", found.answers))
     blocks += [Paragraph(sentence, "quiet") for sentence in report.left_out]
     return Section("reproducibility", "How to repeat it", tuple(blocks))

@@ -60,6 +60,11 @@ class Table:
     note: str = ""
     kind: ClassVar[str] = "table"
 
+    @property
+    def small(self) -> bool:
+        """Few short columns, which would be lost on a whole line."""
+        return not self.stacks and len(self.header) <= 3
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from core.evaluation.report_blocks import Tone
 from core.evaluation.report_content import LossCurve, PassRate, Points
+from core.evaluation.report_words import signed
 
 _SIDE = 1000
 """Units of the stretched drawing, both ways."""
@@ -55,9 +56,7 @@ def difference_chart(difference: float, interval: tuple[float, float], margin: f
     for tick in ticks:
         parts.append(Markup('<line class="grid" x1="{0}" x2="{0}" y1="6" y2="56"/>').format(place(tick)))
         parts.append(
-            Markup('<text class="tick" x="{}" y="74" text-anchor="middle">{}</text>').format(
-                place(tick), f"{100 * tick:+.4g}" if tick else "0"
-            )
+            Markup('<text class="tick" x="{}" y="74" text-anchor="middle">{}</text>').format(place(tick), signed(tick))
         )
     parts.append(Markup('<line class="zero" x1="{0}" x2="{0}" y1="6" y2="56"/>').format(place(0.0)))
     if margin:
@@ -81,12 +80,12 @@ def loss_chart(curve: LossCurve) -> Markup:
         parts.append(Markup('<text class="tick" x="-10" y="{}" dy="4" text-anchor="end">{:g}</text>').format(at, value))
     for step in axis.step_ticks:
         at = _percent(axis.along(step))
-        parts.append(Markup('<line class="grid" x1="{0}" x2="{0}" y1="100%" y2="100%" stroke-width="1"/>').format(at))
         parts.append(
             Markup('<text class="tick" x="{}" y="100%" dy="20" text-anchor="middle">{:,}</text>').format(
                 at, round(step)
             )
         )
+    parts.append(Markup('<text class="tick" x="-10" y="100%" dy="20" text-anchor="end">step</text>'))
     parts.append(Markup('<line class="axis" x1="0" x2="100%" y1="100%" y2="100%"/>'))
     inner = [
         Markup('<path class="cloud" d="{}"/>').format("".join(f"M{x} {y}h0" for x, y in axis.places(curve.train))),

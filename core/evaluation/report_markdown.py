@@ -35,7 +35,7 @@ def markdown(report: Report, cards: Sequence[Card], sections: Sequence[Section])
         "",
         text(f"calmtune report, {when(report.date)}, session {report.session}, calmtune {report.version}"),
         "",
-        f"**{text(report.verdict.sentence)}**",
+        f"**{text(report.verdict.sentence) or 'No verdict'}**",
         "",
     ]
     lines += [f"- {text(card.label)}: **{text(card.value)}**{_under(card)}" for card in cards]

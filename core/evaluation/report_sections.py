@@ -27,7 +27,7 @@ from core.evaluation.report_blocks import (
     Section,
     Table,
 )
-from core.evaluation.report_charts import difference_chart, interval_bar, is_logarithmic, loss_chart
+from core.evaluation.report_charts import bar, difference_chart, interval_bar, is_logarithmic, loss_chart
 from core.evaluation.report_content import (
     Case,
     CommandScores,
@@ -51,6 +51,7 @@ from core.evaluation.report_words import (
     plural,
     points,
     seconds,
+    signed,
     state_badge,
     tone_of,
     verdict_badge,
@@ -118,7 +119,7 @@ def _rate_card(rate: PassRate) -> Card:
 
 def _progress(report: Report) -> Section:
     rows: list[tuple[Cell, ...]] = [
-        (f"{number}", step.title, state_badge(step.state), step.reason or NOTHING, duration(step.seconds))
+        (f"{number}. {step.title}", state_badge(step.state), step.reason or NOTHING, duration(step.seconds))
         for number, step in enumerate(report.steps, 1)
     ]
     gates: list[tuple[Cell, ...]] = [
@@ -135,7 +136,7 @@ def _progress(report: Report) -> Section:
     board: Block = (
         Table(header, tuple(gates), "Scoreboard", wide=3) if gates else Paragraph("No gate was measured yet.", "quiet")
     )
-    steps = Table(("", "Step", "State", "Why", "Took"), tuple(rows), "Steps", frozenset({4}), wide=3)
+    steps = Table(("Step", "State", "Why", "Took"), tuple(rows), "Steps", frozenset({3}), wide=2)
     return Section("gates", "Gates and steps", (board, steps))
 
 
@@ -176,7 +177,7 @@ def _rates(rates: tuple[PassRate, ...]) -> Table:
             turns = f"{rate.exact_turns:,} of {rate.turns:,} exactly"
         if rate.invalid_turns is not None:
             turns += f", {rate.invalid_turns:,} invalid"
-        passed = Detailed(percent(rate.rate), f"{rate.passed:,} of {rate.tests:,} tests") if rate.tests else "no tests"
+        passed = Detailed(percent(rate.rate), f"{rate.passed:,} of {rate.tests:,}") if rate.tests else "no tests"
         drawing = Picture(interval_bar(rate, tone_of(rate.verdict)), between(rate.interval))
         required = NOTHING if rate.minimum is None else f"≥ {percent(rate.minimum)}"
         rows.append((rate.name.capitalize(), drawing, passed, required, turns, verdict_badge(rate.verdict)))
@@ -205,10 +206,11 @@ def _comparison(found: Comparison) -> Iterator[Block]:
     title = f"Beside {found.model}"
     if found.difference is not None and found.interval is not None:
         low, high = found.interval
-        caption = f"Tuned model less {found.model}: {points(found.difference)}, interval {100 * low:+.1f} to {100 * high:+.1f}."
+        caption = (
+            f"Tuned model less {found.model}: {points(found.difference)}, interval {signed(low)} to {signed(high)}."
+        )
         if found.margin:
             caption += f" Dashed line: {100 * found.margin:g} points worse, the most that is allowed."
-        caption = caption.replace("-", "−") if "-" not in found.model else caption
         yield Figure(title, difference_chart(found.difference, found.interval, found.margin), caption)
         title = ""
     if found.sentence:
@@ -240,8 +242,15 @@ def _speeds(speeds: list[Speed]) -> Table:
         for speed in speeds
     ]
     header = ("Model", "p50", "p90", "p99", "Prompt tokens", "Completion tokens", "$ per 1,000 turns")
+    told = [at for at in range(len(header)) if any(row[at] != NOTHING for row in rows)]
     note = "Time of one call; tokens are the mean of a turn."
-    return Table(header, tuple(rows), "Speed and price", frozenset(range(1, 7)), 0, note=note)
+    return Table(
+        tuple(header[at] for at in told),
+        tuple(tuple(row[at] for at in told) for row in rows),
+        "Speed and price",
+        frozenset(range(1, len(told))),
+        note=note,
+    )
 
 
 def _grammar(found: tuple[Grammar, ...]) -> Table:
@@ -296,10 +305,12 @@ def _failed(failures: Failures) -> Iterator[Block]:
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    most = max(counts.values()) or 1
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (name, count(number)) for name, number in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:12]
+        (name, Picture(bar(number / most), count(number)))
+        for name, number in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:12]
     )
-    return Table((title, "Turns"), rows, numeric=frozenset({1}), stacks=False)
+    return Table((title, "Turns"), rows, wide=1, stacks=False)
 
 
 # Training

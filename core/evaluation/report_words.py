@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
+
+from markupsafe import Markup
 
 from core.evaluation.report_blocks import Badge, Cell, Detailed, Tone
 
@@ -26,8 +29,11 @@ _STATES: dict[str, Badge] = {
     "blocked": Badge("not run yet", "quiet"),
 }
 NOTHING = "–"
-_LONGEST_WORD = 18
+_LONGEST_WORD = 14
 """Letters that a column of a table can be expected to hold in one line."""
+_PARTS = re.compile(r"[_/:=&?]+")
+_AFTER_A_PART = re.compile(r"(?<=[_/:=&?])(?=[^_/:=&?\s])")
+"""After these, names and addresses may go on in the next line."""
 
 
 def verdict_badge(verdict: str | None) -> Badge | str:
@@ -55,10 +61,16 @@ def between(interval: tuple[float, float] | None) -> str:
     return NOTHING if interval is None else f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}\u00a0%"
 
 
-def points(difference: float) -> str:
-    """A difference of shares: "+2.5 points"."""
+def signed(difference: float) -> str:
+    """A difference of shares in points: "+2.5", "−7.1", "0"."""
     text = f"{100 * difference:+.1f}".removesuffix(".0").replace("-", "−")
-    return "no difference" if text in ("+0", "−0") else f"{text} point{'' if abs(difference) == 0.01 else 's'}"
+    return "0" if text in ("+0", "−0") else text
+
+
+def points(difference: float) -> str:
+    """ "+2.5 points" """
+    text = signed(difference)
+    return "no difference" if text == "0" else f"{text} point{'' if text in ('+1', '−1') else 's'}"
 
 
 def seconds(value: float | None) -> str:
@@ -113,6 +125,11 @@ def named(names: Sequence[str], most: int = 10) -> str:
 
 
 def has_long_word(cell: Cell) -> bool:
-    """True for a cell that may break words: they would make its table wider than the page."""
+    """True for a cell that may break words anywhere: they would make its table wider than the page."""
     text = f"{cell.text} {cell.detail}" if isinstance(cell, Detailed) else cell if isinstance(cell, str) else cell.text
-    return any(len(word) > _LONGEST_WORD for word in text.split())
+    return any(len(word) > _LONGEST_WORD for word in _PARTS.sub(" ", text).split())
+
+
+def breakable(text: str) -> Markup:
+    """The text, escaped, with places where a line may end inside of names such as `order_a_lamp`."""
+    return Markup("<wbr>").join(_AFTER_A_PART.split(text))

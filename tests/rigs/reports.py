@@ -137,12 +137,13 @@ def _evaluation() -> Evaluation:
             ("user: hello", "bot: Hello! What can I do for you?", f"user: {user}"),
         )
         for file, name, turn, line, user, expected, predicted, cause, flow, command in (
-            ("orders", "order two lamps", 2, 41, "make it two, and send them to my office", "set slot amount 2\nset slot address office",
-             "set slot amount 2", "a value was missed", "order_lamp", "set slot"),
+            ("orders", "order two lamps", 2, 41, "make it two, and send them to my office",
+             "set slot amount 2\nset slot address office", "set slot amount 2", "a value was missed", "order_lamp", "set slot"),
             ("returns", "change of mind", 3, 88, "actually, forget the return", "cancel flow", "start flow order_status",
              "another flow was begun", "return_lamp", "cancel flow"),
-            ("orders", "address first", 1, 12, "to Elm Street 4, please: one brass lamp", "start flow order_lamp\nset slot address Elm Street 4",
-             "start flow order_lamp", "a value was missed", "order_lamp", "set slot"),
+            ("orders", "address first", 1, 12, "to Elm Street 4, please: one brass lamp",
+             "start flow order_lamp\nset slot address Elm Street 4", "start flow order_lamp",
+             "a value was missed", "order_lamp", "set slot"),
         )
     )  # fmt: skip
     return Evaluation(
