@@ -82,6 +82,8 @@ def duration(value: float | None) -> str:
     """Of a step: "42 s", "8 min", "3 h 20 min"."""
     if value is None:
         return NOTHING
+    if value < 1:
+        return "under 1\u00a0s"
     if value < 90:
         return f"{value:.0f}\u00a0s"
     hours, minutes = divmod(round(value / 60), 60)

@@ -234,6 +234,7 @@ def test_a_loss_of_nothing_is_drawn_too():
         (dollars(0.0413), "$0.041"),
         (dollars(1234.5), "$1,234.50"),
         (dollars(0.0), "$0.00"),
+        (duration(0.3), "under 1\u00a0s"),
         (duration(42.4), "42\u00a0s"),
         (duration(492), "8\u00a0min"),
         (duration(3599), "1\u00a0h 0\u00a0min"),
