@@ -18,12 +18,13 @@ def normalised(text: str) -> str:
 
 def similarity(one: str, other: str) -> float:
     """0 to 1: the share of character trigrams two messages have in common (Jaccard), in normalised form."""
-    first, second = _trigrams(one), _trigrams(other)
+    first, second = trigrams(one), trigrams(other)
     return len(first & second) / len(first | second)
 
 
 @lru_cache(100_000)
-def _trigrams(text: str) -> frozenset[str]:
+def trigrams(text: str) -> frozenset[str]:
+    """The character trigrams of a message in normalised form; never empty."""
     padded = f"  {normalised(text)}  "
     return frozenset(padded[at : at + 3] for at in range(len(padded) - 2))
 

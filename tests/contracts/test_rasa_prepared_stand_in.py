@@ -90,6 +90,22 @@ async def test_a_preparation_that_crashes_is_told_with_its_last_line(bench):
         await bench.prepare()
 
 
+async def test_golden_tests_are_never_shown_to_the_command(bench):
+    bench.install()
+    await bench.review()
+    outputs = await bench.prepare(num_rephrases=1, train_fraction=0.7, golden_fraction=0.2)
+    summary, folder = outputs.summary, bench.upstream["dataset"].folder
+    golden = summary["golden_test_ids"]
+    assert len(golden) >= 2
+    assert not {*golden} & {*summary["train_test_ids"], *summary["val_test_ids"]}
+    names = [id.partition("::")[2] for id in golden]
+    written = "".join(path.read_text() for path in (folder / "assistant" / "calmtune_tests").rglob("*.y*ml"))
+    assert written
+    assert not [name for name in names if f"test_case: {name}\n" in written]
+    brought = await bench.prepare("own", bring_in=folder / "rasa_output", golden_fraction=0.1)
+    assert {*brought.summary["golden_test_ids"]} == {*golden}, "the tests the folder does not know are unseen"
+
+
 # Folders made earlier
 
 

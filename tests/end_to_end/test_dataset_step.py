@@ -97,7 +97,7 @@ class Bench:
         self.upstream["coverage"] = Upstream(await COVERAGE.run(context), context.folder)
 
     async def prepare(self, run: str = "dataset", **answers: object) -> tuple[Outputs, Path]:
-        context = self.context(run, DatasetAnswers(**answers))
+        context = self.context(run, DatasetAnswers(**{"golden_fraction": 0, **answers}))
         return await STEP.run(context), context.folder
 
     @property
@@ -125,6 +125,7 @@ async def test_without_rephrasings_the_tests_become_rows(bench):
         "1_command_annotations/e2e_tests/parcels.yml",
         "2_rephrasings/e2e_tests/parcels.yml",
         "3_llm_finetune_data/llm_ft_data.jsonl",
+        "4_train_test_split/e2e_tests/golden.yaml",
         "4_train_test_split/e2e_tests/train.yaml",
         "4_train_test_split/e2e_tests/validation.yaml",
         "4_train_test_split/ft_splits/train.jsonl",

@@ -62,7 +62,11 @@ class ProductionStep:
         verdicts = await judge(context, bars, own, dataset)
         evaluated = outputs_of(verdicts, context, training=summary)
         diverged = diagnosis.state == "diverged"
-        ended = diagnosis.sentence if diverged or summary["train_loss"] is None else f"{summary['train_loss']:.3f} at the end"
+        ended = (
+            diagnosis.sentence
+            if diverged or summary["train_loss"] is None
+            else f"{summary['train_loss']:.3f} at the end"
+        )
         curve = Gate("training loss", "not diverged", ended, not diverged)
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
 
