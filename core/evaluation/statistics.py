@@ -56,7 +56,7 @@ def tests_to_decide(
     passed: int,
     total: int,
     minimum: float,
-    confidence: float = CONFIDENCE,
+    confidence: float = CONFIDENCE,  # noqa: PT028
     most: int = MOST_TESTS,  # noqa: PT028
 ) -> int | None:
     """How many more tests at the observed rate would take the bar out of the interval; 0 when it is decided.
@@ -69,13 +69,15 @@ def tests_to_decide(
     bar = Fraction(minimum)
     if total == 0 or (rate := Fraction(passed, total)) == bar:
         return None
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    spread = z * z * minimum * (1 - minimum)
     # The bar is an end of Wilson's interval where (passes - n·bar)² = z²·n·bar·(1 - bar): nothing below that n can be decided.
-    first = floor((1 - 1e-9) * spread / float((rate - bar) ** 2))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    spread = (
+        Fraction((1 - 1e-9) * z * z) * bar * (1 - bar)
+    )  # a little less: scipy rounds as well, and has the last word
+    first = floor(spread / (rate - bar) ** 2)
     for number in range(max(first, total + 1), total + most + 1):
         passes = floor(rate * number) if rate > bar else ceil(rate * number)
-        far_enough = float(passes - bar * number) ** 2 >= (1 - 1e-9) * spread * number
+        far_enough = (passes - bar * number) ** 2 >= spread * number
         if far_enough and decide(passes, number, minimum, confidence) != "inconclusive":
             return number - total
     return None

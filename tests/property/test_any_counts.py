@@ -51,6 +51,7 @@ def test_one_more_pass_never_makes_it_worse(count, minimum):
 @example((29, 31), 0.95, 0.8)
 @example((4, 5), 0.8, 0.95)
 @example((1, 60), 0.05, 0.95)
+@example((0, 9), 5e-324, 0.95)
 @settings(max_examples=60, deadline=None)
 def test_tests_to_decide_is_what_trying_every_number_gives(count, minimum, confidence):
     passed, total = count
@@ -114,7 +115,8 @@ def test_a_paired_interval_holds_the_difference_and_turns_round_with_the_models(
 @given(cells)
 def test_more_of_the_same_narrows_a_paired_interval(table):
     here, more = paired_difference(*table), paired_difference(*(3 * count for count in table))
-    assert here.low < more.low < more.high < here.high
+    assert here.low - 1e-12 <= more.low < more.high <= here.high + 1e-12
+    assert more.high - more.low < here.high - here.low
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50), st.integers(1, 99))
