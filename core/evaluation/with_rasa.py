@@ -142,7 +142,7 @@ async def evaluate_with_rasa(
         ids = {case.id for case in cases}
         results = await project.test(bench.suite, ids, folder / "rasa" / name) if ids else []
         wrong = tuple(_wrong_turn(result) for result in results if result.failures)
-        verdicts.append(Verdict(name, tuple(results), wrong, turns=0, exact_turns=0, median_seconds=0.0))
+        verdicts.append(Verdict(name, (tuple(results),), wrong))
     return verdicts
 
 

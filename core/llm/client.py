@@ -35,6 +35,8 @@ class Endpoint:
     timeout_seconds: float = 60.0
     api_key: str | None = None
     """A key made up for a server of our own; never one of the owner's, and never shown."""
+    keeps_to_grammar: bool = False
+    """True for a server that lets a model write only what a grammar in the request allows."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.model!r} at {self.base_url or 'api.openai.com'})"

@@ -23,9 +23,10 @@ from core.llm.client import Endpoint
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps import evaluation
+from core.wizard.steps import evaluation, judging
 from core.wizard.steps.dataset import STEP as DATASET
 from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.evaluation_answers import EvaluationAnswers
 
 VERSIONS = ("3.10", "3.16")
 
@@ -127,7 +128,7 @@ async def test_a_folder_is_brought_in_without_the_command(bench, earlier):
     outputs = await bench.prepare("own", bring_in=earlier)
     assert outputs.summary["split"]["train_tests"] == 8
     assert outputs.summary["rephrasing"]["source"] == str(earlier)
-    assert DATASET.estimate(bench.context("dataset", DatasetAnswers(bring_in=earlier))) == "no language model is asked"
+    assert DATASET.estimate(bench.context("dataset", DatasetAnswers(bring_in=earlier))) == ""
     assert earlier in DATASET.reads(SharedAnswers(assistant=bench.assistant), DatasetAnswers(bring_in=earlier))
 
 
@@ -211,13 +212,13 @@ async def test_a_tuned_model_is_judged_by_the_command(bench, version, monkeypatc
     async def served(context: Context, request: Any) -> Any:
         yield Endpoint("http://127.0.0.1:9/v1", "tuned", api_key=key)
 
-    monkeypatch.setattr(evaluation, "served", served)
-    monkeypatch.setattr(evaluation, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
+    monkeypatch.setattr(judging, "served", served)
+    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
-    context = bench.context("evaluation", evaluation.EvaluationAnswers())
-    verdicts = await evaluation.judge(context, context.answers, model, bench.upstream["dataset"])
-    outputs = evaluation.outputs_of(verdicts, context)
-    assert {verdict.name: (len(verdict.results), sum(verdict.passed)) for verdict, _ in verdicts} == {
+    bench.upstream["training"] = model
+    context = bench.context("evaluation", EvaluationAnswers())
+    outputs = await evaluation.STEP.run(context)
+    assert {name: (outputs.summary[name]["tests"], outputs.summary[name]["passed"]) for name in ("validation", "training")} == {
         "validation": (len(held_out), len(held_out) - 1),
         "training": (8, 8),
     }
@@ -243,10 +244,11 @@ async def test_other_prompts_than_those_of_the_rows_are_warned_of(bench, earlier
         raise StepFailed("as far as needed")
         yield
 
-    monkeypatch.setattr(evaluation, "served", served)
-    monkeypatch.setattr(evaluation, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
+    monkeypatch.setattr(judging, "served", served)
+    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
-    context = bench.context("evaluation", evaluation.EvaluationAnswers(), "own")
+    bench.upstream["training"] = model
+    context = bench.context("evaluation", EvaluationAnswers(), "own")
     with pytest.raises(StepFailed, match="as far as needed"):
-        await evaluation.judge(context, context.answers, model, bench.upstream["dataset"])
+        await evaluation.STEP.run(context)
     assert "the rows have the prompts of engine rasa" in bench.said(Notice)

@@ -414,7 +414,7 @@ async def test_the_spending_is_estimated_before(bench, model):
     assert re.match(
         r"76 calls, about [\d,]+ tokens in and [\d,]+ out; the price of this model is not known.*; about 1 min", said
     )
-    assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == "no language model is asked"
+    assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == ""
 
 
 async def test_a_reply_that_is_cut_off_loses_its_last_line_only(bench, model, monkeypatch):

@@ -32,7 +32,7 @@ from core.evaluation.review import Workbench, workbench
 from core.evaluation.with_rasa import COMMANDS_FROM
 from core.llm.batch import CollectingClient
 from core.llm.client import ChatClient
-from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, validation_usage
+from core.llm.spend import HISTORY_TOKENS, in_words, minutes, read_prices, rephrasing_usage, validation_usage
 from core.llm.tokens import tokens
 from core.wizard.engine import rasa_of
 from core.wizard.events import Cost, Notice, Progress
@@ -43,9 +43,6 @@ from core.wizard.steps.dataset_answers import DatasetAnswers
 from core.wizard.steps.dataset_elsewhere import brought_in, prepared_by
 from core.wizard.steps.dataset_golden import set_aside
 from core.wizard.steps.dataset_outcome import Made, outcome
-
-_HISTORY_TOKENS = 120
-"""What a conversation adds to a prompt by the middle of a test, for estimates."""
 
 _HARD_CASE = "sorry, make that something else instead"
 """A message of usual length, for estimates."""
@@ -72,10 +69,10 @@ class DatasetStep:
         return [shared.assistant, *model_files(shared), *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
-        """What asking the language model will take, in words."""
+        """What asking language models will take, in words; "" when none is asked."""
         answers: DatasetAnswers = context.answers
         if answers.bring_in is not None:
-            return "no language model is asked"
+            return ""
         if context.upstream["coverage"].outputs.summary.get("commands_from") == COMMANDS_FROM:
             return "the `rasa` command asks the models; what that costs is not known here"
         shared: SharedAnswers = context.shared
@@ -84,7 +81,7 @@ class DatasetStep:
         rephraser, checking = _plan(context, bench)
         rephrasing = _rephrasing_model(bench, answers)
         if checking is None and rephraser != "llm":
-            return "no language model is asked"
+            return ""
         asked = read_recording(context.upstream["coverage"].path("recording")).turns
         messages = [
             [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
@@ -97,7 +94,7 @@ class DatasetStep:
             usages.append((rephrasing, rephrasing_usage(messages, answers.num_rephrases, rephrasing.model)))
         if checking is not None:
             prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
-            length = tokens(prompt, checking.model) + _HISTORY_TOKENS
+            length = tokens(prompt, checking.model) + HISTORY_TOKENS
             usages.append((checking, validation_usage(messages, answers.num_rephrases, length)))
         if len(usages) == 2 and checking == rephrasing:
             usages = [(usages[0][0], usages[0][1] + usages[1][1])]

@@ -73,6 +73,7 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
         "dialect": bench.dialect,
         "history_turns": answers.history_turns,
         "prompts": made.prompts,
+        "commands_from": context.upstream["coverage"].outputs.summary.get("commands_from"),
         "flow_retrieval": retrieval,
         "train_test_ids": list(divided.split.train),
         "val_test_ids": list(divided.split.validation),
