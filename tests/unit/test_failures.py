@@ -6,17 +6,20 @@ import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rigs.chat_server import ChatServer
 from rigs.parcels import DOMAIN, FLOWS
 
+from core.assistant.project import load_assistant
 from core.dialogue.command_text import parse
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator
 from core.dialogue.prompt import PromptRenderer
+from core.e2e.patterns import choose_patterns
 from core.e2e.reader import read_tests
-from core.e2e.recording import Recording
+from core.e2e.recording import Recording, read_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.evaluation.differences import failed_tests
@@ -268,6 +271,22 @@ async def test_a_verdict_without_turns(engine, play):
     (failure,) = failed_tests([result], recording(result), engine, "v2")
     assert (failure.cause, failure.turn, failure.message) == ("not known", 3, "three kg")
     assert failure.predicted is None
+
+
+@pytest.mark.parametrize("trade", ["garage", "museum"])
+async def test_where_the_test_is_wrong_the_commands_are_not(trade):
+    """Tests that must fail, played with what their messages mean."""
+    folder = Path(__file__).resolve().parents[1] / "assistants" / trade
+    assistant = load_assistant(folder)
+    engine = Engine(assistant, patterns=choose_patterns(assistant, read_tests(folder / "e2e_tests", folder))[0])
+    meant = read_recording(folder / "commands.yml")
+    wrong = read_tests(folder / "must_fail", folder).cases
+    results = await run_tests(engine, wrong, meant.source_for)
+    groups = group(failed_tests(results, meant, engine, "v2"))
+    assert groups.causes == {"same commands": len(wrong)}
+    for result, failure in zip(results, groups.failures, strict=True):
+        checks = [result.case.opening, *(turn.checks for turn in result.case.turns)]
+        assert result.failures[0].check in checks[failure.turn]
 
 
 async def test_facts_are_json(explain):
