@@ -7,7 +7,10 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from core.dataset.language import numbers, words
+from core.dataset.language import number_spans, numbers, words
+
+_EXACT = 2**53
+"""Whole numbers below this are told apart as floats."""
 
 
 def normalised(text: str) -> str:
@@ -36,6 +39,18 @@ def holds(text: str, value: Any) -> bool:
         return True
     number = _number(value)
     return number is not None and number in numbers(text)
+
+
+def levelled_value(value: Any) -> str | float:
+    """A slot value with case, spacing and the spelling of a number levelled; equal in this form is the same value.
+
+    What begins with a zero or is longer than a number can be told exactly is an identifier, and stays as it is.
+    """
+    text = _levelled(str(value))
+    spans = list(number_spans(text))
+    if len(spans) != 1 or spans[0][:2] != (0, len(text)) or re.match(r"-?0\d", text):
+        return text
+    return spans[0][2] if abs(spans[0][2]) < _EXACT else text
 
 
 def _levelled(text: str) -> str:
