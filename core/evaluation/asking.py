@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.dialogue.command_text import parse
 from core.dialogue.generator import LlmCommandGenerator
 from core.e2e.cases import TestCase
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.errors import ProviderError
-from core.evaluation.command_scores import invalid_part
+from core.evaluation.command_scores import is_valid
+from core.evaluation.differences import failed_tests
 from core.evaluation.economy import economy_of
-from core.evaluation.failures import failures_of, group
+from core.evaluation.failures import group
 from core.evaluation.review import OnProgress, Workbench
 from core.evaluation.verdict import Verdict, predictions_of, turns_of
 from core.llm.client import ChatClient
@@ -46,10 +48,11 @@ async def evaluate(
     expected: Recording,
     terms: Terms,
     on_progress: OnProgress,
+    learnt: Collection[str] = (),
 ) -> list[Verdict]:
     """Run each set of tests with a model. Raises ProviderError when its endpoint fails, and what its client raises.
 
-    `expected` holds the annotated commands by test id.
+    `expected` holds the annotated commands by test id; `learnt` the tests whose rows the model was trained on.
     """
     total, done = terms.repeats * sum(len(cases) for cases in sets.values()), 0
 
@@ -80,22 +83,28 @@ async def evaluate(
             if results and all(result.error for result in results):
                 raise ProviderError(f"no test could be run: {results[0].error}")
             runs[name].append(tuple(results))
-    return [_verdict(name, of, bench, expected, terms) for name, of in runs.items()]
+    return [_verdict(name, of, bench, expected, terms, learnt) for name, of in runs.items()]
 
 
 def _verdict(
-    name: str, runs: Sequence[tuple[TestResult, ...]], bench: Workbench, expected: Recording, terms: Terms
+    name: str,
+    runs: Sequence[tuple[TestResult, ...]],
+    bench: Workbench,
+    expected: Recording,
+    terms: Terms,
+    learnt: Collection[str],
 ) -> Verdict:
     first = runs[0]
     turns, exact, wrong = turns_of(first, expected)
-    said = [prediction.completion or "" for prediction in predictions_of([first]) if prediction.completion is not None]
+    said = [prediction.completion for prediction in predictions_of([first]) if prediction.completion is not None]
+    flows, slots = {flow.id for flow in bench.assistant.business_flows}, bench.engine.index.slots
     return Verdict(
         name,
         tuple(runs),
         tuple(wrong),
         turns,
         exact,
-        sum(invalid_part(text, bench.dialect, bench.engine.index) is not None for text in said),
+        sum(not is_valid(parse(text, bench.dialect), flows, slots) for text in said),
         economy_of(predictions_of(runs), terms.concurrency, terms.price, terms.machine_usd_per_hour),
-        group(failures_of(first, expected, bench.engine.index)),
+        group(failed_tests(first, expected, bench.engine, bench.dialect), learnt),
     )

@@ -91,7 +91,7 @@ def _explained(
         value=_line(culprit).removeprefix(f"set slot {culprit.name} ") if isinstance(culprit, SetSlot) else "",
         turn=place + 1,
         line=turn.line if turn else result.case.line,
-        message=turn.user if turn else "",
+        user=turn.user if turn else "",
         expected=None if wanted is None else "\n".join(as_lines(wanted)),
         predicted=_predicted(played.prediction) if played and played.prediction else None,
         conversation=(

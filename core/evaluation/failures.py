@@ -45,7 +45,7 @@ class FailedTest:
     """User turn, from 1; 0 before the first one."""
     line: int
     """Of the user's message in the test's file; of the test where there was none."""
-    message: str
+    user: str
     """What the user said."""
     expected: str | None
     """Commands, one a line; None when not known."""
@@ -78,14 +78,14 @@ class FailureGroups:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """JSON-ready: `failed` (how many), `causes`, `flows`, `commands` (name → count), `next_step`, `tests` (facts of each)."""
+        """JSON-ready: `failed` (how many), `causes`, `flows`, `commands` (name → count), `next_step`, `cases` (facts of each)."""
         return {
             "failed": len(self.failures),
             "causes": dict(self.causes),
             "flows": dict(self.flows),
             "commands": dict(self.commands),
             "next_step": self.next_step,
-            "tests": [failure.facts for failure in self.failures],
+            "cases": [failure.facts for failure in self.failures],
         }
 
 
@@ -203,7 +203,7 @@ def _like(failures: Sequence[FailedTest], value: bool = False, answer: bool = Fa
     """The messages to learn from, each once, with the value they hold or the answer they got."""
     examples = []
     for failure in failures:
-        example = f'"{_short(failure.message)}"'
+        example = f'"{_short(failure.user)}"'
         example += f" ({failure.slot} {_short(failure.value)})" if value else ""
         example += f' ("{_short(failure.predicted or "")}")' if answer else ""
         examples.append(example)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.dialogue.command_text import render_all
 from core.dialogue.commands import Command
 from core.dialogue.source import Prediction
 from core.e2e.output import failure_report, results_yaml
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult, TurnRecord
-from core.errors import UsageError
 from core.evaluation.comparison import Comparison
+from core.evaluation.differences import as_lines
 from core.evaluation.economy import Economy
-from core.evaluation.failures import FailureGroups
+from core.evaluation.failures import FailureGroups, group
 from core.evaluation.gates import Accept, GateResult, pass_rate_gate
 from core.evaluation.statistics import decide, pass_hat, tests_to_decide, wilson
 
@@ -39,7 +38,7 @@ class Verdict:
     invalid_turns: int = 0
     """Turns in which the model wrote something that is no valid command."""
     economy: Economy = field(default_factory=Economy)
-    failures: FailureGroups = field(default_factory=FailureGroups)
+    failures: FailureGroups = field(default_factory=lambda: group(()))
 
     @property
     def results(self) -> tuple[TestResult, ...]:
@@ -137,7 +136,7 @@ def turns_of(results: Iterable[TestResult], expected: Recording) -> tuple[int, i
 
 def _same(expected: Iterable[Command], record: TurnRecord) -> bool:
     assert record.prediction is not None
-    return {_text([command]) for command in expected} == {_text([command]) for command in record.prediction.commands}
+    return set(as_lines(expected)) == set(as_lines(record.prediction.commands))
 
 
 def _wrong_turn(
@@ -148,17 +147,6 @@ def _wrong_turn(
         "test": result.case.id,
         "turn": number + 1,
         "user": record.turn.user,
-        "expected": None if expected is None else _text(expected),
+        "expected": None if expected is None else "\n".join(as_lines(expected)),
         "predicted": record.prediction.completion,
     }
-
-
-def _text(commands: Sequence[Command]) -> str:
-    """Commands in one spelling; internal ones by their name."""
-    parts = []
-    for command in commands:
-        try:
-            parts.append(render_all([command], "v2"))
-        except UsageError:
-            parts.append(type(command).__name__)
-    return "\n".join(parts)

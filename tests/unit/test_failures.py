@@ -128,7 +128,7 @@ async def test_a_wrong_value_with_its_place(explain):
         value="3",
         turn=3,
         line=9,
-        message="three kg",
+        user="three kg",
         expected="set slot weight 3",
         predicted="set slot weight 30",
         conversation=(
@@ -184,7 +184,7 @@ async def test_causes(explain, message, answer, cause, flow, command, slot, valu
     failure = await explain({message: answer})
     assert (failure.cause, failure.flow, failure.command) == (cause, flow, command)
     assert (failure.slot, failure.value) == (slot, value)
-    assert (failure.message, failure.expected, failure.predicted) == (message, RIGHT[message], answer)
+    assert (failure.user, failure.expected, failure.predicted) == (message, RIGHT[message], answer)
     assert failure.conversation[-1] == f"USER: {message}"
 
 
@@ -222,7 +222,7 @@ async def test_what_changes_nothing_is_no_difference(explain):
 
 async def test_commands_as_expected(explain):
     failure = await explain({}, SENT.replace("utter_ask_sure", "utter_sorry"))
-    assert (failure.cause, failure.command, failure.turn, failure.message) == ("same commands", "", 3, "three kg")
+    assert (failure.cause, failure.command, failure.turn, failure.user) == ("same commands", "", 3, "three kg")
     assert (failure.expected, failure.predicted) == ("set slot weight 3",) * 2
     assert failure.flow == "send_parcel"
     assert "utter_sorry" in failure.reason
@@ -230,12 +230,12 @@ async def test_commands_as_expected(explain):
 
 async def test_what_went_wrong_after_the_test_broke_is_not_why(explain):
     failure = await explain({"sure": "cancel flow"}, SENT.replace("utter_ask_weight", "utter_sorry"))
-    assert (failure.cause, failure.turn, failure.message) == ("same commands", 2, "to Elm Road 4")
+    assert (failure.cause, failure.turn, failure.user) == ("same commands", 2, "to Elm Road 4")
 
 
 async def test_a_greeting_that_fails(explain):
     failure = await explain({}, "- utter: utter_sorry\n" + SENT)
-    assert (failure.cause, failure.turn, failure.line, failure.message) == ("same commands", 0, 2, "")
+    assert (failure.cause, failure.turn, failure.line, failure.user) == ("same commands", 0, 2, "")
     assert (failure.expected, failure.predicted) == (None, None)
 
 
@@ -259,7 +259,7 @@ async def test_a_test_that_could_not_be_played_to_its_end(engine, play):
     result = await play({})
     ended = replace(result, passed=False, turns=result.turns[:2], error="the endpoint cannot be reached")
     (failure,) = failed_tests([ended], recording(result), engine, "v2")
-    assert (failure.cause, failure.turn, failure.message) == ("not known", 3, "three kg")
+    assert (failure.cause, failure.turn, failure.user) == ("not known", 3, "three kg")
     assert failure.conversation[-2:] == ("AI: How heavy?", "USER: three kg")
     assert failure.reason == "the endpoint cannot be reached"
     assert (failure.expected, failure.predicted) == ("set slot weight 3", None)
@@ -269,7 +269,7 @@ async def test_a_verdict_without_turns(engine, play):
     """As the `rasa` command leaves it."""
     result = replace(await play({"three kg": "set slot weight three"}), turns=())
     (failure,) = failed_tests([result], recording(result), engine, "v2")
-    assert (failure.cause, failure.turn, failure.message) == ("not known", 3, "three kg")
+    assert (failure.cause, failure.turn, failure.user) == ("not known", 3, "three kg")
     assert failure.predicted is None
 
 
@@ -293,9 +293,9 @@ async def test_facts_are_json(explain):
     failure = await explain({"three kg": "set slot weight 30"})
     facts = group([failure]).facts
     assert json.loads(json.dumps(facts)) == facts
-    assert facts["tests"][0]["cause"] == "wrong value"
+    assert facts["cases"][0]["cause"] == "wrong value"
     assert (facts["failed"], facts["causes"], facts["flows"]) == (1, {"wrong value": 1}, {"send_parcel": 1})
-    assert FailedTest(**{**facts["tests"][0], "conversation": failure.conversation}) == failure
+    assert FailedTest(**{**facts["cases"][0], "conversation": failure.conversation}) == failure
 
 
 # Many of them
@@ -309,7 +309,7 @@ def failed(cause: str, flow: str = "book", message: str = "a bed please", **fiel
         flow=flow,
         turn=1,
         line=3,
-        message=message,
+        user=message,
         expected="start flow book",
         conversation=(f"USER: {message}",),
         reason="line 4: expected utter_done",
@@ -332,7 +332,7 @@ def test_counts_are_most_frequent_first():
 
 
 def test_nothing_failed():
-    assert group([]).facts == {"failed": 0, "causes": {}, "flows": {}, "commands": {}, "next_step": "", "tests": []}
+    assert group([]).facts == {"failed": 0, "causes": {}, "flows": {}, "commands": {}, "next_step": "", "cases": []}
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_nothing_failed():
         ),
         (
             [
-                failed("missed slot", slot="nights", value="3", message="three nights"),
+                failed("missed slot", slot="nights", value="3", user="three nights"),
                 failed("not known"),
                 failed("not known"),
             ],
@@ -357,7 +357,7 @@ def test_nothing_failed():
             "1 of 3 failed tests failed on a slot left out",
         ),
         (
-            [failed("wrong value", slot="room", value="attic", message="under the roof")],
+            [failed("wrong value", slot="room", value="attic", user="under the roof")],
             'write more tests with values of slot room in flow book, such as "under the roof" (room attic): '
             "in 1 of 1 failed test the value was another",
         ),
@@ -401,12 +401,12 @@ def test_a_few_examples_are_enough():
 
 
 def test_what_was_learnt_and_fails_calls_for_more_training():
-    new = [failed("wrong flow", message=f"new {at}") for at in range(3)]
+    new = [failed("wrong flow", user=f"new {at}") for at in range(3)]
     old = [failed("missed slot", flow, f"old {at}", slot="day") for at, flow in enumerate(["pay", "pay", "book"])]
     learnt = {failure.test for failure in old}
     assert group([*new, *old], learnt).next_step == (
         "train on more rows or for more epochs, most of all for flows pay, book: 3 of 6 failed tests are ones it learnt from"
     )
     assert group([*new, *old[:2]], learnt).next_step.startswith("write more tests of flow book")
-    right = [failed("same commands", message=f"old {at}", command="") for at in range(5)]
+    right = [failed("same commands", user=f"old {at}", command="") for at in range(5)]
     assert group([*new, *right], {failure.test for failure in right}).next_step.startswith("write more tests of flow")

@@ -130,7 +130,7 @@ class _Work:
             concurrency=answers.concurrency,
             machine_usd_per_hour=answers.machine_usd_per_hour,
         )
-        extra = request_extra(grammar(bench.assistant, bench.dialect)) if answers.grammar != "off" else None
+        extra = request_extra(grammar(bench.engine.assistant, bench.dialect)) if answers.grammar != "off" else None
         if extra is not None and not endpoint.keeps_to_grammar:
             text = "this model server cannot hold a model to a grammar (vLLM can); the tests run without"
             self._context.emit(Notice("warning", text))
