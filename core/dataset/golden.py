@@ -8,7 +8,7 @@ the same as one of them. Otherwise a model would be measured on other tests than
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def choose_golden(
     groups: Mapping[str, Hashable],
     frozen: Collection[str] = (),
 ) -> Golden:
-    """Tests with about `fraction` (0 ≤ f < 1) of the data points, or the `frozen` ones that are still there with all of their groups."""
+    """About `fraction` (0 ≤ f < 1) of the tests, or the `frozen` ones that are still there with all of their groups."""
     ids = [conversation.case.id for conversation in conversations]
     kept = {groups[id] for id in ids if id in set(frozen)}
     if kept and fraction:
@@ -56,7 +56,9 @@ def choose_golden(
         return Golden(tests, True, _too_small(len(tests) / len(ids), fraction))
     if not fraction or not ids:
         return Golden((), False)
-    chosen = split(items_of(conversations, engine, renderer, groups), 1 - fraction, seed).validation
+    # Tests count here, not rows: one that teaches nothing has no share.
+    items = [replace(item, size=min(item.size, 1)) for item in items_of(conversations, engine, renderer, groups)]
+    chosen = split(items, 1 - fraction, seed).validation
     if chosen:
         return Golden(chosen, False)
     return Golden(
