@@ -15,8 +15,11 @@ from core.dataset.text import trigrams
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEAR = 0.7
-"""Likeness from which two tests count as the same one: they differ in a number, a name or an ending of a word."""
+LEVELS = (0.7, 0.8, 0.9, 1.0)
+"""Likeness from which tests count as the same one, the first that leaves groups small enough to be divided. 0.7: they differ in a number, a
+name or the ending of a word. Suites made from templates are alike throughout, and at 0.7 would be one single group."""
+_LARGEST_SHARE = 0.2
+"""Of all tests, what the largest group may hold; groups of three are always fine."""
 _ROWS_AT_ONCE = 512
 """Bounds the memory of a product: so many texts against all others."""
 
@@ -31,23 +34,45 @@ class Nearest:
     """0 (the same trigrams) to 1 (none in common)."""
 
 
-def near_duplicates(texts: Mapping[str, str], near: float = NEAR) -> dict[str, int]:
-    """Id → number of its group. Texts are in one group when a chain of texts that are each at least `near` alike joins them."""
+@dataclass(frozen=True)
+class Groups:
+    """Texts that are nearly the same, together."""
+
+    of: Mapping[str, int]
+    """Id → number of its group."""
+    near: float
+    """Likeness from which texts were put together."""
+
+
+def near_duplicates(texts: Mapping[str, str], levels: Sequence[float] = LEVELS) -> Groups:
+    """Texts in chains that are alike, at the first of the `levels` (rising) whose groups are small enough, else the last."""
     if not texts:
-        return {}
+        return Groups({}, levels[0])
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     said = list(texts.values())
-    pairs = [np.zeros((2, 0), dtype=np.int64)]
+    found: list[tuple[NDArray[Any], ...]] = []
     for start, likeness in _likeness(said, said):
-        rows, columns = np.nonzero(likeness >= near)
-        pairs.append(np.stack([rows + start, columns]))
-    one, other = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(len(said), len(said)))
-    _, labels = connected_components(graph, directed=False)
-    return dict(zip(texts, map(int, labels), strict=True))
+        rows, columns = np.nonzero(likeness >= levels[0])
+        found.append((rows + start, columns, likeness[rows, columns]))
+    one, other, alike = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    for near in levels:
+        kept = alike >= near
+        graph = coo_array((kept[kept], (one[kept], other[kept])), shape=(len(said), len(said)))
+        _, labels = connected_components(graph, directed=False)
+        if np.bincount(labels).max() <= max(3, _LARGEST_SHARE * len(said)):
+            break
+    return Groups(dict(zip(texts, map(int, labels), strict=True)), near)
+
+
+def much_alike(near: float) -> str:
+    """What the owner should know when tests are so alike that only a higher level could divide them."""
+    return (
+        f"many tests differ in little more than a word: only those that are {100 * near:.0f} % alike are kept on one side, so that "
+        "the sides can be filled; tests held out show less than they seem to. Write tests that say things in other ways"
+    )
 
 
 def nearest(texts: Mapping[str, str], others: Mapping[str, str]) -> list[Nearest]:

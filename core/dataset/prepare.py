@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import combinations, inventory
 from core.dataset.leakage import said, without_leaks
-from core.dataset.nearness import near_duplicates
+from core.dataset.nearness import Groups, near_duplicates
 from core.dataset.points import DataPoint, data_points, unrepeated
 from core.dataset.rephrase import Rephraser
 from core.dataset.split import Item, Split, split
@@ -86,7 +86,7 @@ def divide(
     aside = [conversation for conversation in conversations if conversation.case.id in golden]
     learnt = [conversation for conversation in conversations if conversation.case.id not in golden]
     points = _points(learnt, engine, renderer)
-    groups = duplicate_groups(conversations) if groups is None else groups
+    groups = duplicate_groups(conversations).of if groups is None else groups
     chosen = split(_items(learnt, points, groups), train_fraction, seed)
     train = [point for test in chosen.train for point in points[test]]
     kept, left_out = without_leaks(train, [point for test in chosen.validation for point in points[test]])
@@ -101,8 +101,8 @@ def divide(
     )
 
 
-def duplicate_groups(conversations: Iterable[AnnotatedConversation]) -> dict[str, int]:
-    """Test id → its group: tests in which the user says nearly the same stay on one side of every split."""
+def duplicate_groups(conversations: Iterable[AnnotatedConversation]) -> Groups:
+    """Tests in which the user says nearly the same; they stay on one side of every split."""
     return near_duplicates({conversation.case.id: said(conversation.case) for conversation in conversations})
 
 

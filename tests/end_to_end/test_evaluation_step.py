@@ -35,12 +35,11 @@ async def bench(write_assistant, tmp_path) -> Bench:
     root = write_assistant(FLOWS, DOMAIN)
     (root / "e2e_tests").mkdir()
     content = yaml.safe_load(suite())
+    questions = ["is anybody there on Friday", "Monday, are you in?", "may I come by Friday", "do you work Monday"]
     content["test_cases"] += [
         {"test_case": f"open {at}", "steps": [{"user": text}, {"utter": "utter_hours"}]}
-        for at, text in enumerate(
-            ("is anybody there on Friday", "Monday, are you in?", "may I come by Friday", "do you work Monday", "shop times Friday", "Monday times")
-        )
-    ]  # fmt: skip
+        for at, text in enumerate([*questions, "shop times Friday", "Monday times"])
+    ]
     (root / "e2e_tests" / "parcels.yml").write_text(yaml.safe_dump(content, sort_keys=False))
     bench = Bench(tmp_path, root)
     await bench.review()
@@ -55,7 +54,8 @@ async def bench(write_assistant, tmp_path) -> Bench:
 
 def messages_of(bench: Bench, side: str) -> list[str]:
     """First messages of the tests of a side."""
-    cases = {case["test_case"]: case for case in yaml.safe_load((bench.shared.assistant / "e2e_tests/parcels.yml").read_text())["test_cases"]}  # fmt: skip
+    content = yaml.safe_load((bench.shared.assistant / "e2e_tests/parcels.yml").read_text())
+    cases = {case["test_case"]: case for case in content["test_cases"]}
     ids = bench.upstream["dataset"].outputs.summary[f"{side}_test_ids"]
     return [cases[id.partition("::")[2]]["steps"][0]["user"] for id in ids]
 

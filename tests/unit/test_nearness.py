@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dataset.leakage import leakage_facts
-from core.dataset.nearness import NEAR, near_duplicates, nearest
+from core.dataset.nearness import LEVELS, near_duplicates, nearest
 from core.dataset.text import similarity
 
 texts = st.dictionaries(
@@ -26,9 +26,9 @@ def test_the_nearest_is_the_one_that_pairwise_comparison_finds(some, others):
 
 
 @settings(max_examples=100, deadline=None)
-@given(texts, st.sampled_from([0.3, NEAR, 0.9]), st.randoms())
+@given(texts, st.sampled_from([0.3, *LEVELS]), st.randoms())
 def test_groups_are_the_chains_of_pairs_that_are_alike_in_any_order(some, near, shuffler):
-    groups = near_duplicates(some, near)
+    groups = near_duplicates(some, [near]).of
     ids = list(some)
     root = {id: id for id in ids}
 
@@ -40,7 +40,7 @@ def test_groups_are_the_chains_of_pairs_that_are_alike_in_any_order(some, near, 
             if similarity(some[one], some[other]) >= near:
                 root[find(one)] = find(other)
     shuffler.shuffle(ids)
-    again = near_duplicates({id: some[id] for id in ids}, near)
+    again = near_duplicates({id: some[id] for id in ids}, [near]).of
     for one in ids:
         for other in ids:
             assert (groups[one] == groups[other]) == (find(one) == find(other)) == (again[one] == again[other])
@@ -52,7 +52,7 @@ def test_tests_that_differ_in_a_number_are_near_and_those_of_other_flows_are_not
         "other": "Book the tower from Sunday for 5 nights!\nI'll pay by card",
         "third": "when do you open\ntomorrow",
     }
-    groups = near_duplicates(said)
+    groups = near_duplicates(said).of
     assert groups["one"] == groups["other"] != groups["third"]
 
 
@@ -69,3 +69,19 @@ def test_the_figure_of_leakage_names_the_nearest_pair_and_is_none_without_one():
     assert facts["pairs"][0] == {"held_out": "b", "train": "a", "distance": facts["nearest"]}
     assert 0 < facts["nearest"] < facts["median"] < 1
     assert leakage_facts(said, [], ["a"]) == {"nearest": None, "median": None, "pairs": []}
+
+
+def test_a_suite_made_from_a_template_is_divided_by_what_is_nearly_equal():
+    streets = ["Elm Road", "Oak Lane", "Ash Way", "Birch Row", "Fir Court"]
+    said = {
+        f"{street} {at}": f"please send a parcel to {street} {at} today" for street in streets for at in range(1, 9)
+    }
+    said["twin"] = "Please send a parcel to Elm Road 1 today!"
+    groups = near_duplicates(said)
+    assert groups.near > LEVELS[0]
+    sizes = sorted(map(list(groups.of.values()).count, set(groups.of.values())))
+    assert sizes[-1] <= len(said) / 5
+    assert groups.of["twin"] == groups.of["Elm Road 1"]
+    one = near_duplicates({f"{at}": "the same" for at in range(10)})
+    assert one.near == 1.0
+    assert len(set(one.of.values())) == 1, "equal tests stay together whatever comes of it"

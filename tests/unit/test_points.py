@@ -107,7 +107,7 @@ def test_an_inventory_counts_commands_flows_and_slots(make, engine, renderer):
 def test_tests_in_which_the_user_says_the_same_are_near_duplicates(make):
     one, other = make(SCRIPT), make([("Send a PARCEL.", SCRIPT[0][1]), *SCRIPT[1:]], name="another")
     groups = duplicate_groups([one, other, make([("when are you open", SCRIPT[0][1])], name="a third")])
-    first, second, third = groups.values()
+    first, second, third = groups.of.values()
     assert first == second != third
 
 

@@ -18,6 +18,7 @@ from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
 from core.dataset.hard_cases import KINDS, hard_cases
 from core.dataset.models import Models, named_model, price_of, within_reach
+from core.dataset.nearness import LEVELS, much_alike
 from core.dataset.paraphrases import read_paraphrases
 from core.dataset.prepare import divide, duplicate_groups, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
@@ -115,7 +116,10 @@ class DatasetStep:
             if answers.bring_in is not None:
                 return outcome(brought_in(bench, context), bench, context)
             conversations = await _annotated(bench, context)
-            groups = await asyncio.to_thread(duplicate_groups, conversations)
+            together = await asyncio.to_thread(duplicate_groups, conversations)
+            if together.near > LEVELS[0]:
+                context.emit(Notice("warning", much_alike(together.near)))
+            groups = together.of
             golden = await asyncio.to_thread(set_aside, conversations, bench, groups, context)
             if rasa is not None:
                 return outcome(await prepared_by(rasa, bench, context, golden), bench, context)
