@@ -107,6 +107,17 @@ def open_app(session: str | None) -> None:
     run_app(home(), session)
 
 
+def show_plan(session: Session, as_json: bool) -> None:
+    """Where each step stands, on stdout, and what the next one would spend."""
+    from core.wizard.estimate import estimate
+    from tui.output import narrate
+
+    show_statuses(session, as_json)
+    following = session.frontier
+    if spending := estimate(session, following):
+        narrate(f"{following} would ask language models: {spending}")
+
+
 def show_statuses(session: Session, as_json: bool) -> None:
     """Where each step stands, on stdout."""
     from tui import output

@@ -149,18 +149,20 @@ def _sides(found: Dataset) -> Table:
 
 
 def _nearness(found: Dataset) -> Iterator[Block]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     if found.known_messages is not None:
         pairs.append(("Validation messages that train holds too", percent(found.known_messages)))
-    leakage = found.leakage
-    if leakage is not None and leakage.nearest is not None:
-        pairs.append(("Nearest validation message to train", f"{percent(leakage.nearest)} alike"))
-    if leakage is not None and leakage.median is not None:
-        pairs.append(("Median likeness to train", percent(leakage.median)))
+    sides = {"Validation": found.leakage, "Golden": found.golden_leakage}
+    for side, leakage in sides.items():
+        if leakage is not None and leakage.nearest is not None:
+            pairs.append((f"{side} test nearest to those trained on", f"{percent(1 - leakage.nearest)} alike"))
+        if leakage is not None and leakage.median is not None:
+            pairs.append((f"{side} tests, median", f"{percent(1 - leakage.median)} alike"))
     if pairs:
-        yield Facts(tuple(pairs), "Leakage between train and validation")
-    if leakage is not None and leakage.pairs:
-        yield Code("The nearest pairs", "\n".join(leakage.pairs[:12]))
+        yield Facts(tuple(pairs), "Leakage: how near held-out tests are to those trained on")
+    for side, leakage in sides.items():
+        if leakage is not None and leakage.pairs:
+            yield Code(f"{side}: the nearest pairs of tests", "\n".join(leakage.pairs[:12]))
 
 
 # Deployment, cost, reproducibility

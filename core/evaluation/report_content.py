@@ -109,6 +109,8 @@ class Case:
     cause: str = ""
     flow: str = ""
     command: str = ""
+    reason: str = ""
+    """What the test complains about."""
     conversation: tuple[str, ...] = ()
 
 
@@ -147,6 +149,9 @@ class Comparison:
     verdict: str = ""
     sentence: str = ""
     flaky: tuple[str, ...] = ()
+    """Ids of tests that do not always pass with the strong model."""
+    steady: tuple[int, int] | None = None
+    """(passed, tests) of the tuned model without those."""
 
 
 @dataclass(frozen=True)
@@ -269,11 +274,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Leakage:
-    """How near training and validation messages are."""
+    """How near held-out tests are to those trained on."""
 
     nearest: float | None
-    """Greatest similarity of a pair, 0 to 1."""
+    """Distance of the nearest pair of tests: 0 for the same texts, 1 for nothing in common."""
     median: float | None
+    """Of the distances from each held-out test to the nearest one that was trained on."""
     pairs: tuple[str, ...] = ()
     """The nearest pairs, as texts."""
 
@@ -301,6 +307,8 @@ class Dataset:
     thin: Mapping[str, int] = field(default_factory=dict)
     """Command, flow or slot → in how few tests it is."""
     leakage: Leakage | None = None
+    """Of validation."""
+    golden_leakage: Leakage | None = None
     known_messages: float | None = None
     """Share of validation messages that train holds too."""
     shared_beginning: float | None = None

@@ -117,6 +117,9 @@ def _case(case: Case) -> Iterator[str]:
     yield f"#### {text(', '.join(filter(None, [case.test, *place])))}"
     yield ""
     yield f"User: {text(case.user)}"
+    if case.reason:
+        yield ""
+        yield f"Reason: {text(case.reason)}"
     for title, written in (("Expected", case.expected), ("Predicted", case.predicted or "nothing")):
         yield ""
         yield f"{title}:"

@@ -56,7 +56,9 @@ from core.evaluation.report_words import (
     tone_of,
     verdict_badge,
 )
+from core.evaluation.statistics import CONFIDENCE
 
+_SURE = f"{100 * CONFIDENCE:g}\u00a0%"
 MOST_CASES = 25
 """Turns shown of one set of tests; the JSON has all."""
 
@@ -110,7 +112,7 @@ def _cards(report: Report) -> Iterator[Card]:
 def _rate_card(rate: PassRate) -> Card:
     note = f"{rate.passed:,} of {rate.tests:,}"
     if rate.interval is not None:
-        note += f", interval {between(rate.interval)}"
+        note += f", {_SURE} interval {between(rate.interval)}"
     return Card(f"{rate.name.capitalize()} tests passed", percent(rate.rate), note, tone_of(rate.verdict))  # type: ignore[arg-type]
 
 
@@ -182,7 +184,7 @@ def _rates(rates: tuple[PassRate, ...]) -> Table:
         required = NOTHING if rate.minimum is None else f"≥ {percent(rate.minimum)}"
         rows.append((rate.name.capitalize(), drawing, passed, required, turns, verdict_badge(rate.verdict)))
     header = ("Tests", "Interval", "Passed", "Required", "Messages", "Verdict")
-    note = "Bar: tests passed. Whisker: the interval in which the true rate lies. Dashed line: what is required."
+    note = f"Bar: tests passed. Whisker: the {_SURE} interval of the true rate. Dashed line: what is required."
     return Table(header, tuple(rows), "Pass rates", frozenset({3}), 1, note=note)
 
 
@@ -206,9 +208,7 @@ def _comparison(found: Comparison) -> Iterator[Block]:
     title = f"Beside {found.model}"
     if found.difference is not None and found.interval is not None:
         low, high = found.interval
-        caption = (
-            f"Tuned model less {found.model}: {points(found.difference)}, interval {signed(low)} to {signed(high)}."
-        )
+        caption = f"Tuned model less {found.model}: {points(found.difference)}, {_SURE} interval {signed(low)} to {signed(high)}."
         if found.margin:
             caption += f" Dashed line: {100 * found.margin:g} points worse, the most that is allowed."
         yield Figure(title, difference_chart(found.difference, found.interval, found.margin), caption)
@@ -223,7 +223,9 @@ def _comparison(found: Comparison) -> Iterator[Block]:
     if found.p_value is not None:
         note += f"; p = {found.p_value:.3g}"
     if found.flaky:
-        note += f". Left aside, since they pass sometimes only: {named(found.flaky)}"
+        note += f". Do not always pass with {found.model}: {named(found.flaky)}"
+    if found.flaky and found.steady is not None:
+        note += f"; without them the tuned model passes {found.steady[0]:,} of {found.steady[1]:,}"
     header = ("Tests", f"{found.model} passes", f"{found.model} fails")
     yield Table(header, rows, title, frozenset({1, 2}), stacks=False, note=f"{note}.")
 
@@ -296,10 +298,10 @@ def _failed(failures: Failures) -> Iterator[Block]:
         grouped[case.cause].append(case)
     most_first = sorted(grouped, key=lambda cause: -failures.causes.get(cause, len(grouped[cause])))
     for cause in most_first:
-        yield Cases(cause or "Turns that differ", tuple(grouped[cause]))
+        yield Cases(f"{cause[0].upper()}{cause[1:]}" if cause else "Turns that differ", tuple(grouped[cause]))
     if len(failures.cases) > MOST_CASES:
         more = len(failures.cases) - MOST_CASES
-        yield Paragraph(f"{more:,} more turns are in report.json.", "quiet")
+        yield Paragraph(f"{more:,} more are in report.json.", "quiet")
     if failures.tests:
         yield Paragraph(f"Failed tests: {named(failures.tests, 40)}.", "quiet")
 
@@ -310,7 +312,7 @@ def _counts(title: str, counts: Mapping[str, int]) -> Table:
         (name, Picture(bar(number / most), count(number)))
         for name, number in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:12]
     )
-    return Table((title, "Turns"), rows, wide=1, stacks=False)
+    return Table((title, "Failed tests"), rows, wide=1, stacks=False)
 
 
 # Training

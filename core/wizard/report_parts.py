@@ -33,16 +33,14 @@ from core.evaluation.report_content import (
 from core.training.metrics import Curves, averaged
 from core.wizard.session import StepStatus
 
-SETS = ("validation", "training", "golden")
+SETS = ("validation", "golden", "training")
 MOST_POINTS = 1200
 """Points of one curve; of more, the lowest and highest of each part are kept."""
 Facts = Mapping[str, Any]
 """The summary of a step, or a part of one."""
 _TUNED = "tuned model"
-_RETRAINED = (
-    "The final model was trained on training and validation tests alike: their numbers show that nothing broke, not how it does on "
-    "new ones."
-)
+_GOLDEN = "The golden tests were learnt by no model of this session: they judge the final one."
+_LEARNT = "The final model was trained on validation tests too: the numbers show that nothing broke, not how it does on what it has not seen."
 
 
 def summary(status: StepStatus) -> Facts:
@@ -113,20 +111,22 @@ def dataset(status: StepStatus) -> Dataset:
         tuple(sides),
         split.get("left_out_points", 0),
         split.get("thin", {}),
-        _leakage(split["leakage"]) if split.get("leakage") else None,
+        _leakage(split.get("leakage")),
+        _leakage(split.get("golden_leakage")),
         split.get("val_messages_known_from_train"),
         rows.get("shared_beginning"),
         dict(sorted(commands.items(), key=lambda entry: (-sum(entry[1]), entry[0]))),
     )
 
 
-def _leakage(found: Facts) -> Leakage:
-    return Leakage(found.get("nearest"), found.get("median"), tuple(map(_pair, found.get("pairs", ()))))
+def _leakage(found: Facts | None) -> Leakage | None:
+    if not found or found.get("nearest") is None:
+        return None
+    return Leakage(found["nearest"], found.get("median"), tuple(map(_pair, found.get("pairs", ()))))
 
 
-def _pair(pair: Any) -> str:
-    parts = pair.values() if isinstance(pair, Mapping) else pair if isinstance(pair, list | tuple) else [pair]
-    return "  ↔  ".join(f"{part:.3g}" if isinstance(part, float) else str(part) for part in parts)
+def _pair(pair: Facts) -> str:
+    return f"{100 * (1 - pair['distance']):.0f} % alike: {pair['held_out']} and {pair['train']}"
 
 
 def training(status: StepStatus) -> Training:
@@ -174,16 +174,16 @@ def _thinned(points: Points) -> Points:
 
 
 def _scores(facts: Facts) -> CommandScores:
+    labels = facts.get("labels") or facts.get("commands") or {}
     commands = tuple(
-        CommandScore(label, one["precision"], one["recall"], one["f1"], one["support"])
-        for label, one in facts.get("commands", {}).items()
+        CommandScore(label, one["precision"], one["recall"], one["f1"], one["support"]) for label, one in labels.items()
     )
     return CommandScores(
         facts["rows"],
         facts.get("exact_rate"),
         facts.get("invalid_rate"),
         facts.get("slot_value_f1"),
-        facts.get("micro_f1"),
+        facts["micro"]["f1"] if facts.get("micro") else facts.get("micro_f1"),
         tuple(sorted(commands, key=lambda one: (-one.support, one.command))),
     )
 
@@ -192,15 +192,17 @@ def evaluation(status: StepStatus, title: str) -> Evaluation:
     """Of the step evaluation or production."""
     facts = summary(status)
     sets = [name for name in SETS if isinstance(facts.get(name), Mapping)]
-    retrained = status.step == "production" and facts.get("retrained") is not False
+    note = ""
+    if status.step == "production" and sets:
+        note = _GOLDEN if "golden" in sets else _LEARNT
     compared, strong = facts.get("comparison"), facts.get("strong")
     grammar = facts.get("grammar") or {}
     return Evaluation(
         title,
-        _RETRAINED if retrained and sets else "",
+        note,
         tuple(_rate(name, facts[name]) for name in sets),
         tuple(failed for name in sets if (failed := _failures(name, facts[name], status))),
-        _comparison(compared) if compared else None,
+        _comparison(compared, facts.get(sets[0], {}).get("without_flaky_on_strong")) if compared and sets else None,
         _tuned(facts, sets),
         _speed(strong["model"], strong) if strong else None,
         tuple(
@@ -280,11 +282,12 @@ def _case(found: Facts) -> Case:
         str(found.get("cause") or ""),
         str(found.get("flow") or ""),
         str(found.get("command") or ""),
+        str(found.get("reason") or ""),
         tuple(map(str, found.get("conversation", ()))),
     )
 
 
-def _comparison(found: Facts) -> Comparison:
+def _comparison(found: Facts, steady: Facts | None) -> Comparison:
     counts = {name: found[name] for name in ("both", "only_tuned", "only_strong", "neither")}
     return Comparison(
         found["model"],
@@ -297,11 +300,12 @@ def _comparison(found: Facts) -> Comparison:
         verdict=str(found.get("verdict", "")),
         sentence=str(found.get("sentence", "")),
         flaky=tuple(found.get("flaky", ())),
+        steady=(steady["passed"], steady["tests"]) if steady else None,
     )
 
 
 def _tuned(facts: Facts, sets: Sequence[str]) -> Speed | None:
-    """What a turn takes, from the first set of tests that tells; validation stands for what users will write."""
+    """What a turn takes, from the first set of tests that tells: the unseen ones stand for what users will write."""
     for name in sets:
         found = facts[name]
         if found.get("latency"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
 from core.wizard.answers import SESSION
+from core.wizard.estimate import Estimates
 from core.wizard.events import Notice, StepEvent
 from core.wizard.jobs import JobKeeper
 from core.wizard.recipe import STEP_IDS, step
@@ -30,17 +31,19 @@ async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
     it = step(id)
     folder = session.begin(status)
     assert status.key is not None
-    spending = SpendingRecord(session.journal, id, lambda event: emit(id, event))
+    spent = SpendingRecord(session.journal, id, lambda event: emit(id, event))
     context = Context(
         answers=session.model(id),
         shared=session.model(SESSION),
         upstream=session.upstream(it),
         folder=folder,
-        emit=spending,
+        emit=spent,
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key),
     )
     try:
-        with spending:
+        if isinstance(it, Estimates) and (spending := await asyncio.to_thread(it.estimate, context)):
+            context.emit(Notice("info", f"language models: {spending}"))
+        with spent:
             outputs = await it.run(context)
     except (Interrupted, asyncio.CancelledError) as error:
         session.fail(status, str(error), unknown=True)

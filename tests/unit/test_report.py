@@ -99,8 +99,8 @@ def test_html_says_it_all_without_the_numbers_being_made_up():
     text = Page(as_html(whole())).text.replace("\u00a0", " ")
     for said in (
         "Ready to deploy", "85.7 %", "65 to 95 %", "18 of 21", "≥ 80 %", "about 60 more validation tests", "+4.8 points", "0.873 s",
-        "$4.92", "a value was missed", "set slot address office", "write tests that give the address", "best 0.04921 at step 300",
-        "data/flows.yml: 57–61", "7, 11–14, 20–31", "changes the meaning", "17.1 %", "83 % alike",
+        "$4.92", "A value was missed", "set slot address office", "write tests that give the address", "best 0.04921 at step 300",
+        "data/flows.yml: 57–61", "7, 11–14, 20–31", "changes the meaning", "17.1 %", "83 % alike", "without them the tuned model passes 17 of 20", "Which address?",
         "$0.42", "5.16.1", f"{7**80:064x}"[:64], "epochs: 4",
         "79 % pass 3 of 3", "job demo-server-3f2a ended", "Golden",
     ):  # fmt: skip
@@ -165,7 +165,7 @@ def test_very_many_failures_are_counted_in_html_and_kept_in_json():
     cases = tuple(replace(failures.cases[0], test=f"test {number}") for number in range(90))
     many = replace(report, evaluations=(replace(evaluation, failures=(replace(failures, cases=cases),)),))
     assert Page(as_html(many)).tags.count("article") == 25
-    assert "65 more turns are in report.json" in as_html(many)
+    assert "65 more are in report.json" in as_html(many)
     assert len(json.loads(as_json(many))["evaluations"][0]["failures"][0]["cases"]) == 90
 
 

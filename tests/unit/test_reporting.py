@@ -24,6 +24,7 @@ from tests.fake_recipe import FakeStep, install
 from tests.rigs.finished import (
     COVERAGE,
     DATASET,
+    FULL_EVALUATION,
     METRICS,
     PLAIN_EVALUATION,
     TRAINED,
@@ -79,12 +80,14 @@ def test_everything_that_steps_leave_is_in_it(session):
     assert [(side.name, side.tests, side.rows) for side in report.dataset.sides] == [
         ("train", 1, 36), ("validation", 1, 8), ("golden", 1, None),
     ]  # fmt: skip
-    assert report.dataset.leakage.pairs == ("book it  ↔  book that  ↔  0.71",)
+    assert report.dataset.leakage.pairs == ("71 % alike: a::book it and a::book that",)
+    assert report.dataset.golden_leakage is None
     assert report.dataset.commands == {"set slot": (20, 0), "start flow": (0, 2)}
     curve, final = report.training.curves
     assert (curve.title, final.title) == ("Loss", "Loss: Production")
     assert curve.train[0] == (1, 2.0)
     assert curve.best == (9, pytest.approx(1 / 9))
+    assert report.training.scores.micro_f1 == 0.95
     assert [score.command for score in report.training.scores.commands] == ["set slot", "clarify"]
     evaluation, production = report.evaluations
     assert [rate.name for rate in evaluation.rates] == ["validation", "golden"]
@@ -94,7 +97,8 @@ def test_everything_that_steps_leave_is_in_it(session):
     assert evaluation.comparison.interval == (-0.6, 0.2)
     assert (evaluation.tuned.p90, evaluation.strong.p50, evaluation.strong.p90) == (0.4, 0.9, None)
     assert [(one.held, one.passed) for one in evaluation.grammar] == [(False, 2), (True, 3)]
-    assert "trained on training and validation tests alike" in production.note
+    assert evaluation.comparison.steady == (3, 3)
+    assert "trained on validation tests too" in production.note
     assert report.deployment.conversation == ("user: hello", "bot: hi")
     assert report.reproducibility.model_files == {"model.safetensors": "ab" * 32}
     assert report.reproducibility.settings["warmup"] == "none"
@@ -106,6 +110,31 @@ def test_everything_that_steps_leave_is_in_it(session):
         for said in ("the-last-lamp", "write tests that cancel", "gpt-4o", "model.safetensors", "ab" * 32):
             assert said in text
     assert not list(session.folder.glob(".report*"))
+
+
+def test_a_verdict_without_certainty_is_told_beside_readiness(session):
+    finish_all(session)
+    session.answer("evaluation", {"note": "again"})
+    detail = "95 % interval 30.1 to 95.4 %: reached, but not proven; 31 more such tests would decide"
+    gates = (Gate("validation tests", "≥ 70.0 %", "75.0 % (3 of 4)", True, "inconclusive", detail),)
+    finish(session, "evaluation", FULL_EVALUATION, gates)
+    golden = {"validation": None, "golden": FULL_EVALUATION["golden"]}
+    finish(
+        session,
+        "production",
+        golden,
+        (Gate("golden tests", "≥ 0.0 %", "100.0 %", True, "pass"),),
+        TRAINED,
+        TRAINED_FILES,
+    )
+    report = report_of(session)
+    assert report.verdict.sentence == (
+        "Ready to deploy: all 5 gates passed (1 of them without certainty). It is deployed and connected."
+    )
+    assert (report.gates[3].verdict, report.gates[3].detail) == ("inconclusive", detail)
+    assert "learnt by no model" in report.evaluations[1].note
+    write_report(session)
+    assert detail in written(session)["md"]
 
 
 def test_an_evaluation_of_before_is_told_as_far_as_it_goes(session):
