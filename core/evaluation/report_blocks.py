@@ -138,4 +138,4 @@ class Card:
     label: str
     value: str
     note: str = ""
-    tone: Literal["", "good", "bad", "unsure"] = ""
+    tone: Tone | Literal[""] = ""

@@ -84,14 +84,15 @@ def cards(report: Report) -> tuple[Card, ...]:
 
 
 def _cards(report: Report) -> Iterator[Card]:
-    for evaluation in report.evaluations[:1]:
+    rates: dict[str, PassRate] = {}
+    for evaluation in report.evaluations:
         for rate in evaluation.rates:
-            if rate.tests:
-                yield _rate_card(rate)
-        if (compared := evaluation.comparison) is not None and compared.difference is not None:
-            tone = tone_of(compared.verdict)
+            rates.setdefault(rate.name, rate)  # tests that the final model learnt say more about the one before it
+    yield from (_rate_card(rate) for rate in rates.values() if rate.tests)
+    for compared in [one.comparison for one in report.evaluations if one.comparison is not None][-1:]:
+        if compared.difference is not None:
             note = f"pass rate against {compared.model}"
-            yield Card("Beside the strong model", points(compared.difference), note, tone)  # type: ignore[arg-type]
+            yield Card("Beside the strong model", points(compared.difference), note, tone_of(compared.verdict))
     both = [evaluation for evaluation in report.evaluations if evaluation.strong is not None]
     for evaluation in (both or report.evaluations)[-1:]:
         tuned, strong = evaluation.tuned, evaluation.strong
@@ -113,7 +114,7 @@ def _rate_card(rate: PassRate) -> Card:
     note = f"{rate.passed:,} of {rate.tests:,}"
     if rate.interval is not None:
         note += f", {_SURE} interval {between(rate.interval)}"
-    return Card(f"{rate.name.capitalize()} tests passed", percent(rate.rate), note, tone_of(rate.verdict))  # type: ignore[arg-type]
+    return Card(f"{rate.name.capitalize()} tests passed", percent(rate.rate), note, tone_of(rate.verdict))
 
 
 # Progress

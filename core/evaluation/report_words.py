@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from markupsafe import Markup
 
@@ -44,7 +45,7 @@ def state_badge(state: str) -> Badge:
     return _STATES.get(state, Badge(state, "quiet"))
 
 
-def tone_of(verdict: str | None) -> Tone | str:
+def tone_of(verdict: str | None) -> Tone | Literal[""]:
     """The colour of a verdict; "" for none."""
     return _VERDICTS[verdict].tone if verdict in _VERDICTS else ""
 

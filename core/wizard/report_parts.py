@@ -40,7 +40,7 @@ Facts = Mapping[str, Any]
 """The summary of a step, or a part of one."""
 _TUNED = "tuned model"
 _GOLDEN = "The golden tests were learnt by no model of this session: they judge the final one."
-_LEARNT = "The final model was trained on validation tests too: the numbers show that nothing broke, not how it does on what it has not seen."
+_LEARNT = "The final model learnt validation tests too: they show that nothing broke, not how it does on what it has not seen."
 
 
 def summary(status: StepStatus) -> Facts:

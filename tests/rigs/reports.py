@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from core.evaluation.report_content import (
     Case,
@@ -46,7 +46,7 @@ HOSTILE = (
     "&amp; &lt;b&gt; &#x3c; \\ * _ [x](javascript:alert(1)) <b>",
     "",
 )
-_T = TypeVar("_T")
+_PAIRS = ("83 % alike: e2e_tests/orders.yml::two lamps and e2e_tests/orders.yml::one lamp",)
 
 
 def whole() -> Report:
@@ -233,7 +233,7 @@ def _dataset() -> Dataset:
         73, 71, 325, {"other values": 40, "corrections": 12}, "llm", "language model, names", 2912, 2204, 708,
         {"changes the meaning": 0.171, "loses a value": 0.052, "repeats another": 0.02}, 1438,
         (Side("train", 50, 1204), Side("validation", 21, 234), Side("golden", 12, None)), 0,
-        {"flow order_status": 1, "command clarify": 2}, Leakage(0.17, 0.59, ("83 % alike: e2e_tests/orders.yml::two lamps and e2e_tests/orders.yml::one lamp",)), Leakage(0.4, 0.7), 0.064, 0.93,
+        {"flow order_status": 1, "command clarify": 2}, Leakage(0.17, 0.59, _PAIRS), Leakage(0.4, 0.7), 0.064, 0.93,
         {"set slot": (702, 131), "start flow": (431, 88), "cancel flow": (71, 15)},
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from core.evaluation.report import Report, as_html, as_json, as_markdown
 from core.evaluation.report_charts import difference_chart, interval_bar, loss_chart
 from core.evaluation.report_content import LossCurve, PassRate
+from core.evaluation.report_sections import cards
 from core.evaluation.report_words import breakable, dollars, duration, percent, points, ranges, signed, when
 from tests.rigs.reports import HOSTILE, hostile, nothing_done, whole
 
@@ -100,12 +101,28 @@ def test_html_says_it_all_without_the_numbers_being_made_up():
     for said in (
         "Ready to deploy", "85.7 %", "65 to 95 %", "18 of 21", "≥ 80 %", "about 60 more validation tests", "+4.8 points", "0.873 s",
         "$4.92", "A value was missed", "set slot address office", "write tests that give the address", "best 0.04921 at step 300",
-        "data/flows.yml: 57–61", "7, 11–14, 20–31", "changes the meaning", "17.1 %", "83 % alike", "without them the tuned model passes 17 of 20", "Which address?",
+        "data/flows.yml: 57–61", "7, 11–14, 20–31", "changes the meaning", "17.1 %", "83 % alike",
+        "without them the tuned model passes 17 of 20", "Which address?",
         "$0.42", "5.16.1", f"{7**80:064x}"[:64], "epochs: 4",
         "79 % pass 3 of 3", "job demo-server-3f2a ended", "Golden",
     ):  # fmt: skip
         assert said in text, said
     assert "None" not in text.replace("None left", "")
+
+
+def test_first_figures_are_of_unseen_tests_wherever_these_were_run():
+    report = whole()
+    first, last = report.evaluations
+    golden, unseen = first.rates[2], replace(first, rates=first.rates[:2], comparison=None)
+    moved = replace(
+        report, evaluations=(unseen, replace(last, rates=(golden, *last.rates), comparison=first.comparison))
+    )
+    assert [(card.label, card.value.replace("\u00a0", " ")) for card in cards(moved)] == [
+        ("Validation tests passed", "85.7 %"), ("Training tests passed", "98 %"), ("Golden tests passed", "91.7 %"),
+        ("Beside the strong model", "+4.8 points"), ("Seconds a turn", "0.212 s"), ("Per 1,000 turns", "$0.041"),
+    ]  # fmt: skip
+    assert [card.label for card in cards(nothing_done())] == []
+    assert [card.label for card in cards(replace(report, evaluations=()))] == ["Flow steps covered", "Rows prepared"]
 
 
 def test_what_is_not_done_is_said():

@@ -98,7 +98,7 @@ def test_everything_that_steps_leave_is_in_it(session):
     assert (evaluation.tuned.p90, evaluation.strong.p50, evaluation.strong.p90) == (0.4, 0.9, None)
     assert [(one.held, one.passed) for one in evaluation.grammar] == [(False, 2), (True, 3)]
     assert evaluation.comparison.steady == (3, 3)
-    assert "trained on validation tests too" in production.note
+    assert "learnt validation tests too" in production.note
     assert report.deployment.conversation == ("user: hello", "bot: hi")
     assert report.reproducibility.model_files == {"model.safetensors": "ab" * 32}
     assert report.reproducibility.settings["warmup"] == "none"
