@@ -33,6 +33,11 @@ class GateResult:
     detail: str = ""
     """A sentence beside it."""
 
+    @property
+    def measurement(self) -> dict[str, str | bool]:
+        """JSON-ready: name, required, measured, passed."""
+        return {"name": self.name, "required": self.required, "measured": self.measured, "passed": self.passed}
+
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"

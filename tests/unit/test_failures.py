@@ -301,17 +301,17 @@ async def test_facts_are_json(explain):
 # Many of them
 
 
-def failed(cause: str, flow: str = "book", message: str = "a bed please", **fields: str) -> FailedTest:
-    known = {"test": f"e2e.yml::{cause} {message}", "command": "set slot", "slot": "", "value": "", "predicted": "?"}
+def failed(cause: str, flow: str = "book", user: str = "a bed please", **fields: str) -> FailedTest:
+    known = {"test": f"e2e.yml::{cause} {user}", "command": "set slot", "slot": "", "value": "", "predicted": "?"}
     return FailedTest(
         **{**known, **fields},
         cause=cause,
         flow=flow,
         turn=1,
         line=3,
-        user=message,
+        user=user,
         expected="start flow book",
-        conversation=(f"USER: {message}",),
+        conversation=(f"USER: {user}",),
         reason="line 4: expected utter_done",
     )
 
