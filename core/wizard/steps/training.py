@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import ProviderError, StepFailed, UsageError
 from core.training import base_model
 from core.training.base_model import DEMO_MODEL, cache_folder
-from core.training.bundle import ModelArtifact, training_program, training_requirements
+from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, training_requirements
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.metrics import Curves
 from core.training.plan import SPINS, settings_of
@@ -97,7 +97,7 @@ class TrainingStep:
     """Runs the training program as a job and keeps the model."""
 
     id: ClassVar[str] = "training"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Fine-tuning"
     purpose: ClassVar[str] = "Fine-tune a small base model on the training rows and watch its loss."
     upstream: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -113,8 +113,9 @@ class TrainingStep:
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
-        if (context.folder / "loss.png").is_file():
-            files["loss_plot"] = "loss.png"
+        for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS)):
+            if (context.folder / file).is_file():
+                files[name] = file
         gate = Gate(
             "curve healthy",
             "neither diverged nor overfitted",
@@ -127,7 +128,8 @@ class TrainingStep:
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
 ) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder.
+    """Train as `answers` say; leaves model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with validation
+    rows predictions.jsonl.
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
@@ -179,16 +181,21 @@ async def train(
                 context.emit(Log(event["line"]))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
-    await context.jobs.fetch(trained, _LEFT_BY_THE_JOB, context.folder)
+    left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
+    await context.jobs.fetch(trained, left, context.folder)
     await _fetch_if_there(context, trained, "loss.png")
     diagnosis = diagnose(curves)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
+    chosen = manifest["chosen"]
     return {
         "base_model": answers.base_model,
         "rows": sum(1 for _ in rows.open(encoding="utf-8")),
         "steps": manifest["steps"],
+        "chosen_step": chosen["step"],
+        "chosen_because": chosen["why"],
+        "command_match": chosen.get("exact_match"),
         "train_loss": curves.train[-1][1] if curves.train else None,
-        "validation_loss": curves.validation[-1][1] if curves.validation else None,
+        "validation_loss": chosen.get("loss"),
         "best_validation": curves.best,
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
