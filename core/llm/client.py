@@ -70,11 +70,12 @@ class ChatClient:
     ) -> None:
         """`concurrency` is the most calls at once; `cached_as` names the model in the cache where its address is another each time.
 
+        `extra_body` goes into every request beside what the protocol knows, such as a grammar, and tells its completions apart in the cache.
         Raises UsageError when the key is found nowhere.
         """
         self.endpoint = endpoint
         self._cached_as = cached_as
-        self._extra: dict[str, Any] = {"extra_body": dict(extra_body)} if extra_body else {}
+        self._extra = {"extra_body": dict(extra_body)} if extra_body else {}
         self._retries, self._cache, self._clock = retries, cache, clock
         self._meter = meter or Meter(None)
         self._pace, self._rate = Pace(concurrency, clock), Rate(limits, clock)
@@ -97,7 +98,7 @@ class ChatClient:
 
         Raises ProviderError after the last try, BudgetReached when it might cost more than is left.
         """
-        request = request_body(self.endpoint, messages, temperature, max_tokens) | self._extra
+        request = {**request_body(self.endpoint, messages, temperature, max_tokens), **self._extra}
         if self._cache is None:
             return await self._paid(request)
         identity = identified(self.endpoint, request, self._cached_as)

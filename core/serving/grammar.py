@@ -2,14 +2,14 @@
 
 The text is GBNF as vLLM's structured outputs read it (xgrammar, and llguidance beside it): what `command_text.render` writes for the flows
 a user may start, for slots that a flow asks for and a model may fill, and for every other command of the form. A slot of few values takes
-those in any case and any spelling the engine takes for them; all others take text of a bounded length, without line breaks. Names unknown to
-the assistant, prose and empty answers have no place. Its size, and the time to compile it, grow with the assistant, not faster.
+those in any case and any spelling the engine takes for them; all others take text of a bounded length, without line breaks. Names unknown
+to the assistant, prose and empty answers have no place. Size, and time to compile, grow with the assistant and not faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from core.assistant.domain import Slot
@@ -24,8 +24,10 @@ MOST_COMMANDS = 16
 MOST_OPTIONS = 10
 """Flows of one clarification; assistants offer three of them unless they say otherwise."""
 LONGEST_VALUE = 420
-"""Characters of a value, each escape of a JSON string counted as one: as many as a message has at most, which it is taken from."""
+"""Characters of a value, each escape of a JSON string counted as one: as many as messages have at most, which values are taken from."""
 
+_SLOTS_IN_A_RULE = 1000
+"""Beyond some thousands of names with different values in one rule, xgrammar takes minutes to compile it."""
 _WAY_OUT = "other"
 """What prompts offer beside the values of a category."""
 _NAME = "§"
@@ -36,7 +38,7 @@ _BLANKS = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _QUOTES = "\"'`"
 
 
-def grammar(assistant: Assistant, dialect: Dialect, longest_value: int = LONGEST_VALUE) -> str:
+def grammar(assistant: Assistant, dialect: Dialect) -> str:
     """The grammar of one to MOST_COMMANDS commands, one a line. `assistant` has its default patterns, as the engine holds it."""
     flows = [flow.id for flow in assistant.business_flows if not flow.never_startable]
     slots = _fillable(assistant)
@@ -53,15 +55,20 @@ def grammar(assistant: Assistant, dialect: Dialect, longest_value: int = LONGEST
     if slots:
         before, _, after = render(SetSlot(_NAME, _NAME), dialect).split(_NAME)
         commands.append(_sequence(_literal(before), "assignment", _literal(after)))
-        rules["assignment"] = _any_of(_assignments(slots, dialect))
+        rules |= _assignments(slots, dialect)
         rules["truth"] = _any_of(map(_any_case, sorted(TRUE_WORDS | FALSE_WORDS)))
-        rules |= _free_value(dialect, longest_value)
+        rules |= _free_value(dialect, longest_value(assistant))
     rules = {
         "root": f'command ("\\n" command){{0,{MOST_COMMANDS - 1}}}',
         "command": _any_of(commands),
         **rules,
     }
     return "".join(f"{name} ::= {body}\n" for name, body in rules.items())
+
+
+def longest_value(assistant: Assistant) -> int:
+    """Characters a value may have: LONGEST_VALUE, or up to four times as many where the assistant lets messages be longer."""
+    return min(max(LONGEST_VALUE, assistant.settings.max_characters), 4 * LONGEST_VALUE)
 
 
 def request_extra(grammar: str) -> dict[str, Any]:
@@ -76,13 +83,33 @@ def _fillable(assistant: Assistant) -> list[Slot]:
     return [slot for slot in known if slot is not None and slot.from_llm]
 
 
-def _assignments(slots: Iterable[Slot], dialect: Dialect) -> Iterator[str]:
-    """A slot and what it may be given; slots that may be given the same share it."""
+def _assignments(slots: Iterable[Slot], dialect: Dialect) -> dict[str, str]:
+    """Rules of a slot and what it may be given, by name. Many slots are first told apart by the beginnings of their names."""
     _, between, _ = render(SetSlot(_NAME, _NAME), dialect).split(_NAME)
-    valued = sorted(((_values(slot, dialect), _literal(slot.name)) for slot in slots), key=lambda pair: pair[0])
-    for values, pairs in groupby(valued, key=lambda pair: pair[0]):
-        names = _any_of(name for _, name in pairs)
-        yield f"({names}) {_literal(between)} ({values})"
+    rules: dict[str, str] = {}
+
+    def add(ends: list[tuple[str, str]]) -> str:
+        """The rule of slots, given as what is left of their names, and their values."""
+        name = f"assignment{len(rules) or ''}"
+        rules[name] = ""
+        rules[name] = _any_of(_grouped(ends, between) if len(ends) <= _SLOTS_IN_A_RULE else divided(ends))
+        return name
+
+    def divided(ends: list[tuple[str, str]]) -> Iterator[str]:
+        for first, group in groupby(sorted(ends), key=lambda end: end[0][:1]):
+            alike = list(group)
+            shared = _shared(alike[0][0], alike[-1][0])
+            same = [(rest[len(shared) :], values) for rest, values in alike]
+            yield f"{_literal(shared)} {add(same)}" if first else next(_grouped(same, between))
+
+    add([(slot.name, _values(slot, dialect)) for slot in slots])
+    return rules
+
+
+def _grouped(ends: Iterable[tuple[str, str]], between: str) -> Iterator[str]:
+    """Names and their values; names that may be given the same share it."""
+    for values, group in groupby(sorted(ends, key=lambda end: end[1]), key=lambda end: end[1]):
+        yield f"({_any_of(_literal(name) for name, _ in group)}) {_literal(between)} ({values})"
 
 
 def _values(slot: Slot, dialect: Dialect) -> str:
@@ -113,6 +140,11 @@ def _free_value(dialect: Dialect, longest: int) -> dict[str, str]:
     }
 
 
+def _shared(one: str, other: str) -> str:
+    """How both begin."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
 # Terminals
 
 
@@ -131,9 +163,10 @@ def _literal(text: str) -> str:
 
 def _any_case(text: str) -> str:
     """A terminal whose letters may be upper or lower case."""
-    parts = []
-    for has_case, run in groupby(text, key=lambda character: len(_cases(character)) > 1):
-        parts += [f"[{''.join(map(_escaped, _cases(one)))}]" for one in run] if has_case else [_literal("".join(run))]
+    parts: list[str] = []
+    for has_case, group in groupby(text, key=lambda character: len(_cases(character)) > 1):
+        run = "".join(group)
+        parts += [f"[{''.join(map(_escaped, _cases(one)))}]" for one in run] if has_case else [_literal(run)]
     return " ".join(parts)
 
 
