@@ -70,7 +70,7 @@ class ChatClient:
     ) -> None:
         """`concurrency` is the most calls at once; `cached_as` names the model in the cache where its address is another each time.
 
-        `extra_body` goes into every request beside what the protocol knows, such as a grammar, and tells its completions apart in the cache.
+        `extra_body` goes into every request beside what the protocol knows, such as a grammar, and tells completions apart in the cache.
         Raises UsageError when the key is found nowhere.
         """
         self.endpoint = endpoint

@@ -26,6 +26,7 @@ from core.wizard.events import Log, Metric, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
+from core.wizard.steps import pregate
 from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
@@ -61,6 +62,15 @@ class TrainingAnswers(BaseModel):
         "auto",
         title="Precision",
         description="auto takes what this machine computes faster.",
+        json_schema_extra={"advanced": True},
+    )
+    command_match_min: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Rows written exactly",
+        description="Share of validation rows for which the model must write exactly the expected commands before tests are run with it: "
+        "a model that gets half of its messages wrong passes hardly any test.",
         json_schema_extra={"advanced": True},
     )
     limit_minutes: float = Field(
@@ -116,13 +126,18 @@ class TrainingStep:
         for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS)):
             if (context.folder / file).is_file():
                 files[name] = file
-        gate = Gate(
+        curve = Gate(
             "curve healthy",
             "neither diverged nor overfitted",
             f"{diagnosis.state}: {diagnosis.sentence}",
             diagnosis.good,
         )
-        return Outputs(summary, files, [gate], digest=artifact.digest)
+        gates = [curve]
+        if "predictions" in files:
+            scores = pregate.score(context.folder / PREDICTIONS, context.shared, dataset)
+            summary["command_scores"] = scores.facts
+            gates.append(pregate.gate(scores, context.answers.command_match_min))
+        return Outputs(summary, files, gates, digest=artifact.digest)
 
 
 async def train(
