@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from textual import on
@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button, Label, Static, TextArea
 
 Leave = Literal["leave", "stop", "stay"]
 
@@ -61,6 +61,64 @@ class LeaveDialog(ModalScreen[Leave]):
     @on(Button.Pressed)
     def _chosen(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id)  # type: ignore[arg-type]
+
+
+class EditDialog(ModalScreen[str | None]):
+    """Other words for a message; None when nothing is to change."""
+
+    DEFAULT_CSS = f"""
+    EditDialog {{ {_WINDOW} }}
+    EditDialog TextArea {{ height: 4; border: none; padding: 0 1; margin: 1 0 0 0; background: $panel; }}
+    EditDialog #objection {{ color: $text-error; height: auto; width: 1fr; }}
+    """
+    BINDINGS = [
+        Binding("enter", "save", "Save", priority=True),
+        Binding("escape", "dismiss", "Cancel"),
+    ]
+
+    def __init__(
+        self, original: str, commands: Sequence[str], wording: str, objection: Callable[[str], str | None]
+    ) -> None:
+        """`objection` says why a text will not do."""
+        super().__init__()
+        self._original, self._commands, self._wording, self._objection = original, commands, wording, objection
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(
+                Content.assemble(
+                    ("Other words for\n", "bold"), f"  {self._original}\n", ("The commands stay\n", "bold"),
+                    "\n".join(f"  {command}" for command in self._commands),
+                )
+            )  # fmt: skip
+            yield TextArea(self._wording, soft_wrap=True, id="text", compact=True)
+            yield Label("", id="objection", markup=False)
+            with Horizontal():
+                yield Button("Save", variant="primary", id="save", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        area = self.query_one(TextArea)
+        area.focus()
+        area.move_cursor(area.document.end)
+
+    def action_save(self) -> None:
+        """Enter saves, unless it is meant for the other button."""
+        if self.focused is not None and self.focused.id == "cancel":
+            self.dismiss(None)
+            return
+        text = self.query_one(TextArea).text.strip()
+        if reason := self._objection(text):
+            self.query_one("#objection", Label).update(reason)
+        else:
+            self.dismiss(text)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "save":
+            self.action_save()
+        else:
+            self.dismiss(None)
 
 
 class HelpDialog(ModalScreen[None]):
