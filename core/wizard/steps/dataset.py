@@ -55,7 +55,7 @@ class DatasetStep:
     """Annotates passing tests, rephrases them, makes rows and splits these by whole tests."""
 
     id: ClassVar[str] = "dataset"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     title: ClassVar[str] = "Data preparation"
     purpose: ClassVar[str] = "Turn passing tests into rows to train and validate on, in more words than the tests have."
     upstream: ClassVar[tuple[str, ...]] = ("coverage",)
