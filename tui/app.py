@@ -24,6 +24,7 @@ class CalmtuneApp(App[None]):
     CSS_PATH = "narrow.tcss"
     COMMANDS = App.COMMANDS | {KeyCommands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
     BINDINGS = [Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on")]
 
     def __init__(self, home: Path, session: str | None = None) -> None:

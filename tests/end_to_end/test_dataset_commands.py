@@ -9,6 +9,7 @@ from rigs.prepared import Prepared
 
 from core.errors import UsageError
 
+
 @pytest.fixture
 def calmtune(write_assistant, tmp_path, monkeypatch):
     """Runs the command line in a folder where session `s` has its rows."""

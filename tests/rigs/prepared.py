@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-
 from rigs.parcels import DOMAIN, FLOWS
+
 from tui.cli import cli
 
 TESTS = """

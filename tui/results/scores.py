@@ -21,6 +21,7 @@ VERDICTS = {
     "fail": ("✗", "fail", "$text-error"),
     "inconclusive": ("?", "not decided", "$text-warning"),
 }
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 _NARROW = 84
 """Columns below which a line leaves out what the one beneath it can say."""
 
@@ -87,9 +88,9 @@ def _set_lines(name: str, found: Mapping[str, Any], gate: Gate | None, width: in
         (f"  {words}", f"bold {colour}"),
     )
     indent = " " * (2 if narrow else 13)
-    details = "; ".join(_details(found, gate, narrow))
+    details = "; ".join(detail.replace(" ", _UNBROKEN) for detail in _details(found, gate, narrow))
     for line in wrap(details, max(40, width), initial_indent=indent, subsequent_indent=indent):
-        yield Content.styled(line, "$muted")
+        yield Content.styled(line.replace(_UNBROKEN, " "), "$muted")
 
 
 def _details(found: Mapping[str, Any], gate: Gate | None, narrow: bool) -> Iterator[str]:

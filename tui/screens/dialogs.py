@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
@@ -63,6 +64,23 @@ class LeaveDialog(ModalScreen[Leave]):
         self.dismiss(event.button.id)  # type: ignore[arg-type]
 
 
+class WordingArea(TextArea):
+    """A message of any length; Enter says that it is done."""
+
+    class Done(Message):
+        """Enter was pressed, after all that was typed before it."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        if (
+            event.key == "enter"
+        ):  # here and not as a key of the window, which would overtake typing that is still on its way
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Done())
+            return
+        await super()._on_key(event)
+
+
 class EditDialog(ModalScreen[str | None]):
     """Other words for a message; None when nothing is to change."""
 
@@ -72,7 +90,6 @@ class EditDialog(ModalScreen[str | None]):
     EditDialog #objection {{ color: $text-error; height: auto; width: 1fr; }}
     """
     BINDINGS = [
-        Binding("enter", "save", "Save", priority=True),
         Binding("escape", "dismiss", "Cancel"),
     ]
 
@@ -91,23 +108,20 @@ class EditDialog(ModalScreen[str | None]):
                     "\n".join(f"  {command}" for command in self._commands),
                 )
             )  # fmt: skip
-            yield TextArea(self._wording, soft_wrap=True, id="text", compact=True)
+            yield WordingArea(self._wording, soft_wrap=True, id="text", compact=True)
             yield Label("", id="objection", markup=False)
             with Horizontal():
                 yield Button("Save", variant="primary", id="save", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
-        area = self.query_one(TextArea)
+        area = self.query_one(WordingArea)
         area.focus()
         area.move_cursor(area.document.end)
 
-    def action_save(self) -> None:
-        """Enter saves, unless it is meant for the other button."""
-        if self.focused is not None and self.focused.id == "cancel":
-            self.dismiss(None)
-            return
-        text = self.query_one(TextArea).text.strip()
+    @on(WordingArea.Done)
+    def _save(self) -> None:
+        text = self.query_one(WordingArea).text.strip()
         if reason := self._objection(text):
             self.query_one("#objection", Label).update(reason)
         else:
@@ -116,7 +130,7 @@ class EditDialog(ModalScreen[str | None]):
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "save":
-            self.action_save()
+            self._save()
         else:
             self.dismiss(None)
 

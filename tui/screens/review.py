@@ -18,7 +18,7 @@ from core.wizard.row_review import STEP, RowReview
 from core.wizard.session import Session
 from tui.screens.dialogs import EditDialog, HelpDialog
 from tui.screens.row_filter import VIEWS, RowFilter, Wanted, position
-from tui.screens.row_texts import row_detail, row_line
+from tui.screens.row_texts import row_detail, row_line, row_prompt
 from tui.widgets.long_list import LongList
 from tui.widgets.top_bar import TopBar
 
@@ -70,8 +70,9 @@ class ReviewScreen(Screen[bool]):
             yield LongList("no row is like that", id="rows")
             with VerticalScroll(id="detail"):
                 yield Static("", id="row")
+                yield Static("", id="row-prompt")
         yield Label("", id="outlook", markup=False)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(TopBar).where = f"{self.session.id} · prepared rows"
@@ -151,12 +152,15 @@ class ReviewScreen(Screen[bool]):
         self.query_one("#detail").scroll_home(animate=False)
 
     def _draw_row(self) -> None:
-        row = self.row
-        if row is None or self.review is None:
+        row, review = self.row, self.review
+        prompt = self.query_one("#row-prompt", Static)
+        prompt.display = self._with_prompt and row is not None
+        if row is None or review is None:
             self.query_one("#row", Static).update("")
             return
-        prompt = read_prompt(self.review.folder, row) if self._with_prompt else None
-        self.query_one("#row", Static).update(row_detail(row, self.review.mark(row), prompt))
+        self.query_one("#row", Static).update(row_detail(row, review.mark(row)))
+        if self._with_prompt:
+            prompt.update(row_prompt(read_prompt(review.folder, row)))
 
     def _show_outlook(self) -> None:
         """What running again will do; in a session that may not be changed, why."""
@@ -238,6 +242,11 @@ class ReviewScreen(Screen[bool]):
     def action_prompt(self) -> None:
         self._with_prompt = not self._with_prompt
         self._draw_row()
+        detail = self.query_one("#detail")
+        if self._with_prompt:
+            self.call_after_refresh(detail.scroll_to_widget, self.query_one("#row-prompt"), top=True, animate=False)
+        else:
+            detail.scroll_home(animate=False)
 
     def action_filter(self) -> None:
         self.query_one("#filter", Input).focus()

@@ -37,6 +37,7 @@ class RowFilter:
     def __init__(self, review: RowReview) -> None:
         self._review = review
         self._texts = [_text(row) for row in review.rows]
+        self._counts = {view: len(self.found(Wanted(view))) for view in VIEWS}
 
     def found(self, wanted: Wanted) -> list[Row]:
         words = wanted.words.casefold().split()
@@ -57,8 +58,10 @@ class RowFilter:
 
     def views(self) -> list[tuple[str, int]]:
         """Views with how many rows each has; empty ones only where they always belong."""
-        counts = [(view, len(self.found(Wanted(view)))) for view in VIEWS]
-        return [(view, count) for view, count in counts if count or view in ("rows", "rejected", "decided")]
+        self._counts["decided"] = sum(self._review.mark(row) is not None for row in self._review.rows)  # the rest stays
+        return [
+            (view, count) for view, count in self._counts.items() if count or view in ("rows", "rejected", "decided")
+        ]
 
     def things(self) -> list[tuple[str, int]]:
         """What rows teach, with how many do."""

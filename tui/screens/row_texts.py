@@ -33,8 +33,8 @@ def row_line(row: Row, mark: Mark | None) -> Content:
     )
 
 
-def row_detail(row: Row, mark: Mark | None, prompt: str | None) -> Content:
-    """All of a row; the prompt where it was asked for."""
+def row_detail(row: Row, mark: Mark | None) -> Content:
+    """All of a row but its prompt."""
     parts = [_heading(row)]
     if mark is not None:
         parts += [_decision(mark), Content("\n")]
@@ -49,11 +49,14 @@ def row_detail(row: Row, mark: Mark | None, prompt: str | None) -> Content:
         parts.append(Content.assemble(("  →   ", "$text-accent"), (f"{mark.text}\n", "bold $text-accent")))
     parts.append(Content.styled("\ncommands\n", _HEADING))
     parts += [Content(f"{command}\n") for command in row.commands]
-    if prompt is not None:
-        parts += [Content.styled("\nprompt\n", _HEADING), Content(prompt or "a rejected wording has none\n")]
-    elif row.reason is None:
-        parts.append(Content.styled("\np shows the prompt", "$faint"))
+    if row.reason is None:
+        parts.append(Content.styled("\np shows or hides the prompt\n", "$faint"))
     return Content("").join(parts)
+
+
+def row_prompt(prompt: str) -> Content:
+    """What the model is shown."""
+    return Content.styled("prompt\n", _HEADING) + Content(prompt or "a rejected wording has none")
 
 
 def _heading(row: Row) -> Content:
