@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.color import Color
 
 from core.wizard.session import Session, sessions_in
+from tui.palette import KeyCommands
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 from tui.theme import DARK, LIGHT
@@ -21,7 +22,9 @@ class CalmtuneApp(App[None]):
 
     TITLE = "calmtune"
     CSS_PATH = "narrow.tcss"
+    COMMANDS = App.COMMANDS | {KeyCommands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
     BINDINGS = [Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on")]
 
     def __init__(self, home: Path, session: str | None = None) -> None:

@@ -95,8 +95,8 @@ _WHAT_TO_WRITE = {
 }
 
 
-def _advice(divided: Divided) -> Iterator[str]:
-    few = thin(divided)
+def advice(few: Mapping[str, int]) -> Iterator[str]:
+    """What to write for things that few tests hold, as `thin` counts them: a sentence a kind."""
     for kind, what in _WHAT_TO_WRITE.items():
         names = [f"{name.partition(' ')[2]} ({count})" for name, count in few.items() if name.startswith(f"{kind} ")]
         if names:
@@ -115,7 +115,7 @@ def warnings(assistant: Assistant, divided: Divided) -> Iterator[str]:
         yield "there is no validation, so nothing will show how the model does on what it has not seen"
     if divided.validation and divided.split.only_in_train:
         yield f"validation has no rows for {_named(divided.split.only_in_train)}: too few tests have them"
-    yield from _advice(divided)
+    yield from advice(thin(divided))
     clashes = contradictions((*divided.train, *divided.validation, *divided.left_out))
     for one, other in clashes[:MOST_NAMED]:
         yield (

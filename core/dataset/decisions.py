@@ -19,7 +19,7 @@ The message of the test itself may be rejected too, which leaves its row out; to
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,6 +32,10 @@ from core.errors import Problem, ProblemsError
 Verdict = Literal["accept", "reject", "edit"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 BY_HAND = "was rejected by hand"
+DECISIONS = "decisions.yml"
+"""In the session's folder: what was decided. In a run's folder: what its rows were made with."""
+Key = tuple[str, int, str]
+"""Test, turn and wording: what a decision is about."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ class Decision:
     verdict: Verdict
     text: str | None = None
     """What an edited wording becomes."""
-    line: int = 0
+    line: int = field(default=0, compare=False)
+
+    @property
+    def key(self) -> Key:
+        return (self.test, self.turn, self.wording)
 
 
 def read_decisions(path: Path) -> list[Decision]:
@@ -85,7 +93,7 @@ def _decision(item: object, line: int, reader: Reader) -> Decision | None:
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
     """Write all decisions, the latest about a wording in the place of earlier ones."""
-    latest = {(decision.test, decision.turn, decision.wording): decision for decision in decisions}
+    latest = {decision.key: decision for decision in decisions}
     items = [
         {
             "test": decision.test,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from core.dataset.points import DataPoint
-from core.dialogue.commands import SetSlot, StartFlow
+from core.dialogue.commands import Command, SetSlot, StartFlow
 from core.e2e.coverage import label
 
 
@@ -15,19 +15,20 @@ def inventory(points: Iterable[DataPoint]) -> Counter[str]:
     "slot pickup_day" for each slot that is set."""
     held: Counter[str] = Counter()
     for point in points:
-        held.update(_names(point))
+        held.update(names(point.commands))
     return held
 
 
 def combinations(points: Iterable[DataPoint]) -> Counter[str]:
     """All that a row holds, as one name → rows that hold just that; rows with a single command are left out."""
-    return Counter(", ".join(sorted(_names(point))) for point in points if len(point.commands) > 1)
+    return Counter(", ".join(sorted(names(point.commands))) for point in points if len(point.commands) > 1)
 
 
-def _names(point: DataPoint) -> set[str]:
-    names = {f"command {label(command)}" for command in point.commands}
-    names |= {f"flow {command.flow}" for command in point.commands if isinstance(command, StartFlow)}
-    return names | {f"slot {command.name}" for command in point.commands if isinstance(command, SetSlot)}
+def names(commands: Sequence[Command]) -> set[str]:
+    """What commands teach, by the names of `inventory`."""
+    found = {f"command {label(command)}" for command in commands}
+    found |= {f"flow {command.flow}" for command in commands if isinstance(command, StartFlow)}
+    return found | {f"slot {command.name}" for command in commands if isinstance(command, SetSlot)}
 
 
 def of_kind(held: Counter[str], kind: str) -> dict[str, int]:

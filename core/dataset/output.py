@@ -5,6 +5,7 @@
 3_llm_finetune_data/     llm_ft_data.jsonl: every row with where it comes from
 4_train_test_split/      e2e_tests/{train,validation,golden}.yaml, ft_splits/{train,val}.jsonl
 annotations.yaml         all of folder 1 in one file, to replay
+decisions.yml            what the owner had decided by hand when the rows were made; absent when nothing
 params.yaml              what was asked for
 result_summary.yaml      what came out
 
@@ -155,10 +156,13 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
+    """Write a file so that it is there as a whole or not at all, whatever stops the process or the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 

@@ -187,7 +187,7 @@ class Session:
         if run.state == "done":
             if not (folder / _OUTPUTS).is_file():
                 return StepStatus(it.id, "stale", "its files are gone", key)
-            outputs = _outputs(run.outputs or {})
+            outputs = read_outputs(run.outputs or {})
             if ended := self._ended(outputs):
                 return StepStatus(it.id, "stale", f"{ended} ended; it can be started again", key)
             return StepStatus(
@@ -208,6 +208,12 @@ class Session:
             except UsageError:
                 return f"job {job}"
         return None
+
+    def inputs(self, id: str) -> dict[str, Any]:
+        """What a step would be run with now; steps above must be fresh."""
+        return self._inputs(
+            step(id), {status.step: status for status in self.statuses() if status.outputs}, self.answers
+        )
 
     running_here: str | None = None
     """Id of the step this process is running."""
@@ -334,7 +340,8 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _outputs(body: Mapping[str, Any]) -> Outputs:
+def read_outputs(body: Mapping[str, Any]) -> Outputs:
+    """Outputs as a run's outputs.json has them."""
     gates = [Gate(**gate) for gate in body.get("gates", ())]
     return Outputs(body.get("summary", {}), body.get("files", {}), gates, body.get("digest", ""), body.get("jobs", {}))
 

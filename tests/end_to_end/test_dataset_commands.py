@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import json
-import textwrap
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from rigs.parcels import DOMAIN, FLOWS
+from rigs.prepared import Prepared
 
 from core.errors import UsageError
-from tui.cli import cli
-
-TESTS = """
-test_cases:
-- test_case: hours
-  steps:
-  - user: are you open on Friday
-  - utter: utter_hours
-- test_case: complaint
-  steps:
-  - user: I want to complain
-  - utter: utter_ask_reason
-  - user: it was wet
-  - slot_was_set: [{reason: wet}]
-  - utter: utter_sorry
-"""
-WORDINGS = """
-paraphrases:
-- user: are you open on Friday
-  variants: [open on Friday?, Friday hours, are you open]
-- user: it was wet
-  variants: [all wet, it came wet]
-"""
 
 
 @pytest.fixture
 def calmtune(write_assistant, tmp_path, monkeypatch):
     """Runs the command line in a folder where session `s` has its rows."""
-    root: Path = write_assistant(FLOWS, DOMAIN)
-    (root / "e2e_tests").mkdir()
-    (root / "e2e_tests" / "all.yml").write_text(textwrap.dedent(TESTS))
-    (tmp_path / "own.yml").write_text(WORDINGS)
     monkeypatch.setenv("CALMTUNE_HOME", str(tmp_path / "home"))
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, arguments, catch_exceptions=True)
-
-    settings = ["coverage.total_min=0", "coverage.per_flow_min=0", "coverage.min_command_samples=0"]
-    settings += [f"dataset.rephraser={tmp_path / 'own.yml'}"]
-    given = [part for setting in settings for part in ("--set", setting)]
-    run.prepare = lambda: run("prepare", str(root), "--session", "s", *given)
-    run.prepare()
-    return run
+    return Prepared(write_assistant, tmp_path)
 
 
 def rows(calmtune, *arguments: str) -> dict[str, dict[str, object]]:
@@ -76,6 +37,35 @@ def test_rows_are_shown_with_conversation_prompt_and_commands(calmtune):
     assert "    set slot reason wet" in text
     assert rows(calmtune, "--rejected")["are you open"]["reason"] == "loses the value Friday"
     assert set(rows(calmtune, "--test", "hours")) == {"are you open on Friday", "open on Friday?", "Friday hours"}
+
+
+def test_a_row_says_where_it_went_and_what_it_teaches(calmtune):
+    row = rows(calmtune)["all wet"]
+    assert row["side"] in ("train", "validation", "left out")
+    assert row["variant"] == 1
+    assert row["holds"] == ["command set slot", "slot reason"]
+    assert rows(calmtune, "--rejected")["are you open"]["side"] == ""
+
+
+def test_what_was_decided_is_taken_back(calmtune):
+    shown = rows(calmtune)
+    number = str(shown["Friday hours"]["number"])
+    said = calmtune("dataset", "reject", number, "--session", "s")
+    assert "1 decision, not yet applied. Running again takes out 1 row" in said.stderr
+    assert "the rows show every decision" in calmtune("dataset", "undo", number, "--session", "s").stderr
+    statuses = json.loads(calmtune("status", "s", "--json").stdout)["steps"]
+    assert next(step["state"] for step in statuses if step["step"] == "dataset") != "stale"
+    assert "nothing was decided about row" in str(calmtune("dataset", "undo", number, "--session", "s").exception)
+
+
+def test_a_wording_accepted_by_hand_counts_beyond_the_limit_of_answers(calmtune):
+    calmtune.prepare("dataset.answer_rephrases=1")
+    assert "it came wet" not in rows(calmtune)
+    number = str(rows(calmtune, "--rejected")["it was soggy"]["number"])
+    assert calmtune("dataset", "accept", number, "--session", "s").exit_code == 0
+    calmtune.prepare("dataset.answer_rephrases=1")
+    assert {"all wet", "it was soggy"} <= rows(calmtune).keys()
+    assert "it came wet" not in rows(calmtune)
 
 
 def test_decisions_make_the_preparation_stale_and_are_followed(calmtune):
@@ -101,6 +91,9 @@ def test_decisions_make_the_preparation_stale_and_are_followed(calmtune):
     [
         (("reject", "99"), "there is no row 99"),
         (("accept", "1"), "row 1 is accepted already"),
+        (("reject", "r1"), "row r1 is rejected already"),
+        (("edit", "2", "Friday hours"), "row 3 has this wording already"),
+        (("edit", "2", "   "), "needs words"),
         (("edit", "1", "another"), "row 1 is the message of the test .* edit it there"),
         (("show", "--row", "r9"), "there is no row r9"),
     ],

@@ -113,7 +113,7 @@ def test_prepared_rows(look):
         await pilot.press("ctrl+n")
         pilot.app.screen.query_one("#field-rephraser", Input).value = "none"
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: shows(pilot, "#row"))
+        await until(pilot, lambda: shows(pilot, "#quality"))
 
     assert look(steps)
 

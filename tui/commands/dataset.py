@@ -1,8 +1,8 @@
-"""Looking at prepared rows, and deciding about single ones: `calmtune dataset show | accept | reject | edit`."""
+"""Looking at prepared rows, and deciding about single ones: `calmtune dataset show | accept | reject | edit | undo`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,14 @@ from tui.opening import existing_session, json_option
 if TYPE_CHECKING:
     from core.dataset.decisions import Verdict
     from core.dataset.rows import Row
-    from core.wizard.session import Session
-
-DECISIONS = "decisions.yml"
-"""In the session's folder."""
+    from core.wizard.row_review import RowReview
 
 _session_option = click.option("--session", "session_name", help="Session to work in; the newest when not given.")
 
 
 @click.group()
 def dataset() -> None:
-    """Look at prepared rows, and accept, reject or edit single wordings."""
+    """Look at prepared rows, and accept, reject or edit single wordings. The app does the same on a screen."""
 
 
 @dataset.command()
@@ -35,11 +32,13 @@ def dataset() -> None:
 @json_option
 def show(session: str | None, number: str | None, rejected: bool, test: str | None, as_json: bool) -> None:
     """Page through the rows of SESSION: conversation, prompt and commands."""
+    from core.dataset.rows import read_rows
+    from core.wizard.row_review import newest_preparation
     from tui import output
 
     opened = existing_session(session)
     try:
-        rows = _rows(opened)
+        rows = read_rows(newest_preparation(opened))
     finally:
         opened.close()
     if number is not None:
@@ -79,48 +78,33 @@ def edit(number: str, text: str, session_name: str | None) -> None:
     _decide([number], session_name, "edit", text)
 
 
+@dataset.command()
+@click.argument("numbers", nargs=-1, required=True)
+@_session_option
+def undo(numbers: Sequence[str], session_name: str | None) -> None:
+    """Take back what was decided about rows or rejected wordings."""
+    _change(session_name, lambda review: review.undo([_numbered(review.rows, number) for number in numbers]))
+
+
 def _decide(numbers: Sequence[str], session_name: str | None, verdict: Verdict, text: str | None = None) -> None:
-    """Write decisions into the session's file and make the preparation read it."""
-    from core.dataset.decisions import Decision, read_decisions, write_decisions
+    _change(
+        session_name,
+        lambda review: review.decide([_numbered(review.rows, number) for number in numbers], verdict, text),
+    )
+
+
+def _change(session_name: str | None, change: Callable[[RowReview], None]) -> None:
+    """Change the decisions of a session, and say what follows from it."""
+    from core.wizard.row_review import RowReview
     from tui.output import narrate
 
-    session: Session = existing_session(session_name)
+    session = existing_session(session_name)
     try:
-        rows = [_numbered(_rows(session), number) for number in numbers]
-        for row in rows:
-            if verdict == "edit" and row.wording == row.original and row.reason is None:
-                raise UsageError(f"row {row.number} is the message of the test {row.test}; edit it there")
-            if verdict == "accept" and row.reason is None:
-                raise UsageError(
-                    f"row {row.number} is accepted already; `calmtune dataset show --rejected` lists the others"
-                )
-        given = session.answers.get("dataset", {})
-        path = session.model("dataset").decisions or session.folder.resolve() / DECISIONS
-        earlier = read_decisions(path) if path.is_file() else []
-        new = [Decision(row.test, row.turn, row.wording, verdict, text) for row in rows]
-        if session.read_only:
-            raise UsageError(session.notice or "this session can only be looked at here")
-        write_decisions(path, [*earlier, *new])
-        if given.get("decisions") != str(path):
-            session.answer("dataset", {**given, "decisions": str(path)})
-        narrate(f"noted in {path}; {session.status('dataset').reason or 'the rows are made again with the next run'}")
+        review = RowReview(session, prompts=False)
+        change(review)
+        narrate(f"noted in {review.path}; {review.outlook() or 'the rows show every decision'}")
     finally:
         session.close()
-
-
-def _rows(session: Session) -> list[Row]:
-    """The rows of the newest finished preparation. Raises UsageError when there is none."""
-    from core.dataset.output import ALL_ROWS
-    from core.dataset.rows import read_rows
-
-    runs = [run for run in (session.folder / "runs").glob("dataset-*") if (run / "outputs.json").is_file()]
-    runs = [run for run in runs if (run / ALL_ROWS).is_file()]
-    if not runs:
-        raise UsageError(f"session {session.id} has no prepared rows yet; `calmtune resume {session.id}` makes them")
-    status = session.status("dataset")
-    if status.folder is not None and status.folder in runs:
-        return read_rows(status.folder)
-    return read_rows(max(runs, key=lambda run: (run / "outputs.json").stat().st_mtime))
 
 
 def _numbered(rows: Sequence[Row], number: str) -> Row:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from core.wizard.row_review import STEP as REVIEWED
+from core.wizard.row_review import waiting_rows
 from core.wizard.session import Session, StepStatus
 from tui.results.connection import ConnectionResult
 from tui.results.coverage import CoverageResult
@@ -18,6 +20,13 @@ _PANELS: dict[str, type[ResultPanel]] = {
     "production": EvaluationResult,
     "connection": ConnectionResult,
 }
+
+
+def status_to_show(session: Session, status: StepStatus) -> StepStatus | None:
+    """What a result panel can show of a step: its outcome, or that of earlier rows which wait for decisions to be applied."""
+    if status.done:
+        return status
+    return waiting_rows(session, status) if status.step == REVIEWED else None
 
 
 def result_panel(session: Session, status: StepStatus) -> ResultPanel:

@@ -1,93 +1,92 @@
-"""Evaluation: pass rates as bars, and each failed test with what the model said instead."""
+"""Evaluation: how sure it is that the model is good enough, what went wrong and why, and the strong model beside it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from textual import on
+from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import OptionList, Static, TabbedContent, TabPane
 
+from tui.results.failures import failure_detail, failure_lines, failures, flaky_tests, next_step
+from tui.results.figures import compared, figures
 from tui.results.panel import ResultPanel
-from tui.widgets.bars import bar
-
-SETS = ("validation", "training")
+from tui.results.scores import SetScores, sets_in
+from tui.screens.dialogs import ReadDialog
 
 
 class EvaluationResult(ResultPanel):
-    """Both sets of tests; failures in a list, expected and predicted commands beside it."""
+    """Scores of the sets over failures, comparison and figures."""
 
     DEFAULT_CSS = """
+    EvaluationResult TabbedContent { height: 1fr; }
+    EvaluationResult TabPane { padding: 1 0 0 0; height: 1fr; }
+    EvaluationResult .next { height: auto; width: 1fr; color: $text-accent; margin: 0 0 1 0; }
     EvaluationResult .beside { height: 1fr; }
-    EvaluationResult OptionList { border: none; padding: 0; background: transparent; width: 46; height: 1fr; }
-    EvaluationResult .detail { width: 1fr; height: 1fr; padding: 0 0 0 2; border-left: vkey $panel; }
+    EvaluationResult OptionList {
+        border: none; padding: 0; background: transparent; width: 5fr; height: 1fr; text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    EvaluationResult .detail { width: 6fr; height: 1fr; padding: 0 0 0 2; border-left: vkey $panel; }
+    EvaluationResult TabPane Static { width: 1fr; height: auto; }
     """
 
-    def body(self) -> Iterator[Widget]:
-        if self.outputs.summary.get("retrained") is False:
-            yield Static("The model of step 3 is the final one; it was not trained again.", classes="facts")
+    def compose(self) -> ComposeResult:
+        if not sets_in(self.outputs.summary):
+            yield from super().compose()
             return
-        self._turns = list(self._wrong_turns())
-        yield Static(rates(self.outputs.summary), classes="facts")
-        yield Static(
-            Content.styled("What went wrong" if self._turns else "Nothing went wrong", "bold"), classes="facts"
-        )
+        yield SetScores(self.outputs.summary, self.outputs.gates, id="gates")
+        yield from self.body()
+
+    def body(self) -> Iterator[Widget]:
+        summary = self.outputs.summary
+        if summary.get("retrained") is False:
+            yield Static("The model of step 3 is the final one; it was not trained again.", classes="facts")
+        elif not sets_in(summary):
+            yield from super().body()
+        if not sets_in(summary):
+            return
+        self._failures = failures(summary, self.path("results") if "results" in self.outputs.files else None)
+        if advice := next_step(summary):
+            yield Static(Content.assemble(("next  ", "bold"), advice), classes="next")
+        with TabbedContent():
+            with TabPane(f"Failures {len(self._failures)}"):
+                yield from self._what_went_wrong()
+            if summary.get("comparison"):
+                with TabPane("Beside the strong model"), VerticalScroll():
+                    yield Static(compared(summary), id="compared")
+            with TabPane("Speed and cost"), VerticalScroll():
+                yield Static(figures(summary), id="figures")
+            if flaky := flaky_tests(summary):
+                with TabPane(f"Flaky {len(flaky)}"), VerticalScroll():
+                    yield Static(_flaky(flaky), id="flaky")
+
+    def _what_went_wrong(self) -> Iterator[Widget]:
+        if not self._failures:
+            yield Static(Content.styled("Nothing went wrong", "bold"))
+            return
         with Horizontal(classes="beside"):
-            yield OptionList(*(Option(_line(turn), id=str(at)) for at, turn in enumerate(self._turns)), id="turns")
+            yield OptionList(*failure_lines(self._failures), id="turns")
             with VerticalScroll(classes="detail"):
                 yield Static("", id="turn")
 
-    def _wrong_turns(self) -> Iterator[dict[str, Any]]:
-        if "results" not in self.outputs.files:
-            return
-        for name in SETS:
-            path = self.path("results") / f"{name}_wrong_turns.jsonl"
-            if path.exists():
-                for line in path.read_text(encoding="utf-8").splitlines():
-                    yield {**json.loads(line), "set": name}
-
     @on(OptionList.OptionHighlighted, "#turns")
     def _show_turn(self, event: OptionList.OptionHighlighted) -> None:
-        turn = self._turns[int(str(event.option.id))]
-        self.query_one("#turn", Static).update(
-            Content.assemble(
-                (f"{turn['test']}\n", "$muted"), (f"turn {turn['turn']}, {turn['set']} test\n\n", "$muted"),
-                ("user\n", "bold $text-accent"), f"{turn['user']}\n\n",
-                ("expected\n", "bold $text-accent"), (f"{turn['expected'] or 'not known: another way led here'}\n\n", "$text-success"),
-                ("predicted\n", "bold $text-accent"), (f"{turn['predicted'] or 'nothing'}", "$text-error"),
-            )
-        )  # fmt: skip
+        if event.option.id is not None:
+            self.query_one("#turn", Static).update(failure_detail(self._failures[int(event.option.id)]))
+
+    @on(OptionList.OptionSelected, "#turns")
+    def _open_turn(self, event: OptionList.OptionSelected) -> None:
+        """The conversation in a window of its own, for terminals with little room beside the list."""
+        if event.option.id is not None:
+            self.app.push_screen(ReadDialog(failure_detail(self._failures[int(event.option.id)])))
 
 
-def rates(summary: Mapping[str, Any]) -> Content:
-    """A bar a set of tests."""
-    lines = []
-    for name in SETS:
-        found = summary.get(name)
-        if found and found["tests"]:
-            share = found["passed"] / found["tests"]
-            lines.append(
-                Content.assemble(
-                    (f"{name:<11}", "$muted"), bar(share, 30), (f" {share:.1%}", "bold"),
-                    (f"  {found['passed']} of {found['tests']} tests", ""),
-                    (_exactly(found), "$muted"),
-                )
-            )  # fmt: skip
-    return Content("\n").join(lines)
-
-
-def _exactly(found: Mapping[str, Any]) -> str:
-    """How many messages were understood to the letter, where the engine tells."""
-    if not found["turns"]:
-        return ""
-    return f"   {found['turns_exactly_as_expected']} of {found['turns']} messages exactly"
-
-
-def _line(turn: Mapping[str, Any]) -> Content:
-    mark = ("validation  ", "$text-warning") if turn["set"] == "validation" else ("training    ", "$muted")
-    return Content.assemble(mark, str(turn["user"])[:32])
+def _flaky(tests: list[tuple[str, str]]) -> Content:
+    head = Content.styled(
+        "These pass in some of their runs only. Look at them before you trust a change of a point or two.\n", "$muted"
+    )
+    lines = [Content.assemble(("~ ", "$text-warning"), test, (f"  {name}", "$muted")) for name, test in tests]
+    return Content("\n").join([head, *lines])

@@ -23,12 +23,17 @@ from core.wizard.estimate import estimate
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
 from core.wizard.recipe import STEP_IDS, step
+from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.run import run_step
 from core.wizard.session import Session, StepStatus
 from provisioning.places import LOCAL
+from tui.browser import report_of, show_in_browser
 from tui.help_texts import STEP_HELP
-from tui.results.choose import result_panel
+from tui.results.choose import result_panel, status_to_show
+from tui.results.dataset import DatasetResult
+from tui.results.evaluation import EvaluationResult
 from tui.screens.dialogs import HelpDialog, LeaveDialog
+from tui.screens.review import ReviewScreen
 from tui.widgets.command_bar import CommandBar
 from tui.widgets.question_form import QuestionForm
 from tui.widgets.run_panel import RunPanel
@@ -47,6 +52,8 @@ class WalkScreen(Screen[None]):
         Binding("ctrl+n", "next", "Next", tooltip="Show the following step", id="next"),
         Binding("ctrl+b", "back", "Back", tooltip="Show the step before", id="back"),
         Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view", id="edit"),
+        Binding("v", "review", "Rows", tooltip="Look at the rows; accept, reject and edit them", id="review"),
+        Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
         Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
         Binding("f1", "help", "Help", tooltip="What this step does, and the keys", id="help"),
@@ -84,6 +91,7 @@ class WalkScreen(Screen[None]):
                 with Horizontal(id="buttons"):
                     yield Button("Run", variant="primary", id="run", compact=True)
                     yield Button("Next step", variant="primary", id="next", compact=True)
+                    yield Button("Review rows", id="review", compact=True)
                     yield Button("Answers", id="edit", compact=True)
                     yield Button("Stop", variant="error", id="stop", compact=True)
         yield CommandBar()
@@ -113,13 +121,16 @@ class WalkScreen(Screen[None]):
         self.query_one("#consequence", Label).update("")
         self.query_one(TopBar).state = f"{self._place(view)} · {done} of {len(STEP_IDS)} steps done"
         self.query_one(CommandBar).command = f"calmtune run --session {self.session.id} --until {view}"
-        self._show_reason(status, problem)
-        await self._fill_panel(status)
+        shown = None if edit else status_to_show(self.session, status)
+        self._show_reason(shown or status, problem)
+        await self._fill_panel(status, shown)
         running, finished = self._at_work == view, status.done and not edit
+        result = bool(self.query("#result"))
         self.query_one("#run", Button).display = not running and not finished and status.state != "blocked"
         self.query_one("#run", Button).disabled = self._at_work is not None or self.session.read_only
         self.query_one("#next", Button).display = status.state == "fresh" and not edit and view != STEP_IDS[-1]
-        self.query_one("#edit", Button).display = not running and finished
+        self.query_one("#edit", Button).display = result
+        self.query_one("#review", Button).display = result and view == REVIEWED
         self.query_one("#stop", Button).display = running
         self.refresh_bindings()
 
@@ -139,7 +150,8 @@ class WalkScreen(Screen[None]):
     def _state(self, status: StepStatus) -> str:
         return "running" if self._at_work == status.step else status.state
 
-    async def _fill_panel(self, status: StepStatus) -> None:
+    async def _fill_panel(self, status: StepStatus, shown: StepStatus | None) -> None:
+        """The run while there is one, else the result that can be shown, else the questions."""
         panel = self.query_one("#panel", ContentSwitcher)
         if self._at_work == status.step and self.query("#run-panel"):
             panel.current = "run-panel"
@@ -150,8 +162,8 @@ class WalkScreen(Screen[None]):
                 await child.remove()
         if self._at_work == status.step:
             await panel.add_content(RunPanel(id="run-panel"), set_current=True)
-        elif status.done and not self._editing and status.outputs is not None and status.folder is not None:
-            await panel.add_content(result_panel(self.session, status), set_current=True)
+        elif shown is not None:
+            await panel.add_content(result_panel(self.session, shown), set_current=True)
         else:
             given = self.session.answers.get(status.step, {})
             await panel.add_content(QuestionForm(questions(status.step), given, id="form"), set_current=True)
@@ -197,9 +209,13 @@ class WalkScreen(Screen[None]):
         if action == "stop":
             return self._at_work is not None
         if action == "run":
-            return self._at_work is None and bool(self.query("#form"))
+            return self._at_work is None and self.query_one("#run", Button).display
         if action == "edit":
             return bool(self.query("#result"))
+        if action == "review":
+            return bool(self.query(DatasetResult))
+        if action == "report":
+            return bool(self.query(EvaluationResult)) and report_of(self.session).is_file()
         return True
 
     async def action_next(self) -> None:
@@ -224,13 +240,25 @@ class WalkScreen(Screen[None]):
         ]
         self.app.push_screen(HelpDialog(step(self.view).title, STEP_HELP[self.view], keys))
 
+    @work
+    async def action_review(self) -> None:
+        """The rows over the whole screen; then the step as decisions made of it."""
+        again = await self.app.push_screen_wait(ReviewScreen(self.session))
+        await self._show(self.view)
+        if again:
+            await self.action_run()
+
+    def action_report(self) -> None:
+        show_in_browser(self.app, report_of(self.session))
+
     async def action_run(self) -> None:
         """Take over the form's answers and run the step in view."""
         form = self.query("#form")
-        if self._at_work is not None or self.session.read_only or not form:
+        if self._at_work is not None or self.session.read_only:
             return
         try:
-            self.session.answer(self.view, form.first(QuestionForm).values)
+            if form:
+                self.session.answer(self.view, form.first(QuestionForm).values)
         except CalmtuneError as error:
             form.first(QuestionForm).show_error(str(error))
             return

@@ -16,22 +16,47 @@ class Scoreboard(Static):
     DEFAULT_CSS = """
     Scoreboard { height: auto; padding: 0 1; border-left: outer $success; background: $surface; margin: 0 0 1 0; }
     Scoreboard.failed { border-left: outer $error; }
+    Scoreboard.open { border-left: outer $warning; }
     """
 
     def __init__(self, gates: Sequence[Gate], id: str | None = None) -> None:
         self.passed = all(gate.passed for gate in gates)
-        super().__init__(scores(gates), id=id, classes="" if self.passed else "failed")
+        super().__init__(scores(gates), id=id, classes=board_class([verdict_of(gate) for gate in gates]))
 
 
 def scores(gates: Sequence[Gate]) -> Content:
     """The lines of a scoreboard."""
-    passed = all(gate.passed for gate in gates)
-    verdict = ("✓ passed", "bold $text-success") if passed else ("✗ gate failed", "bold $text-error")
     width = max((len(gate.name) for gate in gates), default=0)
     measured = min(14, max((len(gate.measured) for gate in gates), default=0))
-    lines = [Content.styled(*verdict)]
-    for gate in gates:
-        mark = ("✓", "$text-success") if gate.passed else ("✗", "$text-error")
-        name, value = f" {gate.name.ljust(width)}  ", gate.measured.ljust(measured)
-        lines.append(Content.assemble(mark, name, (value, "bold"), (f"  asked {gate.required}", "$muted")))
-    return Content("\n").join(lines)
+    verdict = headline([verdict_of(gate) for gate in gates])
+    return Content("\n").join([verdict, *(gate_line(gate, width, measured) for gate in gates)])
+
+
+def verdict_of(gate: Gate) -> str:
+    """ "pass", "fail", or "inconclusive" where more tests would be needed to tell."""
+    return str(getattr(gate, "verdict", None) or ("pass" if gate.passed else "fail"))
+
+
+def headline(verdicts: Sequence[str]) -> Content:
+    """What all gates together come to."""
+    return {
+        "": Content.styled("✓ passed", "bold $text-success"),
+        "open": Content.styled("? not decided", "bold $text-warning"),
+        "failed": Content.styled("✗ gate failed", "bold $text-error"),
+    }[board_class(verdicts)]
+
+
+def board_class(verdicts: Sequence[str]) -> str:
+    """ "failed" when a gate does not hold, "open" when none fails but some cannot be decided yet, "" when all hold."""
+    return "failed" if "fail" in verdicts else "open" if "inconclusive" in verdicts else ""
+
+
+def gate_line(gate: Gate, name_width: int, measured_width: int = 0) -> Content:
+    """A gate, and beneath it what there is to say about it."""
+    mark = {"pass": ("✓", "$text-success"), "inconclusive": ("?", "$text-warning")}.get(
+        verdict_of(gate), ("✗", "$text-error")
+    )
+    name, value = f" {gate.name.ljust(name_width)}  ", gate.measured.ljust(measured_width)
+    line = Content.assemble(mark, name, (value, "bold"), (f"  asked {gate.required}", "$muted"))
+    detail = getattr(gate, "detail", None)
+    return Content.assemble(line, (f"\n  {detail}", "$muted")) if detail else line

@@ -13,7 +13,7 @@ from core.assistant.settings import ModelEndpoint
 from core.dataset.account import rephrasing_facts
 from core.dataset.annotate import annotate
 from core.dataset.conversation import AnnotatedConversation
-from core.dataset.decisions import decided, read_decisions
+from core.dataset.decisions import DECISIONS, decided, read_decisions, write_decisions
 from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
 from core.dataset.hard_cases import KINDS, hard_cases
@@ -131,6 +131,8 @@ class DatasetStep:
             bench.close()
         conversations += [conversation for conversation in derived if conversation.derived != OTHER_VALUES]
         conversations, rephrasing = await _rephrased(conversations, bench, context)
+        if answers.answer_rephrases is not None:  # before what is accepted by hand, which always counts
+            conversations = with_fewer_answers(conversations, answers.answer_rephrases)
         conversations = _as_decided(conversations, context)
         originals = {conversation.case.id: conversation for conversation in conversations if not conversation.derived}
         conversations += [
@@ -138,8 +140,6 @@ class DatasetStep:
             for conversation in derived
             if conversation.derived == OTHER_VALUES
         ]
-        if answers.answer_rephrases is not None:
-            conversations = with_fewer_answers(conversations, answers.answer_rephrases)
         conversations += aside
         renderer = bench.renderer(answers.history_turns)
         divided = await asyncio.to_thread(
@@ -190,7 +190,9 @@ def _as_decided(conversations: list[AnnotatedConversation], context: Context) ->
         return conversations
     if not path.is_file():
         raise UsageError(f"there is no file {path} with decisions; leave dataset.decisions empty for none")
-    done, left = decided(conversations, read_decisions(path))
+    decisions = read_decisions(path)
+    write_decisions(context.folder / DECISIONS, decisions)
+    done, left = decided(conversations, decisions)
     for decision in left:
         place = f"{path.name}:{decision.line}"
         text = f"{place}: {decision.test} has no wording {decision.wording!r} in turn {decision.turn} to {decision.verdict}"

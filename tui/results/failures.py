@@ -1,0 +1,137 @@
+"""Failed turns of an evaluation, put together by cause and flow, and each with its conversation."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.content import Content
+from textual.widgets.option_list import Option
+
+from tui.results.scores import SETS, sets_in
+
+_HEADING = "bold $text-accent"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One turn in which the model said something else than expected."""
+
+    set: str
+    test: str
+    turn: int
+    user: str
+    expected: str
+    predicted: str
+    cause: str = ""
+    """Empty where nobody looked for it."""
+    flow: str = ""
+    conversation: tuple[str, ...] = ()
+    flaky: bool = False
+    """True when the test passes in some of its runs."""
+    line: int | None = None
+    """Of the test in its file."""
+
+
+def failures(summary: Mapping[str, Any], results: Path | None) -> list[Failure]:
+    """Failures of all sets, the most frequent cause first and then by flow.
+
+    `results` is the folder with the wrong turns, for evaluations that say no more than that.
+    """
+    found = [failure for name, of in sets_in(summary) for failure in _of_set(name, of, results)]
+    causes = Counter(failure.cause for failure in found)
+    order = {name: at for at, name in enumerate(SETS)}
+    return sorted(
+        found,
+        key=lambda one: (-causes[one.cause], one.cause, one.flow, order[one.set], one.test, one.turn),
+    )
+
+
+def _of_set(name: str, found: Mapping[str, Any], results: Path | None) -> Iterator[Failure]:
+    cases = (found.get("failures") or {}).get("cases")
+    if cases is None and results is not None:
+        path = results / f"{name}_wrong_turns.jsonl"
+        cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    flaky = set(found.get("flaky") or ())
+    for case in cases or ():
+        yield Failure(
+            name,
+            case["test"],
+            case["turn"],
+            str(case["user"]),
+            _text(case.get("expected")),
+            _text(case.get("predicted")),
+            case.get("cause") or "",
+            case.get("flow") or "",
+            tuple(case.get("conversation") or ()),
+            case["test"] in flaky,
+            case.get("line"),
+        )
+
+
+def _text(commands: Any) -> str:
+    return "\n".join(map(str, commands)) if isinstance(commands, (list, tuple)) else str(commands or "")
+
+
+def next_step(summary: Mapping[str, Any]) -> str:
+    """What to do next, as the set that tells most has it; "" when nobody knows."""
+    told = (found.get("failures") or {} for _, found in sets_in(summary))
+    return next((str(one["next_step"]) for one in told if one.get("next_step")), "")
+
+
+def failure_lines(found: Sequence[Failure]) -> Iterator[Option]:
+    """A heading a cause, then its failures; their ids are positions in `found`."""
+    causes, several = Counter(failure.cause for failure in found), len({failure.set for failure in found}) > 1
+    shown: str | None = None
+    for at, failure in enumerate(found):
+        if failure.cause != shown and failure.cause:
+            count = Content.assemble((failure.cause, _HEADING), (f"  {causes[failure.cause]}", "$muted"))
+            yield Option(count, disabled=True)
+        shown = failure.cause
+        yield Option(_line(failure, several), id=str(at))
+
+
+def _line(failure: Failure, with_set: bool) -> Content:
+    sign, colour = ("~", "$text-warning") if failure.flaky else ("✗", "$text-error")
+    message = " ".join(failure.user.split())
+    facts = [failure.flow, failure.set if with_set else ""]
+    return Content.assemble(
+        (f"{sign} ", colour),
+        message if len(message) <= 40 else message[:39] + "…",
+        ("  " + " · ".join(fact for fact in facts if fact), "$muted"),
+    )
+
+
+def failure_detail(failure: Failure) -> Content:
+    """The conversation up to the message, what was expected, what the model said."""
+    file, _, name = failure.test.rpartition("::")
+    place = f"{Path(file).name}:{failure.line}" if failure.line else Path(file).name
+    facts = [
+        f"turn {failure.turn}",
+        f"{failure.set} test",
+        failure.flow,
+        failure.cause,
+        "flaky" if failure.flaky else "",
+    ]
+    said = [Content.styled(f"{line}\n", "$muted") for line in failure.conversation]
+    return Content("").join(
+        [
+            Content.assemble((name or failure.test, "bold"), (f"  {place}\n", "$faint")),
+            Content.styled(" · ".join(fact for fact in facts if fact) + "\n\n", "$muted"),
+            *said,
+            Content.assemble(("USER: ", "bold"), (f"{failure.user}\n\n", "bold")),
+            Content.styled("expected\n", _HEADING),
+            Content.styled(f"{failure.expected or 'not known: another way led here'}\n\n", "$text-success"),
+            Content.styled("predicted\n", _HEADING),
+            Content.styled(failure.predicted or "nothing", "$text-error"),
+        ]
+    )
+
+
+def flaky_tests(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(set, test) of tests that pass in some of their runs only."""
+    return [(name, test) for name, found in sets_in(summary) for test in found.get("flaky") or ()]
