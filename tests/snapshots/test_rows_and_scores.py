@@ -33,8 +33,8 @@ MORE_QUALITY = {
         "nearest": 0.08,
         "median": 0.61,
         "pairs": [
-            {"validation": "are you open on [Friday]", "train": "are you open on Fridays", "distance": 0.08},
-            {"validation": "where is my parcel", "train": "has my parcel come", "distance": 0.44},
+            {"held_out": "are you open on [Friday]", "train": "are you open on Fridays", "distance": 0.08},
+            {"held_out": "where is my parcel", "train": "has my parcel come", "distance": 0.44},
         ],
     },
 }

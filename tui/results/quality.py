@@ -53,7 +53,7 @@ def _leakage(found: Mapping[str, Any] | None) -> Content | None:
         lines.append(
             Content.assemble(
                 (f"{pair['distance']:.2f}  ", near),
-                pair["validation"],
+                pair["held_out"],
                 ("\n      in train: ", "$muted"),
                 (pair["train"], "$muted"),
             )
