@@ -20,6 +20,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 	$(BIN)/pip install --quiet -e '.[dev,train,serve,retrieval]'
+	$(BIN)/pip install --quiet --no-deps 'xgrammar>=0.2.8,<0.3'
 	touch $@
 
 demo: $(VENV)/.demo

@@ -10,8 +10,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def make(folder: Path, context: int = 4096) -> Path:
-    """Save a tiny Llama with a byte-level tokenizer; the folder."""
+def make(folder: Path, context: int = 4096, spread: float = 0.02) -> Path:
+    """Save a tiny Llama with a byte-level tokenizer; the folder. A `spread` of weights near 1 lets an adapter become sure of a token."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -35,6 +35,7 @@ def make(folder: Path, context: int = 4096) -> Path:
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=context,
+            initializer_range=spread,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )

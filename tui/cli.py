@@ -7,7 +7,7 @@ import sys
 import click
 
 from core.errors import CalmtuneError
-from tui.commands import answers, coverage, dataset, demo, keeping, machine, running, steps
+from tui.commands import answers, coverage, dataset, demo, keeping, machine, report, running, steps
 from tui.opening import open_app
 from tui.output import narrate
 
@@ -64,7 +64,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     running.run, running.resume, running.attach, running.stop,
-    keeping.sessions, keeping.status, keeping.export, keeping.gc,
+    keeping.sessions, keeping.status, report.report, keeping.export, keeping.gc,
     machine.doctor, machine.serve, machine.web,
     coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
 ):  # fmt: skip

@@ -85,6 +85,8 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
     try:
         statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
     finally:
+        if (session.folder / "report.html").is_file():
+            narrate(f"report: {session.folder / 'report.html'}")
         if as_json:
             show_statuses(session, as_json)
     if not as_json:
@@ -103,6 +105,17 @@ def open_app(session: str | None) -> None:
     from tui.app import run_app
 
     run_app(home(), session)
+
+
+def show_plan(session: Session, as_json: bool) -> None:
+    """Where each step stands, on stdout, and what the next one would spend."""
+    from core.wizard.estimate import estimate
+    from tui.output import narrate
+
+    show_statuses(session, as_json)
+    following = session.frontier
+    if spending := estimate(session, following):
+        narrate(f"{following} would ask language models: {spending}")
 
 
 def show_statuses(session: Session, as_json: bool) -> None:

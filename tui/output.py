@@ -9,9 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-_SECRET = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|AKIA[A-Z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*)"
-)
+from core.e2e.redaction import KEY
+
 _SECRET_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|LICENSE)", re.I)
 
 
@@ -20,7 +19,7 @@ def redacted(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAMES.search(name) and value in text:
             text = text.replace(value, "********")
-    return _SECRET.sub("********", text)
+    return KEY.sub("********", text)
 
 
 def data(text: str) -> None:

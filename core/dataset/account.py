@@ -10,7 +10,7 @@ from core.assistant.project import Assistant
 from core.dataset.beginning import shared_beginning
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory, of_kind
-from core.dataset.leakage import shared_messages
+from core.dataset.leakage import leakage_facts, shared_messages
 from core.dataset.points import contradictions
 from core.dataset.prepare import Divided
 
@@ -57,18 +57,21 @@ def row_facts(divided: Divided, seed: int) -> dict[str, Any]:
     }
 
 
-def split_facts(divided: Divided) -> dict[str, Any]:
-    """Sizes of both sides, and what they hold by kind, name and rows."""
+def split_facts(divided: Divided, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Sizes of the sides, what they hold by kind, name and rows, and how far apart they are. `texts`: test id → what is `said` in it."""
     sides = {"train": inventory(divided.train), "validation": inventory(divided.validation)}
     return {
         "train_tests": len(divided.split.train),
         "val_tests": len(divided.split.validation),
+        "golden_tests": len(divided.golden_tests),
         "train_points": len(divided.train),
         "val_points": len(divided.validation),
         "train_fraction": round(divided.split.train_fraction, 4),
         "thin": thin(divided),
         "left_out_points": len(divided.left_out),
         "val_messages_known_from_train": round(shared_messages(divided.train, divided.validation), 4),
+        "leakage": leakage_facts(texts, divided.split.validation, divided.split.train),
+        "golden_leakage": leakage_facts(texts, divided.golden_tests, (*divided.split.train, *divided.split.validation)),
         "command_types": {side: of_kind(held, "command") for side, held in sides.items()},
         "flows": {side: of_kind(held, "flow") for side, held in sides.items()},
         "slots": {side: of_kind(held, "slot") for side, held in sides.items()},

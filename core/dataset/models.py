@@ -44,7 +44,7 @@ class Models:
 
     def __post_init__(self) -> None:
         self._stack, self._budget = AsyncExitStack(), Budget(self.terms.budget_usd)
-        self._clients: dict[ModelEndpoint, ChatClient] = {}
+        self._clients: dict[tuple[ModelEndpoint, int], ChatClient] = {}
         self._meters: dict[ModelEndpoint, Meter] = {}
         self.cache = CompletionCache(self.cache_file)
 
@@ -55,17 +55,25 @@ class Models:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def client(self, model: ModelEndpoint) -> ChatClient:
-        """The one client of a model. Raises UsageError when its key is missing, or its price where a budget is to be kept."""
-        if model not in self._clients:
-            meter = Meter(self._price(model), self._budget, self._tell)
-            terms = self.terms
+    async def client(self, model: ModelEndpoint, run: int = 0) -> ChatClient:
+        """The one client of a model; that of a later `run` does not take what an earlier one was answered.
+
+        Raises UsageError when its key is missing, or its price where a budget is to be kept.
+        """
+        if (model, run) not in self._clients:
+            meter = self._meters.get(model) or Meter(self._price(model), self._budget, self._tell)
+            terms, endpoint = self.terms, endpoint_of(model)
             client = ChatClient(
-                endpoint_of(model), terms.concurrency, cache=self.cache, meter=meter, limits=terms.limits
+                endpoint,
+                terms.concurrency,
+                cache=self.cache,
+                meter=meter,
+                limits=terms.limits,
+                cached_as=f"{endpoint.base_url} run {run + 1}" if run else None,
             )
-            self._clients[model] = await self._stack.enter_async_context(client)
+            self._clients[model, run] = await self._stack.enter_async_context(client)
             self._meters[model] = meter
-        return self._clients[model]
+        return self._clients[model, run]
 
     async def ask_in_batches(
         self, model: ModelEndpoint, wanted: Mapping[str, dict[str, Any]], on_progress: Callable[[int, int], None]

@@ -3,7 +3,7 @@
 1_command_annotations/   annotated conversations, one file for each test file
 2_rephrasings/           the same with passing and failed rephrasings
 3_llm_finetune_data/     llm_ft_data.jsonl: every row with where it comes from
-4_train_test_split/      e2e_tests/{train,validation}.yaml, ft_splits/{train,val}.jsonl
+4_train_test_split/      e2e_tests/{train,validation,golden}.yaml, ft_splits/{train,val}.jsonl
 annotations.yaml         all of folder 1 in one file, to replay
 decisions.yml            what the owner had decided by hand when the rows were made; absent when nothing
 params.yaml              what was asked for
@@ -16,8 +16,12 @@ command_annotation   input_tests, passing, annotated_user_steps, skipped_steps, 
 rephrasing           source, checked_by, candidates, passing, failed, llm_calls, distinct_1, distinct_2, mean_distance (of wordings),
                      rejected_share (reason → share of the candidates)
 llm_data             data_points, shared_beginning (mean share of a prompt that other rows' prompts begin with as well)
-split                train_tests, val_tests, train_points, val_points, train_fraction, left_out_points, val_messages_known_from_train,
-                     thin (command, flow or slot → tests that hold it), and command_types, flows, slots (side → name → rows)
+split                train_tests, val_tests, golden_tests, train_points, val_points, train_fraction, left_out_points,
+                     val_messages_known_from_train, leakage and golden_leakage (distance of the tests held out from those that models
+                     learn: nearest, median, the nearest pairs), thin (command, flow or slot → tests that hold it), and
+                     command_types, flows, slots (side → name → rows)
+
+golden.yaml, golden_tests and golden_leakage are not of the recipe: tests that no model ever learns from.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ REPHRASINGS = "2_rephrasings"
 ALL_ROWS = "3_llm_finetune_data/llm_ft_data.jsonl"
 TRAIN_TESTS = "4_train_test_split/e2e_tests/train.yaml"
 VALIDATION_TESTS = "4_train_test_split/e2e_tests/validation.yaml"
+GOLDEN_TESTS = "4_train_test_split/e2e_tests/golden.yaml"
 TRAIN_ROWS = "4_train_test_split/ft_splits/train.jsonl"
 VALIDATION_ROWS = "4_train_test_split/ft_splits/val.jsonl"
 PARAMETERS = "params.yaml"
@@ -77,6 +82,7 @@ def write_dataset(
     write_lines(folder / VALIDATION_ROWS, (row(point, output_format) for point in divided.validation))
     write_text(folder / TRAIN_TESTS, suite_as_yaml(suite, divided.split.train))
     write_text(folder / VALIDATION_TESTS, suite_as_yaml(suite, divided.split.validation))
+    write_text(folder / GOLDEN_TESTS, suite_as_yaml(suite, divided.golden_tests))
     write_yaml(folder / PARAMETERS, parameters)
     write_yaml(folder / SUMMARY, summary)
 

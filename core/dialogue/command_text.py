@@ -31,7 +31,7 @@ from core.dialogue.commands import (
 from core.errors import UsageError
 
 _NAME = r"[\w.-]+"
-_PLAIN: dict[Dialect, dict[type, str]] = {
+PLAIN: dict[Dialect, dict[type, str]] = {
     "v1": {
         CancelFlow: "CancelFlow()",
         SkipQuestion: "SkipQuestion()",
@@ -51,7 +51,8 @@ _PLAIN: dict[Dialect, dict[type, str]] = {
         CannotHandle: "cannot handle",
     },
 }
-_PLAIN["v3"] = {**_PLAIN["v2"], SearchAndReply: "search and reply"}
+PLAIN["v3"] = {**PLAIN["v2"], SearchAndReply: "search and reply"}
+"""The commands that name neither flow nor slot, as each form writes them."""
 
 OFFERED: dict[Dialect, tuple[type, ...]] = {
     "v1": (
@@ -135,7 +136,7 @@ def render(command: Command, dialect: Dialect) -> str:
         return f"SetSlot({command.name}, {value})" if functions else f"set slot {command.name} {value}"
     if isinstance(command, Clarify):
         return f"Clarify({', '.join(command.flows)})" if functions else " ".join(["disambiguate flows", *command.flows])
-    text = _PLAIN[dialect].get(type(command))
+    text = PLAIN[dialect].get(type(command))
     if text is None:
         raise UsageError(f"{command!r} has no written form; language models do not give it")
     return text

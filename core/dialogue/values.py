@@ -6,8 +6,8 @@ from typing import Any
 
 from core.assistant.domain import Slot
 
-_TRUE = frozenset({"true", "yes", "y", "1"})
-_FALSE = frozenset({"false", "no", "n", "0"})
+TRUE_WORDS = frozenset({"true", "yes", "y", "1"})
+FALSE_WORDS = frozenset({"false", "no", "n", "0"})
 
 
 def coerce(slot: Slot, value: Any) -> Any:
@@ -53,7 +53,7 @@ def _as_bool(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     folded = str(value).strip().casefold()
-    return True if folded in _TRUE else False if folded in _FALSE else value
+    return True if folded in TRUE_WORDS else False if folded in FALSE_WORDS else value
 
 
 def _as_float(value: Any) -> Any:

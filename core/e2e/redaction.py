@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+KEY = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|AKIA[A-Z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*)"
+)
+"""What looks like a key, whoever gave it."""
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|LICEN[CS]E|CREDENTIAL", re.IGNORECASE)
 _SHORTEST = 8
 """Characters; shorter values ("true", "none") stand in ordinary texts too."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from core.assistant.project import Assistant
 from core.e2e.coverage import CoverageReport
+from core.evaluation.comparison import Comparison
+from core.evaluation.statistics import CONFIDENCE, Decision, decide, tests_to_decide, wilson
 
 TOTAL_COVERAGE = 0.90
 FLOW_COVERAGE = 0.80
 VALIDATION_PASS_RATE = 0.80
 TRAINING_PASS_RATE = 0.95
+
+Accept = Literal["share", "proven"]
+"""What lets a pass rate through its gate: the share of passed tests as it is, or the whole interval."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,15 @@ class GateResult:
     required: str
     measured: str
     passed: bool
+    verdict: Decision | Literal[""] = ""
+    """What the measurement proves, where it is a sample; "" elsewhere."""
+    detail: str = ""
+    """A sentence beside it."""
+
+    @property
+    def measurement(self) -> dict[str, str | bool]:
+        """JSON-ready: name, required, measured, passed."""
+        return {"name": self.name, "required": self.required, "measured": self.measured, "passed": self.passed}
 
 
 def percent(share: float) -> str:
@@ -80,8 +95,38 @@ def required_commands(assistant: Assistant) -> list[str]:
     return required
 
 
-def pass_rate_gate(name: str, passed: Sequence[bool], minimum: float) -> GateResult:
-    """Share of passed tests against a minimum; no test at all does not pass."""
-    rate = sum(passed) / len(passed) if passed else 0.0
-    measured = f"{percent(rate)} ({sum(passed)} of {len(passed)})" if passed else "no tests"
-    return GateResult(name, f"≥ {percent(minimum)}", measured, bool(passed) and rate >= minimum)
+def pass_rate_gate(
+    name: str,
+    passed: Sequence[bool],
+    minimum: float,
+    accept: Accept = "share",
+    comparison: Comparison | None = None,
+) -> GateResult:
+    """Share of passed tests against a minimum; no test at all does not pass.
+
+    A model that is proven comparable with the strong one passes below the minimum too.
+    """
+    required = f"≥ {percent(minimum)}" + (f" proven ({100 * CONFIDENCE:g} %)" if accept == "proven" else "")
+    if comparison is not None:
+        required += f", or at most {100 * comparison.margin:g} points below {comparison.model}"
+    count, total = sum(passed), len(passed)
+    if not total:
+        return GateResult(name, required, "no tests", False, "inconclusive")
+    verdict = decide(count, total, minimum)
+    reached = verdict == "pass" if accept == "proven" else count / total >= minimum
+    comparable = comparison is not None and comparison.verdict == "pass"
+    measured = f"{percent(count / total)} ({count} of {total})"
+    return GateResult(name, required, measured, reached or comparable, verdict, what_it_proves(count, total, minimum))
+
+
+def what_it_proves(passed: int, total: int, minimum: float) -> str:
+    """ "95 % interval 72.7 to 95.2 %: reached, but not proven; 61 more such tests would decide" """
+    interval, verdict = wilson(passed, total), decide(passed, total, minimum)
+    said = f"{100 * CONFIDENCE:g} % interval {100 * interval.low:.1f} to {percent(interval.high)}"
+    if verdict != "inconclusive":
+        return f"{said}: {'proven' if verdict == 'pass' else 'proven to be below'}"
+    reached = "reached, but not proven" if passed / total >= minimum else "missed, but not proven to be below"
+    more = tests_to_decide(passed, total, minimum)
+    if more is None:
+        return f"{said}: {reached}; no number of such tests would decide"
+    return f"{said}: {reached}; {more:,} more such test{'' if more == 1 else 's'} would decide"

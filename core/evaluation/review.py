@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -295,5 +295,5 @@ def summary_of(
         ],
         "total": round(coverage.total, 4),
         "commands": commands,
-        "gates": [asdict(gate) for gate in gates],
+        "gates": [gate.measurement for gate in gates],
     }

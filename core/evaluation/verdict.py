@@ -1,62 +1,102 @@
-"""Evaluation of a served model: run tests with it as command source, compare with what was expected."""
+"""How a model did on a set of tests, and what can be learnt from where it failed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from core.dialogue.command_text import render_all
 from core.dialogue.commands import Command
-from core.dialogue.generator import LlmCommandGenerator
-from core.e2e.cases import TestCase
+from core.dialogue.source import Prediction
 from core.e2e.output import failure_report, results_yaml
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult, TurnRecord
-from core.e2e.runner import run_tests
-from core.errors import ProviderError, UsageError
-from core.evaluation.gates import GateResult, pass_rate_gate
-from core.evaluation.review import Workbench
-from core.llm.cache import CompletionCache
-from core.llm.client import ChatClient, Endpoint
-
-OnProgress = Callable[[int, int, str], None]
+from core.evaluation.comparison import Comparison
+from core.evaluation.differences import as_lines
+from core.evaluation.economy import Economy
+from core.evaluation.failures import FailureGroups, group
+from core.evaluation.gates import Accept, GateResult, pass_rate_gate
+from core.evaluation.statistics import decide, pass_hat, tests_to_decide, wilson
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a model did on one set of tests."""
+    """A model on one set of tests."""
 
     name: str
-    results: tuple[TestResult, ...]
+    """validation, training or golden."""
+    runs: tuple[tuple[TestResult, ...], ...]
+    """Results of each run, at least one, over the same tests in the same order."""
     wrong_turns: tuple[dict[str, Any], ...]
-    """Turns of failed tests whose commands differ from the expected: test, turn, user, expected, predicted."""
-    turns: int
-    exact_turns: int
+    """Turns of failed tests of the first run whose commands differ from the expected: test, turn, user, expected, predicted."""
+    turns: int = 0
+    """Of the first run, those the model was asked about."""
+    exact_turns: int = 0
     """Turns whose commands are exactly the expected ones."""
-    median_seconds: float
-    """Of one model call."""
+    invalid_turns: int = 0
+    """Turns in which the model wrote something that is no valid command."""
+    economy: Economy = field(default_factory=Economy)
+    failures: FailureGroups = field(default_factory=lambda: group(()))
+
+    @property
+    def results(self) -> tuple[TestResult, ...]:
+        """Of the first run."""
+        return self.runs[0]
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """Test id → runs that passed."""
+        return {
+            results[0].case.id: sum(result.passed for result in results) for results in zip(*self.runs, strict=True)
+        }
+
+    @property
+    def outcome(self) -> dict[str, bool]:
+        """Test id → True when most of its runs passed."""
+        return {test: 2 * count > len(self.runs) for test, count in self.passes.items()}
 
     @property
     def passed(self) -> list[bool]:
-        return [result.passed for result in self.results]
-
-    def gate(self, minimum: float) -> GateResult:
-        return pass_rate_gate(f"{self.name} tests", self.passed, minimum)
+        return list(self.outcome.values())
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """JSON-ready facts."""
+    def flaky(self) -> list[str]:
+        """Ids of the tests that pass in some runs and not in others."""
+        return [test for test, count in self.passes.items() if 0 < count < len(self.runs)]
+
+    def without(self, tests: Iterable[str]) -> list[bool]:
+        """As `passed`, without some tests."""
+        left_out = set(tests)
+        return [passed for test, passed in self.outcome.items() if test not in left_out]
+
+    def gate(self, minimum: float, accept: Accept = "share", comparison: Comparison | None = None) -> GateResult:
+        return pass_rate_gate(f"{self.name} tests", self.passed, minimum, accept, comparison)
+
+    def summary(self, minimum: float) -> dict[str, Any]:
+        """JSON-ready facts, with what they prove about a minimum."""
+        count, total, repeats = sum(self.passed), len(self.passed), len(self.runs)
+        interval = wilson(count, total)
         return {
-            "tests": len(self.results),
-            "passed": sum(self.passed),
+            "tests": total,
+            "passed": count,
+            "rate": round(count / total, 4) if total else None,
+            "interval": [round(interval.low, 4), round(interval.high, 4)],
+            "minimum": minimum,
+            "verdict": decide(count, total, minimum),
+            "more_tests": tests_to_decide(count, total, minimum),
+            "repeats": repeats,
+            "pass_hat": {
+                str(k): round(pass_hat(list(self.passes.values()), repeats, k), 4) for k in range(1, repeats + 1)
+            },
+            "flaky": self.flaky,
             "turns": self.turns,
             "turns_exactly_as_expected": self.exact_turns,
-            "median_seconds_per_turn": round(self.median_seconds, 3),
+            "invalid_turns": self.invalid_turns,
+            **self.economy.facts,
             "failed": [result.case.name for result in self.results if not result.passed],
+            "failures": self.failures.facts,
         }
 
     def write(self, folder: Path) -> None:
@@ -69,76 +109,34 @@ class Verdict:
         (folder / f"{self.name}_wrong_turns.jsonl").write_text(lines, encoding="utf-8")
 
 
-async def evaluate(
-    bench: Workbench,
-    endpoint: Endpoint,
-    sets: Mapping[str, Sequence[TestCase]],
-    expected: Recording,
-    history_turns: int | None,
-    concurrency: int,
-    on_progress: OnProgress,
-    answers: CompletionCache | None = None,
-    model: str | None = None,
-) -> list[Verdict]:
-    """Run each set of tests with the model behind an endpoint. Raises ProviderError when the endpoint fails.
-
-    `expected` holds the annotated commands by test id; prompts are rendered as in training. `answers` keeps what `model` (its digest)
-    said: the same prompt is asked once, and an evaluation that was cut off goes on where it was.
-    """
-    total, done = sum(len(cases) for cases in sets.values()), 0
-
-    def finished(result: TestResult) -> None:
-        nonlocal done
-        done += 1
-        on_progress(done, total, result.case.name)
-
-    verdicts = []
-    async with ChatClient(endpoint, concurrency, cache=answers, cached_as=model) as client:
-        source = LlmCommandGenerator(
-            client,
-            bench.renderer(history_turns),
-            bench.engine.index,
-            bench.assistant.settings.max_characters,
-            max_tokens=128,
-        )
-        for name, cases in sets.items():
-            results = await run_tests(
-                bench.engine,
-                cases,
-                source,
-                actions=bench.actions,
-                require_actions=False,
-                concurrency=2 * concurrency,
-                on_result=finished,
-            )
-            if results and all(result.error for result in results):
-                raise ProviderError(f"no test could be run: {results[0].error}")
-            verdicts.append(_verdict(name, results, expected))
-    return verdicts
+def predictions_of(runs: Iterable[Sequence[TestResult]]) -> Iterator[Prediction]:
+    """What a model was asked, over all runs."""
+    for results in runs:
+        for result in results:
+            yield from (record.prediction for record in result.turns if record.prediction is not None)
 
 
-def _verdict(name: str, results: Sequence[TestResult], expected: Recording) -> Verdict:
+def turns_of(results: Iterable[TestResult], expected: Recording) -> tuple[int, int, list[dict[str, Any]]]:
+    """(turns, those exactly as expected, the wrong ones of failed tests)."""
     wrong: list[dict[str, Any]] = []
     turns = exact = 0
-    seconds = []
     for result in results:
         wanted = expected.turns.get(result.case.id, ())
         for number, record in enumerate(result.turns):
             if record.prediction is None:
                 continue
-            seconds.append(record.prediction.seconds)
             commands = wanted[number] if number < len(wanted) else None
             turns += 1
             if commands is not None and _same(commands, record):
                 exact += 1
             elif not result.passed:
                 wrong.append(_wrong_turn(result, number, record, commands))
-    return Verdict(name, tuple(results), tuple(wrong), turns, exact, median(seconds) if seconds else 0.0)
+    return turns, exact, wrong
 
 
 def _same(expected: Iterable[Command], record: TurnRecord) -> bool:
     assert record.prediction is not None
-    return {_text([command]) for command in expected} == {_text([command]) for command in record.prediction.commands}
+    return set(as_lines(expected)) == set(as_lines(record.prediction.commands))
 
 
 def _wrong_turn(
@@ -149,17 +147,6 @@ def _wrong_turn(
         "test": result.case.id,
         "turn": number + 1,
         "user": record.turn.user,
-        "expected": None if expected is None else _text(expected),
+        "expected": None if expected is None else "\n".join(as_lines(expected)),
         "predicted": record.prediction.completion,
     }
-
-
-def _text(commands: Sequence[Command]) -> str:
-    """Commands in one spelling; internal ones by their name."""
-    parts = []
-    for command in commands:
-        try:
-            parts.append(render_all([command], "v2"))
-        except UsageError:
-            parts.append(type(command).__name__)
-    return "\n".join(parts)

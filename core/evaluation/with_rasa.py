@@ -18,9 +18,11 @@ from core.e2e.output import failure_report, results_yaml, suite_as_yaml
 from core.e2e.rasa import Rasa
 from core.e2e.rasa_files import read_coverage
 from core.e2e.rasa_project import RasaProject
-from core.e2e.recording import write_recording
+from core.e2e.recording import Recording, write_recording
 from core.e2e.results import TestResult
 from core.errors import StepFailed
+from core.evaluation.differences import failed_tests
+from core.evaluation.failures import group
 from core.evaluation.gates import coverage_gates
 from core.evaluation.review import OnProgress, Review, Workbench, infer_and_run, summary_of, workbench
 from core.evaluation.verdict import Verdict
@@ -142,7 +144,14 @@ async def evaluate_with_rasa(
         ids = {case.id for case in cases}
         results = await project.test(bench.suite, ids, folder / "rasa" / name) if ids else []
         wrong = tuple(_wrong_turn(result) for result in results if result.failures)
-        verdicts.append(Verdict(name, tuple(results), wrong, turns=0, exact_turns=0, median_seconds=0.0))
+        verdicts.append(
+            Verdict(
+                name,
+                (tuple(results),),
+                wrong,
+                failures=group(failed_tests(results, Recording({}), bench.engine, bench.dialect)),
+            )
+        )
     return verdicts
 
 

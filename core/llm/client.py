@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
@@ -35,6 +35,8 @@ class Endpoint:
     timeout_seconds: float = 60.0
     api_key: str | None = None
     """A key made up for a server of our own; never one of the owner's, and never shown."""
+    keeps_to_grammar: bool = False
+    """True for a server that lets a model write only what a grammar in the request allows."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.model!r} at {self.base_url or 'api.openai.com'})"
@@ -64,13 +66,16 @@ class ChatClient:
         limits: Limits = UNLIMITED,
         clock: Clock = SYSTEM_CLOCK,
         cached_as: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         """`concurrency` is the most calls at once; `cached_as` names the model in the cache where its address is another each time.
 
+        `extra_body` goes into every request beside what the protocol knows, such as a grammar, and tells completions apart in the cache.
         Raises UsageError when the key is found nowhere.
         """
         self.endpoint = endpoint
         self._cached_as = cached_as
+        self._extra = {"extra_body": dict(extra_body)} if extra_body else {}
         self._retries, self._cache, self._clock = retries, cache, clock
         self._meter = meter or Meter(None)
         self._pace, self._rate = Pace(concurrency, clock), Rate(limits, clock)
@@ -93,7 +98,7 @@ class ChatClient:
 
         Raises ProviderError after the last try, BudgetReached when it might cost more than is left.
         """
-        request = request_body(self.endpoint, messages, temperature, max_tokens)
+        request = {**request_body(self.endpoint, messages, temperature, max_tokens), **self._extra}
         if self._cache is None:
             return await self._paid(request)
         identity = identified(self.endpoint, request, self._cached_as)

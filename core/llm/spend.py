@@ -28,6 +28,8 @@ _NUMBERING = 4
 """Tokens around a wording."""
 _COMMANDS = 12
 """Tokens of an answer in the command language."""
+HISTORY_TOKENS = 120
+"""What a conversation adds to a prompt by the middle of a test."""
 _SECONDS_A_CALL = 2.0
 """Of a hosted model, to answer one call."""
 
@@ -124,7 +126,12 @@ def rephrasing_usage(tests: Sequence[Sequence[str]], rephrasings: int, model: st
 
 def validation_usage(tests: Sequence[Sequence[str]], rephrasings: int, prompt_tokens: int) -> Usage:
     """What checking wordings takes: a call each, with a prompt of so many tokens."""
-    return Usage(1, prompt_tokens, _COMMANDS) * (rephrasings * sum(map(len, tests)))
+    return turn_usage(rephrasings * sum(map(len, tests)), prompt_tokens)
+
+
+def turn_usage(turns: int, prompt_tokens: int) -> Usage:
+    """What asking for the commands of so many messages takes."""
+    return Usage(1, prompt_tokens, _COMMANDS) * turns
 
 
 def minutes(usage: Usage, at_once: int, limits: Limits) -> float:

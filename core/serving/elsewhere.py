@@ -42,7 +42,7 @@ def plan_elsewhere(
         return ServerPlan(
             "vllm",
             start.command,
-            Endpoint(address, served_name, None, ANSWER_SECONDS, api_key=key),
+            Endpoint(address, served_name, None, ANSWER_SECONDS, key, keeps_to_grammar=True),
             {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
             {"VLLM_API_KEY": key},
             f"{place} has a GPU: {name}" if name else "as chosen",

@@ -65,7 +65,9 @@ def plan_server(
             vllm, "serve", str(model), "--served-model-name", served_name, "--host", "127.0.0.1", "--port", str(port),
             "--enable-prefix-caching",
         )  # fmt: skip
-        endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", served_name, None, ANSWER_SECONDS, api_key=key)
+        endpoint = Endpoint(
+            f"http://127.0.0.1:{port}/v1", served_name, None, ANSWER_SECONDS, key, keeps_to_grammar=True
+        )
         environment["VLLM_NO_USAGE_STATS"] = "1"
         return ServerPlan("vllm", command, endpoint, environment, {"VLLM_API_KEY": key}, "vLLM is installed")
     script = _script("transformers", python)

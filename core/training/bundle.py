@@ -10,6 +10,10 @@ from typing import Any
 
 from core.errors import StepFailed
 
+PREDICTIONS = "predictions.jsonl"
+"""What the trained model wrote for validation rows, one JSON object a line: row (its line among them), test (or null), turn (if
+the row has it), message (the end of its prompt), expected, predicted."""
+
 
 @dataclass(frozen=True)
 class ModelArtifact:
@@ -42,7 +46,10 @@ class ModelArtifact:
 def training_program() -> dict[str, Path]:
     """The files a training job needs beside its configuration and rows."""
     here = Path(__file__).parent
-    return {name: here / name for name in ("program.py", "tree.py", "attention.py")}
+    names = (
+        "program", "rows", "tree", "attention", "trainer", "self_check", "precision", "report", "checkpoints", "saving", "predictions",
+    )  # fmt: skip
+    return {f"{name}.py": here / f"{name}.py" for name in names}
 
 
 def training_requirements() -> Path:

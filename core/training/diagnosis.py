@@ -49,6 +49,14 @@ def diagnose(curves: Curves) -> Diagnosis:
     assert best is not None
     falling = smooth[-1] < smooth[len(smooth) // 2]
     if falling and last[1] > (1 + LOSS_OF_OVERFITTING) * best[1] and last[0] > best[0]:
+        exact = dict(curves.exact)
+        then, now = exact.get(best[0], 0.0), exact.get(last[0], 0.0)
+        if 0 < then <= now:  # short completions: the model became too sure of itself, not worse
+            return Diagnosis(
+                "healthy",
+                f"validation loss rose from {best[1]:.3f} at step {best[0]} to {last[1]:.3f}, but the rows written exactly "
+                f"did not become fewer: {100 * then:.1f} % then, {100 * now:.1f} % at the end",
+            )
         return Diagnosis(
             "overfitting",
             f"validation loss rose from {best[1]:.3f} at step {best[0]} to {last[1]:.3f} while training loss fell; train fewer epochs",

@@ -10,15 +10,16 @@ from typing import Any
 
 @dataclass
 class Curves:
-    """Training and validation loss by step."""
+    """Training and validation loss by step, and the share of validation rows written exactly."""
 
     train: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    exact: list[tuple[int, float]] = field(default_factory=list)
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take over one metric event; after a resume, points of repeated steps replace the earlier ones."""
         step, values = int(event["step"]), event["values"]
-        for name, curve in (("loss", self.train), ("eval_loss", self.validation)):
+        for name, curve in (("loss", self.train), ("eval_loss", self.validation), ("eval_exact_match", self.exact)):
             if name in values:
                 while curve and curve[-1][0] >= step:
                     curve.pop()

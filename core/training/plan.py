@@ -29,11 +29,13 @@ class TrainingSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     evaluations: int = 8
-    """How often validation loss is measured over the run."""
+    """How often validation loss and command exact match are measured over the run."""
     eval_rows: int = 0
-    """Most validation rows to measure it on; 0 for all."""
+    """Most validation rows to measure them on; 0 for all."""
+    scored_rows: int = 400
+    """Most validation rows the trained model's predictions are written down for."""
     checkpoints: int = 6
-    """How many checkpoints are written over the run; only the last is kept."""
+    """How many checkpoints are written over the run; the last is kept, and the best validation's adapter."""
     max_length: int | None = None
     """Tokens; None for the model's own context. Longer rows are an error, never cut."""
     dtype: str = "auto"

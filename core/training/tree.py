@@ -44,7 +44,9 @@ class Tree:
     label_nodes: tuple[int, ...]
     """Node whose hidden state predicts each label [labels]; a node shared by several rows is named once for each."""
     labels: tuple[int, ...]
-    """Tokens to be learnt, over all rows [labels]."""
+    """Tokens to be learnt, over all rows, row by row in the order the rows were given [labels]."""
+    row_labels: tuple[int, ...]
+    """How many of the labels are each row's [rows]."""
     row_segments: tuple[tuple[int, ...], ...]
     """Segments of each row from the root on, in the order the rows were given."""
     plain_tokens: int
@@ -118,6 +120,7 @@ class _Builder:
             segments=tuple(self._segments),
             label_nodes=tuple(nodes),
             labels=tuple(labels),
+            row_labels=tuple(len(row.tokens) - row.labels_from for row in self._rows),
             row_segments=tuple(self._paths),
             plain_tokens=sum(len(row.tokens) for row in self._rows),
         )

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection
 
 from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
 from core.wizard.answers import SESSION
-from core.wizard.events import StepEvent
+from core.wizard.estimate import Estimates
+from core.wizard.events import Notice, StepEvent
 from core.wizard.jobs import JobKeeper
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session, StepStatus
+from core.wizard.spending import SpendingRecord
 from core.wizard.step import Context
 
 Emit = Callable[[str, StepEvent], None]
@@ -29,16 +31,20 @@ async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
     it = step(id)
     folder = session.begin(status)
     assert status.key is not None
+    spent = SpendingRecord(session.journal, id, lambda event: emit(id, event))
     context = Context(
         answers=session.model(id),
         shared=session.model(SESSION),
         upstream=session.upstream(it),
         folder=folder,
-        emit=lambda event: emit(id, event),
+        emit=spent,
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key),
     )
     try:
-        outputs = await it.run(context)
+        if isinstance(it, Estimates) and (spending := await asyncio.to_thread(it.estimate, context)):
+            context.emit(Notice("info", f"language models: {spending}"))
+        with spent:
+            outputs = await it.run(context)
     except (Interrupted, asyncio.CancelledError) as error:
         session.fail(status, str(error), unknown=True)
         raise
@@ -48,7 +54,19 @@ async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
     except OSError as error:
         session.fail(status, str(error))
         raise StepFailed(f"{it.title} stopped: {error.strerror or error}{_place(error)}") from error
-    return session.finish(status, outputs)
+    finished = session.finish(status, outputs)
+    _report(session, context.emit)
+    return finished
+
+
+def _report(session: Session, emit: Callable[[StepEvent], None]) -> None:
+    """Write the report anew. Whatever is wrong with it, the step is done: that is told and no error."""
+    from core.wizard.reporting import write_report
+
+    try:
+        write_report(session)
+    except Exception as error:
+        emit(Notice("warning", f"the report could not be written ({error}); `calmtune report` tries again"))
 
 
 async def run_recipe(

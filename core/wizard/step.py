@@ -22,6 +22,10 @@ class Gate:
     """As shown: "≥ 90 %"."""
     measured: str
     passed: bool
+    verdict: str = ""
+    """What the measurement proves where it is a sample: pass, fail or inconclusive; "" elsewhere."""
+    detail: str = ""
+    """A sentence beside it."""
 
 
 @dataclass(frozen=True)

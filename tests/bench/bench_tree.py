@@ -86,16 +86,17 @@ def measure(way: str, folder: Path, options: argparse.Namespace) -> dict[str, fl
     """Train a few steps one way, in this process."""
     sys.path[:0] = [str(ROOT), str(ROOT / "core" / "training")]
     import attention
-    import program
     import torch
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+    from rows import FoldRows
+    from trainer import TreeTrainer
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from tests import tiny_model
 
-    tokenizer = program.AutoTokenizer.from_pretrained(tiny_model.make(folder / f"tokenizer-{way}"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model.make(folder / f"tokenizer-{way}"))
     attention.register()
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -119,7 +120,7 @@ def measure(way: str, folder: Path, options: argparse.Namespace) -> dict[str, fl
             [{"input_ids": row["input_ids"], "labels_from": row["completion_mask"].index(1)} for row in rows]
         )
         settings |= {"remove_unused_columns": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
-        kind, extra = program.TreeTrainer, {"data_collator": program.FoldRows()}
+        kind, extra = TreeTrainer, {"data_collator": FoldRows()}
     else:
         data = Dataset.from_list(rows)
         settings["completion_only_loss"] = True

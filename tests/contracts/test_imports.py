@@ -20,6 +20,7 @@ HEAVY = {
     "paramiko",
     "sky",
     "rasa_sdk",
+    "scipy",
     "vllm",
 }
 
@@ -37,6 +38,8 @@ def modules_after(code: str) -> set[str]:
         "core.dialogue.engine",
         "core.e2e.runner",
         "core.dataset.infer",
+        "core.evaluation.comparison",
+        "core.evaluation.differences",
         "core.evaluation.review",
         "core.wizard.run",
         "core.wizard.session",

@@ -23,9 +23,10 @@ from core.llm.client import Endpoint
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps import evaluation
+from core.wizard.steps import evaluation, judging
 from core.wizard.steps.dataset import STEP as DATASET
 from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.evaluation_answers import EvaluationAnswers
 
 VERSIONS = ("3.10", "3.16")
 
@@ -90,6 +91,22 @@ async def test_a_preparation_that_crashes_is_told_with_its_last_line(bench):
         await bench.prepare()
 
 
+async def test_golden_tests_are_never_shown_to_the_command(bench):
+    bench.install()
+    await bench.review()
+    outputs = await bench.prepare(num_rephrases=1, train_fraction=0.7, golden_fraction=0.2)
+    summary, folder = outputs.summary, bench.upstream["dataset"].folder
+    golden = summary["golden_test_ids"]
+    assert len(golden) >= 2
+    assert not {*golden} & {*summary["train_test_ids"], *summary["val_test_ids"]}
+    names = [id.partition("::")[2] for id in golden]
+    written = "".join(path.read_text() for path in (folder / "assistant" / "calmtune_tests").rglob("*.y*ml"))
+    assert written
+    assert not [name for name in names if f"test_case: {name}\n" in written]
+    brought = await bench.prepare("own", bring_in=folder / "rasa_output", golden_fraction=0.1)
+    assert {*brought.summary["golden_test_ids"]} == {*golden}, "the tests the folder does not know are unseen"
+
+
 # Folders made earlier
 
 
@@ -111,7 +128,7 @@ async def test_a_folder_is_brought_in_without_the_command(bench, earlier):
     outputs = await bench.prepare("own", bring_in=earlier)
     assert outputs.summary["split"]["train_tests"] == 8
     assert outputs.summary["rephrasing"]["source"] == str(earlier)
-    assert DATASET.estimate(bench.context("dataset", DatasetAnswers(bring_in=earlier))) == "no language model is asked"
+    assert DATASET.estimate(bench.context("dataset", DatasetAnswers(bring_in=earlier))) == ""
     assert earlier in DATASET.reads(SharedAnswers(assistant=bench.assistant), DatasetAnswers(bring_in=earlier))
 
 
@@ -195,13 +212,13 @@ async def test_a_tuned_model_is_judged_by_the_command(bench, version, monkeypatc
     async def served(context: Context, request: Any) -> Any:
         yield Endpoint("http://127.0.0.1:9/v1", "tuned", api_key=key)
 
-    monkeypatch.setattr(evaluation, "served", served)
-    monkeypatch.setattr(evaluation, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
+    monkeypatch.setattr(judging, "served", served)
+    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
-    context = bench.context("evaluation", evaluation.EvaluationAnswers())
-    verdicts = await evaluation.judge(context, context.answers, model, bench.upstream["dataset"])
-    outputs = evaluation.outputs_of(verdicts, context)
-    assert {verdict.name: (len(verdict.results), sum(verdict.passed)) for verdict, _ in verdicts} == {
+    bench.upstream["training"] = model
+    context = bench.context("evaluation", EvaluationAnswers())
+    outputs = await evaluation.STEP.run(context)
+    assert {name: (outputs.summary[name]["tests"], outputs.summary[name]["passed"]) for name in ("validation", "training")} == {
         "validation": (len(held_out), len(held_out) - 1),
         "training": (8, 8),
     }
@@ -227,10 +244,11 @@ async def test_other_prompts_than_those_of_the_rows_are_warned_of(bench, earlier
         raise StepFailed("as far as needed")
         yield
 
-    monkeypatch.setattr(evaluation, "served", served)
-    monkeypatch.setattr(evaluation, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
+    monkeypatch.setattr(judging, "served", served)
+    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
-    context = bench.context("evaluation", evaluation.EvaluationAnswers(), "own")
+    bench.upstream["training"] = model
+    context = bench.context("evaluation", EvaluationAnswers(), "own")
     with pytest.raises(StepFailed, match="as far as needed"):
-        await evaluation.judge(context, context.answers, model, bench.upstream["dataset"])
+        await evaluation.STEP.run(context)
     assert "the rows have the prompts of engine rasa" in bench.said(Notice)

@@ -97,7 +97,7 @@ class Bench:
         self.upstream["coverage"] = Upstream(await COVERAGE.run(context), context.folder)
 
     async def prepare(self, run: str = "dataset", **answers: object) -> tuple[Outputs, Path]:
-        context = self.context(run, DatasetAnswers(**answers))
+        context = self.context(run, DatasetAnswers(**{"golden_fraction": 0, **answers}))
         return await STEP.run(context), context.folder
 
     @property
@@ -125,6 +125,7 @@ async def test_without_rephrasings_the_tests_become_rows(bench):
         "1_command_annotations/e2e_tests/parcels.yml",
         "2_rephrasings/e2e_tests/parcels.yml",
         "3_llm_finetune_data/llm_ft_data.jsonl",
+        "4_train_test_split/e2e_tests/golden.yaml",
         "4_train_test_split/e2e_tests/train.yaml",
         "4_train_test_split/e2e_tests/validation.yaml",
         "4_train_test_split/ft_splits/train.jsonl",
@@ -413,7 +414,7 @@ async def test_the_spending_is_estimated_before(bench, model):
     assert re.match(
         r"76 calls, about [\d,]+ tokens in and [\d,]+ out; the price of this model is not known.*; about 1 min", said
     )
-    assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == "no language model is asked"
+    assert STEP.estimate(bench.context("dataset", DatasetAnswers(num_rephrases=0))) == ""
 
 
 async def test_a_reply_that_is_cut_off_loses_its_last_line_only(bench, model, monkeypatch):

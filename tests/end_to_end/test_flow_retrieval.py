@@ -27,7 +27,8 @@ from core.wizard.steps.connection import STEP as CONNECTION
 from core.wizard.steps.connection import ConnectionAnswers
 from core.wizard.steps.dataset import STEP as DATASET
 from core.wizard.steps.dataset_answers import DatasetAnswers
-from core.wizard.steps.evaluation import EvaluationAnswers, judge
+from core.wizard.steps.evaluation import STEP as EVALUATION
+from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from tests.end_to_end.test_dataset_step import Bench, rows, suite
 
 CONFIG = """\
@@ -121,11 +122,11 @@ async def test_an_evaluation_shows_the_model_prompts_like_those_of_the_rows(benc
         async def served(*_: object) -> AsyncIterator[Endpoint]:
             yield Endpoint(server.url, "small")
 
-        monkeypatch.setattr("core.wizard.steps.evaluation.served", served)
+        monkeypatch.setattr("core.wizard.steps.judging.served", served)
         (bench.folder / "manifest.json").write_text('{"files": {}}')
         model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
-        context = bench.context("evaluation", EvaluationAnswers())
-        await judge(context, context.answers, model, bench.upstream["dataset"])
+        bench.upstream["training"] = model
+        await EVALUATION.run(bench.context("evaluation", EvaluationAnswers()))
     first = {prompt for prompt in server.prompts if "No flow is active." in prompt and "AI:" not in prompt}
     assert first
     assert first <= learnt
@@ -165,7 +166,7 @@ async def test_a_configuration_that_stays_different_is_refused(bench, monkeypatc
 async def test_an_estimate_loads_no_model(bench, monkeypatch):
     await prepared(bench, "on")
     monkeypatch.setattr(retrieval, "local_embedder", lambda name: pytest.fail("a model was asked for"))
-    assert DATASET.estimate(bench.context("dataset", DatasetAnswers())) == "no language model is asked"
+    assert DATASET.estimate(bench.context("dataset", DatasetAnswers())) == ""
 
 
 def test_every_step_that_renders_prompts_depends_on_it(bench):

@@ -31,7 +31,7 @@ assistant: {bench.assistant}
 engine: rasa
 coverage: {{total_min: 0.5, per_flow_min: 0}}
 dataset: {{num_rephrases: 0, train_fraction: 0.9}}
-training: {{base_model: {model}, epochs: 1, dtype: float32}}
+training: {{base_model: {model}, epochs: 1, dtype: float32, command_match_min: 0}}
 evaluation: {{validation_min: 0, train_min: 0}}
 """
     )

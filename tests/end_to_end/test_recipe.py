@@ -43,7 +43,7 @@ def write_answers(folder: Path, tiny: Path, **gates: float) -> None:
 assistant: {ASSISTANT}
 commands: infer
 dataset: {{num_rephrases: 0}}
-training: {{base_model: {tiny}, epochs: 1, dtype: float32}}
+training: {{base_model: {tiny}, epochs: 1, dtype: float32, command_match_min: 0}}
 evaluation: {{validation_min: {gates.get("validation", 0)}, train_min: 0}}
 """
     )

@@ -48,7 +48,7 @@ def write_answers(folder: Path, model: Path) -> None:
         "assistant": str(ASSISTANT),
         "commands": "infer",
         "dataset": {"num_rephrases": 0},
-        "training": {"base_model": str(model), "epochs": 1, "dtype": "float32", **elsewhere},
+        "training": {"base_model": str(model), "epochs": 1, "dtype": "float32", "command_match_min": 0, **elsewhere},
         "evaluation": {"validation_min": 0, "train_min": 0, **elsewhere},
         "deployment": elsewhere,
     }

@@ -87,3 +87,15 @@ def test_where_tests_are_plenty_every_flow_is_on_both_sides_and_the_fraction_is_
     outcome = split(given_items, 0.8, seed)
     assert outcome.only_in_train == ()
     assert abs(outcome.train_fraction - 0.8) <= 1 / (flows * tests_each)
+
+
+@settings(max_examples=60, deadline=None)
+@given(items, st.floats(0.01, 0.5), fractions, seeds)
+def test_a_golden_set_taken_out_first_leaves_all_promises_to_the_other_sides(given_items, golden_share, fraction, seed):
+    golden = set(split(given_items, 1 - golden_share, seed).validation)
+    rest = [item for item in given_items if item.id not in golden]
+    outcome = split(rest, fraction, seed)
+    assert not golden & {*outcome.train, *outcome.validation}
+    in_train = {thing for item in rest if item.id in outcome.train for thing in item.holds}
+    assert in_train == {thing for item in given_items for thing in item.holds}
+    assert not {item.group for item in given_items if item.id in golden} & {item.group for item in rest}

@@ -35,6 +35,7 @@ def test_labels_are_those_of_the_rows_and_their_nodes_come_before_them(given_row
     following = {}
     for node, label in zip(tree.label_nodes, tree.labels, strict=True):
         assert following.setdefault(node, label) == label, "a node has one next token"
+    assert list(tree.row_labels) == [len(row.tokens) - row.labels_from for row in given_rows]
     at = 0
     for row in given_rows:
         for offset, token in enumerate(row.tokens[row.labels_from :], row.labels_from):

@@ -41,6 +41,7 @@ class ChatServer:
     ) -> None:
         """`first_token_seconds` pass before each answer."""
         self.prompts: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
         self.most_at_once = 0
         self.ended = threading.Event()
         self.reply, self._faults, self._wait = reply, iter(faults), first_token_seconds
@@ -100,6 +101,7 @@ class ChatServer:
             return json.dumps({"error": {"message": "not now"}}).encode()
         prompt = request["messages"][-1]["content"]
         self.prompts.append(prompt)
+        self.bodies.append(request)
         return json.dumps(completion(self.reply(prompt), prompt, request["model"])).encode()
 
     @contextmanager

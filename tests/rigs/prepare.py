@@ -29,7 +29,7 @@ def main(assistant: str, session: str, wordings: str, at_once: str, what: str) -
         kept.write_text(json.dumps([outputs.summary, outputs.files], default=str))
         return
     summary, files = json.loads(kept.read_text())
-    answers = DatasetAnswers(num_rephrases=int(wordings), concurrency=int(at_once))
+    answers = DatasetAnswers(num_rephrases=int(wordings), concurrency=int(at_once), golden_fraction=0)
     upstream = {"coverage": Upstream(Outputs(summary, files), folder / "coverage")}
     asyncio.run(DATASET.run(Context(answers, shared, upstream, folder / "dataset", lambda event: None, jobs=None)))
 

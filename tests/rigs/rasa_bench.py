@@ -57,7 +57,7 @@ class Bench:
         return outputs
 
     async def prepare(self, engine: str = "rasa", **answers: Any) -> Outputs:
-        context = self.context("dataset", DatasetAnswers(**answers), engine)
+        context = self.context("dataset", DatasetAnswers(**{"golden_fraction": 0, **answers}), engine)
         outputs = await DATASET.run(context)
         self.upstream["dataset"] = Upstream(outputs, context.folder)
         return outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.e2e.coverage import CoverageReport, FlowCoverage
+from core.evaluation.comparison import compare
 from core.evaluation.gates import coverage_gates, pass_rate_gate, required_commands
 
 FLOWS = """
@@ -82,3 +83,52 @@ def test_a_command_is_required_where_the_assistant_can_meet_it(make_assistant):
 def test_pass_rates(passed, minimum, holds, measured):
     gate = pass_rate_gate("validation tests", passed, minimum)
     assert (gate.passed, gate.measured) == (holds, measured)
+
+
+@pytest.mark.parametrize(
+    ("passed", "total", "minimum", "verdict", "share_holds", "says"),
+    [
+        (20, 20, 0.8, "pass", True, "83.9 to 100.0 %: proven"),
+        (19, 20, 0.8, "inconclusive", True, "reached, but not proven; "),
+        (46, 50, 0.8, "pass", True, "proven"),
+        (45, 50, 0.8, "inconclusive", True, "reached, but not proven; "),
+        (29, 33, 0.8, "inconclusive", True, "72.7 to 95.2 %: reached, but not proven; 73 more such tests would decide"),
+        (25, 33, 0.8, "inconclusive", False, "missed, but not proven to be below; "),
+        (20, 33, 0.8, "fail", False, "proven to be below"),
+        (80, 100, 0.8, "inconclusive", True, "no number of such tests would decide"),
+        (100, 100, 0.95, "pass", True, "proven"),
+        (98, 100, 0.95, "inconclusive", True, "reached, but not proven; "),
+        (50, 50, 0.95, "inconclusive", True, "reached, but not proven; "),
+        (80, 100, 0.95, "fail", False, "proven to be below"),
+        (0, 0, 0.8, "inconclusive", False, ""),
+        (1, 1, 0.0, "pass", True, "proven"),
+    ],
+)
+def test_the_three_verdicts(passed, total, minimum, verdict, share_holds, says):
+    results = [True] * passed + [False] * (total - passed)
+    gate = pass_rate_gate("validation tests", results, minimum)
+    assert (gate.verdict, gate.passed) == (verdict, share_holds)
+    assert says in gate.detail
+    proven = pass_rate_gate("validation tests", results, minimum, "proven")
+    assert proven.passed == (verdict == "pass")
+    assert proven.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("both", "only_tuned", "only_strong", "neither", "margin", "holds"),
+    [
+        (60, 5, 5, 30, 0.2, True),  # as good as the strong one, which is no better itself
+        (60, 5, 5, 30, 0.05, False),  # the difference is not known well enough
+        (60, 0, 20, 20, 0.1, False),  # worse
+    ],
+)
+def test_below_the_bar_a_model_passes_when_it_is_proven_comparable(
+    both, only_tuned, only_strong, neither, margin, holds
+):
+    tuned = [*[True] * both, *[True] * only_tuned, *[False] * only_strong, *[False] * neither]
+    strong = [*[True] * both, *[False] * only_tuned, *[True] * only_strong, *[False] * neither]
+    comparison = compare(dict(enumerate(tuned)), dict(enumerate(strong)), "big", margin)
+    for accept in ("share", "proven"):
+        gate = pass_rate_gate("validation tests", tuned, 0.8, accept, comparison)
+        assert gate.passed == holds
+        assert f"or at most {100 * margin:g} points below big" in gate.required

@@ -310,6 +310,36 @@ async def test_a_model_with_a_name_of_its_own_is_known_at_any_address(tmp_path):
     assert (again.text, again.cached, other.text) == ("one", True, "two")
 
 
+async def test_what_goes_beside_the_protocol_is_sent_each_time_and_tells_completions_apart(tmp_path):
+    cache = CompletionCache(tmp_path / "completions.sqlite")
+    extra = {"structured_outputs": {"grammar": 'root ::= "ü"'}}
+    script = [
+        Answer(completion("plain")),
+        Answer({"error": {"code": "unsupported_value", "param": "temperature", "message": "no"}}, 400),
+        Answer(completion("held")),
+        Answer(completion("other")),
+    ]
+    with Server(*script).running() as server:
+        endpoint = Endpoint(server.url, "small")
+        async with ChatClient(endpoint, cache=cache) as plain:
+            await plain.complete(QUESTION)
+        async with ChatClient(endpoint, cache=cache, extra_body=extra) as chat:
+            held, again = await chat.complete(QUESTION), await chat.complete(QUESTION)
+        async with ChatClient(endpoint, cache=cache, extra_body={"structured_outputs": {"grammar": "x"}}) as chat:
+            other = await chat.complete(QUESTION)
+        async with ChatClient(endpoint, cache=cache, extra_body={}) as plain:
+            kept = await plain.complete(QUESTION)
+    cache.close()
+    assert [request.get("structured_outputs") for request in server.requests[:3]] == [
+        None,
+        *[extra["structured_outputs"]] * 2,
+    ]
+    assert "temperature" not in server.requests[2]
+    assert not any("extra_body" in request for request in server.requests)
+    assert [one.text for one in (held, again, other, kept)] == ["held", "held", "other", "plain"]
+    assert [one.cached for one in (held, again, other, kept)] == [False, True, False, True]
+
+
 def test_what_was_kept_survives_a_kill(tmp_path):
     path = tmp_path / "completions.sqlite"
     program = (

@@ -10,9 +10,9 @@ from rigs.played import play
 
 from core.dataset.annotate import annotate
 from core.dataset.inventory import inventory, of_kind
-from core.dataset.leakage import duplicate_key, shared_messages, without_leaks
+from core.dataset.leakage import shared_messages, without_leaks
 from core.dataset.points import contradictions, data_points, recombine
-from core.dataset.prepare import divide
+from core.dataset.prepare import divide, duplicate_groups
 from core.dialogue.commands import CancelFlow, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
@@ -106,7 +106,9 @@ def test_an_inventory_counts_commands_flows_and_slots(make, engine, renderer):
 
 def test_tests_in_which_the_user_says_the_same_are_near_duplicates(make):
     one, other = make(SCRIPT), make([("Send a PARCEL.", SCRIPT[0][1]), *SCRIPT[1:]], name="another")
-    assert duplicate_key(one) == duplicate_key(other) != duplicate_key(make(SCRIPT[:1]))
+    groups = duplicate_groups([one, other, make([("when are you open", SCRIPT[0][1])], name="a third")])
+    first, second, third = groups.of.values()
+    assert first == second != third
 
 
 def test_validation_loses_the_rows_that_train_shows(make, engine, renderer):

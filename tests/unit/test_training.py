@@ -16,7 +16,7 @@ from core.errors import StepFailed
 from core.training.bundle import ModelArtifact, training_program
 from core.training.diagnosis import diagnose
 from core.training.metrics import Curves, averaged, curves_of
-from core.training.plan import PRESETS, settings_of
+from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
 
 
@@ -33,6 +33,13 @@ def rows(count, prefix="Flows: book, cancel, ask. Commands: start flow, set slot
 
 def train(folder: Path, tiny: Path, data, validation=None, **overrides) -> subprocess.CompletedProcess[str]:
     """Run the training program as a job would."""
+    running = start(folder, tiny, data, validation, **overrides)
+    out, err = running.communicate()
+    return subprocess.CompletedProcess(running.args, running.returncode, out.decode(), err.decode())
+
+
+def start(folder: Path, tiny: Path, data, validation=None, **overrides) -> subprocess.Popen[bytes]:
+    """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
     for name, source in training_program().items():
         (folder / name).write_bytes(source.read_bytes())
@@ -47,14 +54,18 @@ def train(folder: Path, tiny: Path, data, validation=None, **overrides) -> subpr
         "settings": settings,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    environment = {**os.environ, "CALMTUNE_EVENTS": str(folder / "events.jsonl"), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
+    environment = {
+        **os.environ,
+        "CALMTUNE_EVENTS": str(folder / "events.jsonl"),
+        "HF_HUB_OFFLINE": "1",
+        "GOMP_SPINCOUNT": SPINS,
+    }
+    return subprocess.Popen(
         [sys.executable, "program.py", "config.json"],
         cwd=folder,
         env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -139,6 +150,23 @@ def test_losses_do_not_depend_on_how_rows_are_folded():
     together, folded = loss_and_gradient([data])
     assert together == pytest.approx(apart, rel=1e-5)
     assert float((folded - plain).norm() / plain.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("exact", "state"),
+    [
+        ([0.2, 0.5, 0.7, 0.7, 0.8, 0.7], "healthy"),
+        ([0.2, 0.5, 0.7, 0.7, 0.7, 0.6], "overfitting"),
+        ([0.0] * 6, "overfitting"),
+    ],
+)
+def test_loss_that_rises_while_as_many_rows_are_written_exactly_is_no_overfitting(exact, state):
+    losses = [1.0, 0.5, 0.4, 0.5, 0.6, 0.8]
+    curves = Curves([(n, 2 * 0.9**n) for n in range(40)])
+    for n, (loss, share) in enumerate(zip(losses, exact, strict=True)):
+        curves.add({"step": 5 * n, "values": {"eval_loss": loss, "eval_exact_match": share}})
+    assert curves.exact[-1] == (25, exact[-1])
+    assert diagnose(curves).state == state
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def export(session: str | None, out: Path) -> None:
         out.mkdir(parents=True)
         if (opened.folder / "answers.yml").exists():
             shutil.copyfile(opened.folder / "answers.yml", out / "answers.yml")
+        for report in sorted(opened.folder.glob("report.*")):
+            shutil.copyfile(report, out / report.name)
         for status in opened.statuses():
             if status.folder is not None and status.outputs is not None:
                 leave = shutil.ignore_patterns("model", "adapter", "*.safetensors")

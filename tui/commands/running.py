@@ -16,7 +16,7 @@ from tui.opening import (
     open_or_create,
     run_headless,
     set_option,
-    show_statuses,
+    show_plan,
     until_option,
 )
 from tui.output import narrate
@@ -63,7 +63,7 @@ def run(
             if body != session.answers.get(section, {}):
                 session.answer(section, body)
         if plan:
-            show_statuses(session, as_json)
+            show_plan(session, as_json)
         else:
             run_headless(session, until, force, as_json)
     finally:

@@ -19,6 +19,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from core.errors import CalmtuneError
 from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import consequences, in_words
+from core.wizard.estimate import estimate
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
 from core.wizard.recipe import STEP_IDS, step
@@ -164,8 +165,9 @@ class WalkScreen(Screen[None]):
         elif shown is not None:
             await panel.add_content(result_panel(self.session, shown), set_current=True)
         else:
-            form = QuestionForm(questions(status.step), self.session.answers.get(status.step, {}), id="form")
-            await panel.add_content(form, set_current=True)
+            given = self.session.answers.get(status.step, {})
+            await panel.add_content(QuestionForm(questions(status.step), given, id="form"), set_current=True)
+            self._tell_consequences(status.step, dict(given))
 
     def _show_events(self) -> None:
         panels = self.query(RunPanel)
@@ -175,15 +177,16 @@ class WalkScreen(Screen[None]):
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
-        if self._editing:
-            self._tell_consequences(self.view, event.form.values)
+        self._tell_consequences(self.view, event.form.values)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="consequences")
     def _tell_consequences(self, view: str, given: dict[str, object]) -> None:
-        """Say what the edited answers would make stale, before they are taken over."""
+        """Say what the answers in the form would make stale and spend, before they are taken over."""
         worker = get_current_worker()
         try:
-            text = in_words(consequences(self.session, view, given), {id: step(id).title for id in STEP_IDS})
+            stale = in_words(consequences(self.session, view, given), {id: step(id).title for id in STEP_IDS})
+            spending = estimate(self.session, view, given)
+            text = "\n".join(filter(None, (stale, f"language models: {spending}" if spending else "")))
         except CalmtuneError as error:
             text = str(error)
         if not worker.is_cancelled:

@@ -28,7 +28,7 @@ from core.wizard.events import Log, Notice
 from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, recorded, require_as_recorded
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
-from core.wizard.steps.evaluation import split_tests
+from core.wizard.steps.judging import cases_of
 
 
 class ConnectionAnswers(BaseModel):
@@ -124,7 +124,7 @@ class _AsInProduction:
 
 
 async def _converse(bench: Workbench, dataset: Upstream, connected: Path) -> tuple[TestResult, list[Gate]]:
-    """Play the first validation test as the connected assistant would: its model, its prompts."""
+    """Play the first test that the model did not learn from as the connected assistant would: its model, its prompts."""
     settings = load_assistant(connected).settings
     if settings.llm is None:
         raise StepFailed("the changed configuration names no model; see configuration.diff")
@@ -133,8 +133,8 @@ async def _converse(bench: Workbench, dataset: Upstream, connected: Path) -> tup
             f"the changed configuration retrieves flows otherwise than the model learnt ({changed}); see flow_retrieval in "
             "configuration.diff"
         )
-    sets = split_tests(bench, dataset)
-    case = (sets["validation"] or sets["training"])[0]
+    facts = dataset.outputs.summary
+    (case,) = cases_of(bench, (facts.get("golden_test_ids") or facts["val_test_ids"] or facts["train_test_ids"])[:1])
     engine, trained = bench.engine, bench.renderer(dataset.outputs.summary["history_turns"])
     served = trained
     if settings.prompt_template is not None:

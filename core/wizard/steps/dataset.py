@@ -18,22 +18,22 @@ from core.dataset.derive import OTHER_VALUES, derive
 from core.dataset.diversity import diversity_facts
 from core.dataset.hard_cases import KINDS, hard_cases
 from core.dataset.models import Models, named_model, price_of, within_reach
+from core.dataset.nearness import LEVELS, much_alike
 from core.dataset.paraphrases import read_paraphrases
-from core.dataset.prepare import divide, rephrase, with_fewer_answers
+from core.dataset.prepare import divide, duplicate_groups, rephrase, with_fewer_answers
 from core.dataset.rephrase import LlmRephraser, Rephraser
 from core.dataset.validation import Understanding
 from core.dataset.variation import in_other_words, with_other_values
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.retrieval import AnyFlow, Embedder
 from core.e2e.recording import read_recording
-from core.e2e.results import TestResult
 from core.e2e.runner import run_tests
 from core.errors import StepFailed, UsageError
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.with_rasa import COMMANDS_FROM
 from core.llm.batch import CollectingClient
 from core.llm.client import ChatClient
-from core.llm.spend import in_words, minutes, read_prices, rephrasing_usage, validation_usage
+from core.llm.spend import HISTORY_TOKENS, in_words, minutes, read_prices, rephrasing_usage, validation_usage
 from core.llm.tokens import tokens
 from core.wizard.engine import rasa_of
 from core.wizard.events import Cost, Notice, Progress
@@ -41,11 +41,9 @@ from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, model_files
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps.dataset_answers import DatasetAnswers
-from core.wizard.steps.dataset_elsewhere import made_elsewhere
+from core.wizard.steps.dataset_elsewhere import brought_in, prepared_by
+from core.wizard.steps.dataset_golden import set_aside
 from core.wizard.steps.dataset_outcome import Made, outcome
-
-_HISTORY_TOKENS = 120
-"""What a conversation adds to a prompt by the middle of a test, for estimates."""
 
 _HARD_CASE = "sorry, make that something else instead"
 """A message of usual length, for estimates."""
@@ -64,14 +62,18 @@ class DatasetStep:
 
     def reads(self, shared: SharedAnswers, answers: DatasetAnswers) -> Sequence[Path]:
         named = [Path((shared.tests or "").partition("::")[0]), Path(answers.rephraser)]
-        named += [path for path in (answers.rephrase_template, answers.decisions, answers.bring_in) if path is not None]
+        named += [
+            path
+            for path in (answers.rephrase_template, answers.decisions, answers.golden, answers.bring_in)
+            if path is not None
+        ]
         return [shared.assistant, *model_files(shared), *(path for path in named if path != Path() and path.exists())]
 
     def estimate(self, context: Context) -> str:
-        """What asking the language model will take, in words."""
+        """What asking language models will take, in words; "" when none is asked."""
         answers: DatasetAnswers = context.answers
         if answers.bring_in is not None:
-            return "no language model is asked"
+            return ""
         if context.upstream["coverage"].outputs.summary.get("commands_from") == COMMANDS_FROM:
             return "the `rasa` command asks the models; what that costs is not known here"
         shared: SharedAnswers = context.shared
@@ -80,7 +82,7 @@ class DatasetStep:
         rephraser, checking = _plan(context, bench)
         rephrasing = _rephrasing_model(bench, answers)
         if checking is None and rephraser != "llm":
-            return "no language model is asked"
+            return ""
         asked = read_recording(context.upstream["coverage"].path("recording")).turns
         messages = [
             [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
@@ -93,7 +95,7 @@ class DatasetStep:
             usages.append((rephrasing, rephrasing_usage(messages, answers.num_rephrases, rephrasing.model)))
         if checking is not None:
             prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
-            length = tokens(prompt, checking.model) + _HISTORY_TOKENS
+            length = tokens(prompt, checking.model) + HISTORY_TOKENS
             usages.append((checking, validation_usage(messages, answers.num_rephrases, length)))
         if len(usages) == 2 and checking == rephrasing:
             usages = [(usages[0][0], usages[0][1] + usages[1][1])]
@@ -110,20 +112,23 @@ class DatasetStep:
         shared: SharedAnswers = context.shared
         rasa = None if answers.bring_in is not None else await rasa_of(context)
         bench = _bench(shared, embedder_of(shared))
-        if answers.bring_in is not None or rasa is not None:
-            bench.close()
-            return outcome(await made_elsewhere(bench, context, rasa), bench, context)
-        renderer = bench.renderer(answers.history_turns)
         try:
-            results = await _replay(bench, context)
-            conversations = await asyncio.to_thread(
-                lambda: [annotate(result, bench.engine, renderer, bench.dialect) for result in results]
-            )
+            if answers.bring_in is not None:
+                return outcome(brought_in(bench, context), bench, context)
+            conversations = await _annotated(bench, context)
+            together = await asyncio.to_thread(duplicate_groups, conversations)
+            if together.near > LEVELS[0]:
+                context.emit(Notice("warning", much_alike(together.near)))
+            groups = together.of
+            golden = await asyncio.to_thread(set_aside, conversations, bench, groups, context)
+            if rasa is not None:
+                return outcome(await prepared_by(rasa, bench, context, golden), bench, context)
+            # What is made of tests, or costs money, is made of those that are learnt from.
+            aside = [conversation for conversation in conversations if conversation.case.id in golden]
+            conversations = [conversation for conversation in conversations if conversation.case.id not in golden]
             derived = await _derived(conversations, bench, context)
         finally:
             bench.close()
-        if not any(conversation.annotated_turns for conversation in conversations):
-            raise StepFailed("no passing test has a message that a model answers; see the coverage review")
         conversations += [conversation for conversation in derived if conversation.derived != OTHER_VALUES]
         conversations, rephrasing = await _rephrased(conversations, bench, context)
         if answers.answer_rephrases is not None:  # before what is accepted by hand, which always counts
@@ -135,8 +140,10 @@ class DatasetStep:
             for conversation in derived
             if conversation.derived == OTHER_VALUES
         ]
+        conversations += aside
+        renderer = bench.renderer(answers.history_turns)
         divided = await asyncio.to_thread(
-            divide, conversations, bench.engine, renderer, answers.train_fraction, shared.seed
+            divide, conversations, bench.engine, renderer, answers.train_fraction, shared.seed, golden, groups
         )
         return outcome(Made(conversations, divided, rephrasing), bench, context)
 
@@ -145,8 +152,8 @@ def _bench(shared: SharedAnswers, embedder: Embedder | None) -> Workbench:
     return workbench(shared.assistant, shared.tests, shared.dialect, shared.patterns, embedder)
 
 
-async def _replay(bench: Workbench, context: Context) -> list[TestResult]:
-    """The tests that passed the coverage review, played again with the commands recorded there."""
+async def _annotated(bench: Workbench, context: Context) -> list[AnnotatedConversation]:
+    """The tests that passed the coverage review, played again with the commands recorded there. Raises StepFailed when none teaches."""
     coverage = context.upstream["coverage"]
     recording = read_recording(coverage.path("recording"))
     passed = {entry["test"] for entry in coverage.outputs.summary["passed"]}
@@ -154,9 +161,15 @@ async def _replay(bench: Workbench, context: Context) -> list[TestResult]:
     results = await run_tests(bench.engine, cases, recording.source_for, actions=bench.actions, require_actions=False)
     lost = [result.case.id for result in results if not result.passed]
     lost += sorted(passed - {case.id for case in cases})
-    if lost:
+    if lost and coverage.outputs.summary.get("commands_from") != COMMANDS_FROM:
         context.emit(Notice("warning", f"not used, since they do not pass when played again: {', '.join(lost)}"))
-    return [result for result in results if result.passed]
+    renderer = bench.renderer(context.answers.history_turns)
+    conversations = await asyncio.to_thread(
+        lambda: [annotate(result, bench.engine, renderer, bench.dialect) for result in results if result.passed]
+    )
+    if not any(conversation.annotated_turns for conversation in conversations):
+        raise StepFailed("no passing test has a message that a model answers; see the coverage review")
+    return conversations
 
 
 async def _derived(

@@ -125,8 +125,22 @@ class DatasetAnswers(BaseModel):
         gt=0,
         le=1,
         title="Share for training",
-        description="Share of the rows to train on; the rest is for validation. Tests stay whole. 1 keeps all "
-        "for training, which leaves nothing to evaluate on.",
+        description="Of the rows of tests that are not set aside, the share to train on; the rest is for validation. Tests stay whole. "
+        "1 keeps all for training, which leaves nothing to evaluate on.",
+    )
+    golden_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title="Share set aside",
+        description="Share of the tests that no model ever learns from: the golden set, for the production model to pass. It is chosen "
+        "once in a session and then stays. 0 for none; then nothing unseen is left to judge the production model by.",
+    )
+    golden: Path | None = Field(
+        None,
+        title="Golden tests",
+        description="A file of your own that names the tests to set aside (golden_tests: a list of file::name). Empty: calmtune chooses.",
+        json_schema_extra={"advanced": True},
     )
     output_format: OutputFormat = Field(
         "instruction",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from core.dataset.account import rephrasing_facts
@@ -23,28 +24,54 @@ from core.wizard.steps.dataset_outcome import Made
 PREPARED = "rasa_output"
 """What the command wrote, as it wrote it."""
 _CONFIG = "rephrase_config.yml"
-_TAKEN_BROUGHT_IN = {"bring_in", "output_format"}
+_TAKEN_BROUGHT_IN = {"bring_in", "output_format", "golden_fraction"}
 _TAKEN_BY_RASA = {
     "output_format", "num_rephrases", "train_fraction", "rephrase_model", "rephrase_address", "rephrase_key_variable",
-    "rephrase_template",
+    "rephrase_template", "golden_fraction", "golden",
 }  # fmt: skip
 
 
-async def made_elsewhere(bench: Workbench, context: Context, rasa: Rasa | None) -> Made:
-    """Rows of the `rasa` command, or without it those of the folder that the answers name.
+async def prepared_by(rasa: Rasa, bench: Workbench, context: Context, golden: Collection[str]) -> Made:
+    """Rows of the `rasa` command, made of the tests that passed the coverage review and are not golden.
 
-    Raises UsageError, ProblemsError with what is wrong in the folder, StepFailed when there is nothing to learn or the command failed.
+    Raises StepFailed when there is nothing to learn or the command failed, ProblemsError with what is wrong in what it wrote.
+    """
+    folder = context.folder / PREPARED
+    passed = {entry["test"] for entry in context.upstream["coverage"].outputs.summary["passed"]}
+    names = await _prepare(rasa, bench, context, folder, passed - set(golden))
+    return _read(folder, "rasa", bench, context, golden, names)
+
+
+def brought_in(bench: Workbench, context: Context) -> Made:
+    """Rows of the folder that the answers name; golden are the passed tests that it holds on neither side.
+
+    Raises UsageError, ProblemsError with what is wrong in the folder, StepFailed when there is nothing to learn.
     """
     answers: DatasetAnswers = context.answers
-    names: Mapping[str, str] = {}
-    if rasa is not None:
-        folder, source = context.folder / PREPARED, "rasa"
-        names = await _prepare(rasa, bench, context, folder)
-    else:
-        assert answers.bring_in is not None
-        folder = answers.bring_in
-        source = str(folder)
-    _tell_unused(context, _TAKEN_BY_RASA if rasa is not None else _TAKEN_BROUGHT_IN)
+    assert answers.bring_in is not None
+    passed = {entry["test"] for entry in context.upstream["coverage"].outputs.summary["passed"]}
+    made = _read(answers.bring_in, str(answers.bring_in), bench, context, passed if answers.golden_fraction else ())
+    if answers.golden_fraction and not made.divided.golden_tests:
+        context.emit(
+            Notice(
+                "warning",
+                "the folder holds every test that passed, so there is no golden set; prepare it with some tests left out to have one",
+            )
+        )
+    return made
+
+
+def _read(
+    folder: Path,
+    source: str,
+    bench: Workbench,
+    context: Context,
+    golden: Collection[str],
+    names: Mapping[str, str] | None = None,
+) -> Made:
+    """A prepared folder; of the tests in `golden` those that it holds on neither side are set aside."""
+    by_rasa = source == "rasa"
+    _tell_unused(context, _TAKEN_BY_RASA if by_rasa else _TAKEN_BROUGHT_IN)
     found = read_prepared(folder, bench.suite, bench.dialect, names)
     if not found.divided.train:
         raise StepFailed(f"{folder} has no rows to train on; prepare it again with tests that pass")
@@ -52,15 +79,16 @@ async def made_elsewhere(bench: Workbench, context: Context, rasa: Rasa | None) 
         context.emit(Notice("warning", warning))
     facts = {**rephrasing_facts(found.conversations, source, "rasa", 0), **diversity_facts(found.conversations)}
     del facts["llm_calls"]  # nobody counted them
-    return Made(found.conversations, found.divided, facts, "rasa")
+    learnt = {*found.divided.split.train, *found.divided.split.validation}
+    aside = tuple(case.id for case in bench.suite.cases if case.id in golden and case.id not in learnt)
+    return Made(found.conversations, replace(found.divided, golden_tests=aside), facts, "rasa")
 
 
-async def _prepare(rasa: Rasa, bench: Workbench, context: Context, out: Path) -> dict[str, str]:
-    """Run the command on the tests that passed the coverage review; returns test name → id."""
+async def _prepare(rasa: Rasa, bench: Workbench, context: Context, out: Path, tests: Collection[str]) -> dict[str, str]:
+    """Run the command on tests of some ids; returns test name → id."""
     answers: DatasetAnswers = context.answers
     coverage = context.upstream["coverage"]
-    passed = {entry["test"] for entry in coverage.outputs.summary["passed"]}
-    if not passed:
+    if not tests:
         raise StepFailed("no test passed the coverage review, so there is nothing to learn from")
     project = RasaProject.copy(rasa, bench.assistant.root, context.folder / COPY)
     await project.train_or_take(coverage.folder / COPY / MODELS)
@@ -70,7 +98,7 @@ async def _prepare(rasa: Rasa, bench: Workbench, context: Context, out: Path) ->
         "--output-format": answers.output_format,
         **_rephrase_config(answers, project.root),
     }
-    return await project.prepare(bench.suite, passed, out, options)
+    return await project.prepare(bench.suite, tests, out, options)
 
 
 def _rephrase_config(answers: DatasetAnswers, root: Path) -> dict[str, str]:

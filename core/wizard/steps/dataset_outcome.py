@@ -11,6 +11,7 @@ from core.dataset.account import annotation_facts, row_facts, split_facts, warni
 from core.dataset.beginning import about_beginning
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.inventory import inventory
+from core.dataset.leakage import said
 from core.dataset.prepare import Divided
 from core.evaluation.review import Workbench
 from core.wizard.events import Notice
@@ -23,6 +24,7 @@ _FILES = {
     "val_rows": output.VALIDATION_ROWS,
     "train_tests": output.TRAIN_TESTS,
     "val_tests": output.VALIDATION_TESTS,
+    "golden_tests": output.GOLDEN_TESTS,
     "annotations": output.EVERY_ANNOTATION,
     "summary": output.SUMMARY,
 }
@@ -55,7 +57,7 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
         "command_annotation": {"input_tests": len(bench.suite.cases), **annotation_facts(made.conversations)},
         "rephrasing": made.rephrasing,
         "llm_data": rows,
-        "split": split_facts(divided),
+        "split": split_facts(divided, {case.id: said(case) for case in bench.suite.cases}),
     }
     output.write_dataset(
         context.folder,
@@ -71,11 +73,13 @@ def outcome(made: Made, bench: Workbench, context: Context) -> Outputs:
         "dialect": bench.dialect,
         "history_turns": answers.history_turns,
         "prompts": made.prompts,
+        "commands_from": context.upstream["coverage"].outputs.summary.get("commands_from"),
         "flow_retrieval": retrieval,
         "train_test_ids": list(divided.split.train),
         "val_test_ids": list(divided.split.validation),
+        "golden_test_ids": list(divided.golden_tests),
     }
-    return Outputs(summary, _FILES, _gates(divided))
+    return Outputs(summary, _FILES, _gates(divided, facts["split"]["leakage"]["nearest"]))
 
 
 def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
@@ -99,6 +103,8 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
         "check": answers.check,
         "equality": answers.equality,
         "train_frac": answers.train_fraction,
+        "golden_frac": answers.golden_fraction,
+        "golden": str(answers.golden) if answers.golden else None,
         "output_format": answers.output_format,
         "history_turns": answers.history_turns,
         "dialect": bench.dialect,
@@ -106,13 +112,17 @@ def _parameters(bench: Workbench, context: Context) -> dict[str, Any]:
     }
 
 
-def _gates(divided: Divided) -> list[Gate]:
-    """All that is taught must be in train, and nothing of train in validation; counted on the rows themselves."""
-    held = inventory((*divided.train, *divided.validation, *divided.left_out))
+def _gates(divided: Divided, distance: float | None) -> list[Gate]:
+    """All that is taught must be in train, and nothing of train in what is held out; counted on the rows themselves."""
+    held = inventory((*divided.train, *divided.validation, *divided.left_out, *divided.golden))
     missing = sorted(held.keys() - inventory(divided.train).keys())
-    torn = {point.test for point in divided.train} & {point.test for point in divided.validation}
+    trained = {point.test for point in divided.train}
+    torn = (trained & {point.test for point in divided.validation}) | (
+        {*divided.golden_tests} & {*divided.split.train, *divided.split.validation}
+    )
     known = {point.prompt for point in divided.train}
     repeated = sum(point.prompt in known for point in divided.validation)
+    nearest = "" if distance is None else f"; the nearest tests differ by {100 * distance:.0f} %"
     return [
         Gate(
             "every command, flow and slot in train",
@@ -122,8 +132,8 @@ def _gates(divided: Divided) -> list[Gate]:
         ),
         Gate(
             "no leakage",
-            "no test and no row on both sides",
-            f"{len(torn)} tests, {repeated} rows",
+            "no test and no row on two sides",
+            f"{len(torn)} tests, {repeated} rows{nearest}",
             not torn and not repeated,
         ),
     ]

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import StepFailed
 from core.training.bundle import ModelArtifact
-from core.wizard.events import Log
+from core.wizard.events import Log, Notice
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
-from core.wizard.steps.evaluation import EvaluationAnswers, judge, outputs_of
+from core.wizard.steps.evaluation_answers import EvaluationAnswers
+from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
 from core.wizard.steps.training import TrainingAnswers, train
 
 ROWS = "combined_train_val.jsonl"
@@ -28,7 +29,8 @@ class ProductionAnswers(BaseModel):
     retrain: bool = Field(
         True,
         title="Retrain on everything",
-        description="Train the final model on training and validation rows; without it the model of step 3 is the final one.",
+        description="Train the final model on training and validation rows; without it the model of step 3 is the final one. "
+        "The golden tests are learnt by neither, and judge it.",
     )
 
 
@@ -36,9 +38,11 @@ class ProductionStep:
     """Trains once more on all rows and evaluates again."""
 
     id: ClassVar[str] = "production"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Production model"
-    purpose: ClassVar[str] = "Train the final model on training and validation rows together and evaluate it again."
+    purpose: ClassVar[str] = (
+        "Train the final model on training and validation rows together and evaluate it on tests that no model has seen."
+    )
     upstream: ClassVar[tuple[str, ...]] = ("dataset", "training", "evaluation")
     shared: ClassVar[tuple[str, ...]] = ("seed", "patterns", "engine", *RETRIEVAL_ANSWERS)
     answers: ClassVar[type[BaseModel]] = ProductionAnswers
@@ -46,10 +50,19 @@ class ProductionStep:
     def reads(self, shared: SharedAnswers, answers: ProductionAnswers) -> Sequence[Path]:
         return (shared.assistant,)
 
+    def estimate(self, context: Context) -> str:
+        """What the comparison with the strong model will take, in words; "" without one."""
+        dataset = context.upstream["dataset"]
+        golden = dataset.outputs.summary.get("golden_test_ids", ())
+        if not context.answers.retrain and not golden:
+            return ""
+        return estimate(context, _bars(context), dataset, golden or dataset.outputs.summary["val_test_ids"])
+
     async def run(self, context: Context) -> Outputs:
         dataset, training = context.upstream["dataset"], context.upstream["training"]
+        bars = _bars(context)
         if not context.answers.retrain:
-            return _kept(context, training)
+            return await _kept(context, training, dataset, bars)
         rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
         context.emit(Log(f"training on all {rows} rows"))
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
@@ -57,14 +70,38 @@ class ProductionStep:
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
         own = Upstream(Outputs({}, files), context.folder)
-        # Both sets were learnt now: this shows that nothing broke, not how well the model does on what it has not seen.
-        bars = EvaluationAnswers.model_validate(context.upstream["evaluation"].outputs.summary["answers"])
-        verdicts = await judge(context, bars, own, dataset)
-        evaluated = outputs_of(verdicts, context, training=summary)
+        judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
+        evaluated = outputs_of(judged, bars.accept, retraining=summary)
         diverged = diagnosis.state == "diverged"
-        ended = diagnosis.sentence if diverged or summary["train_loss"] is None else f"{summary['train_loss']:.3f} at the end"
+        ended = (
+            diagnosis.sentence
+            if diverged or summary["train_loss"] is None
+            else f"{summary['train_loss']:.3f} at the end"
+        )
         curve = Gate("training loss", "not diverged", ended, not diverged)
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
+
+
+def _bars(context: Context) -> EvaluationAnswers:
+    """The answers of step 4, which hold here too."""
+    return EvaluationAnswers.model_validate(context.upstream["evaluation"].outputs.summary["answers"])
+
+
+def _sets(context: Context, dataset: Upstream, bars: EvaluationAnswers) -> list[TestSet]:
+    """The golden tests, which alone are unseen now, and all that was learnt; without golden tests the sides as they were."""
+    train, validation = (dataset.outputs.summary[f"{side}_test_ids"] for side in ("train", "val"))
+    golden = dataset.outputs.summary.get("golden_test_ids", ())
+    if golden:
+        return [
+            TestSet("golden", golden, bars.validation_min),
+            TestSet("training", [*train, *validation], bars.train_min),
+        ]
+    text = (
+        "there is no golden set: validation was learnt too, so the tests show that nothing broke, not how well the model does on what it "
+        "has not seen"
+    )
+    context.emit(Notice("warning", text))
+    return [TestSet("validation", validation, bars.validation_min), TestSet("training", train, bars.train_min)]
 
 
 def merge_rows(train_rows: Path, validation_rows: Path, into: Path) -> int:
@@ -83,14 +120,19 @@ def merge_rows(train_rows: Path, validation_rows: Path, into: Path) -> int:
     return written
 
 
-def _kept(context: Context, training: Upstream) -> Outputs:
-    """The model of step 3 as the final one, linked into this step's folder."""
+async def _kept(context: Context, training: Upstream, dataset: Upstream, bars: EvaluationAnswers) -> Outputs:
+    """The model of step 3 as the final one, linked into this step's folder; it has yet to pass the golden tests."""
     for name in ("model", "manifest"):
         place = context.folder / training.outputs.files[name]
         if not place.exists():
             place.symlink_to(training.path(name).resolve())
     files = {name: training.outputs.files[name] for name in ("model", "manifest")}
-    return Outputs({"retrained": False}, files, [], training.outputs.digest)
+    golden = dataset.outputs.summary.get("golden_test_ids", ())
+    if not golden:
+        return Outputs({"retrained": False}, files, [], training.outputs.digest)
+    judged = await judge(context, bars, training, dataset, [TestSet("golden", golden, bars.validation_min)])
+    evaluated = outputs_of(judged, bars.accept, retrained=False)
+    return Outputs(evaluated.summary, {**files, **evaluated.files}, evaluated.gates, training.outputs.digest)
 
 
 STEP = ProductionStep()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import ProviderError, StepFailed, UsageError
 from core.training import base_model
 from core.training.base_model import DEMO_MODEL, cache_folder
-from core.training.bundle import ModelArtifact, training_program, training_requirements
+from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, training_requirements
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.metrics import Curves
 from core.training.plan import SPINS, settings_of
@@ -26,6 +26,7 @@ from core.wizard.events import Log, Metric, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
+from core.wizard.steps import pregate
 from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
@@ -63,6 +64,15 @@ class TrainingAnswers(BaseModel):
         description="auto takes what this machine computes faster.",
         json_schema_extra={"advanced": True},
     )
+    command_match_min: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Rows written exactly",
+        description="Share of validation rows for which the model must write exactly the expected commands before tests are run with it: "
+        "a model that gets half of its messages wrong passes hardly any test.",
+        json_schema_extra={"advanced": True},
+    )
     limit_minutes: float = Field(
         720, gt=0, title="Time limit", description="Training is stopped after this long.",
         json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
@@ -97,7 +107,7 @@ class TrainingStep:
     """Runs the training program as a job and keeps the model."""
 
     id: ClassVar[str] = "training"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Fine-tuning"
     purpose: ClassVar[str] = "Fine-tune a small base model on the training rows and watch its loss."
     upstream: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -113,21 +123,28 @@ class TrainingStep:
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
-        if (context.folder / "loss.png").is_file():
-            files["loss_plot"] = "loss.png"
-        gate = Gate(
+        for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS)):
+            if (context.folder / file).is_file():
+                files[name] = file
+        curve = Gate(
             "curve healthy",
             "neither diverged nor overfitted",
             f"{diagnosis.state}: {diagnosis.sentence}",
             diagnosis.good,
         )
-        return Outputs(summary, files, [gate], digest=artifact.digest)
+        gates = [curve]
+        if "predictions" in files:
+            scores = pregate.score(context.folder / PREDICTIONS, context.shared, dataset)
+            summary["command_scores"] = scores.facts
+            gates.append(pregate.gate(scores, context.answers.command_match_min))
+        return Outputs(summary, files, gates, digest=artifact.digest)
 
 
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
 ) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder.
+    """Train as `answers` say; leaves model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with validation
+    rows predictions.jsonl.
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
@@ -179,16 +196,21 @@ async def train(
                 context.emit(Log(event["line"]))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
-    await context.jobs.fetch(trained, _LEFT_BY_THE_JOB, context.folder)
+    left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
+    await context.jobs.fetch(trained, left, context.folder)
     await _fetch_if_there(context, trained, "loss.png")
     diagnosis = diagnose(curves)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
+    chosen = manifest["chosen"]
     return {
         "base_model": answers.base_model,
         "rows": sum(1 for _ in rows.open(encoding="utf-8")),
         "steps": manifest["steps"],
+        "chosen_step": chosen["step"],
+        "chosen_because": chosen["why"],
+        "command_match": chosen.get("exact_match"),
         "train_loss": curves.train[-1][1] if curves.train else None,
-        "validation_loss": curves.validation[-1][1] if curves.validation else None,
+        "validation_loss": chosen.get("loss"),
         "best_validation": curves.best,
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),

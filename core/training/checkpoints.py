@@ -1,0 +1,96 @@
+"""What is kept while a run goes on: the last checkpoint to go on from, and the adapter of the best validation.
+
+The trainer's own "best model" would delete the last checkpoint whenever a run is stopped; so the best adapter stands beside it, without
+the optimizer's state.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+FOLDER = Path("checkpoints")
+_STANDING = "standing.json"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What validation said at one step."""
+
+    step: int
+    exact_match: float
+    """Share of validation rows written exactly, 0 to 1."""
+    loss: float
+
+    def better_than(self, other: Standing) -> bool:
+        """More rows written exactly, or as many with a lower loss."""
+        return self._rank > other._rank
+
+    def __str__(self) -> str:
+        return f"{100 * self.exact_match:.1f} % of validation rows exactly, loss {self.loss:.3f}"
+
+    @property
+    def _rank(self) -> tuple[float, float]:
+        return self.exact_match, -self.loss if math.isfinite(self.loss) else -math.inf
+
+
+class BestAdapter(TrainerCallback):
+    """Keeps the adapter of the best validation so far, through stops and kills; of equals the earliest."""
+
+    def __init__(self, folder: Path = FOLDER / "best") -> None:
+        self._folder = folder
+        kept = [_read(path) for path in folder.glob(f"*/{_STANDING}")]
+        self.standing: Standing | None = max(kept, key=lambda standing: standing.step, default=None)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any, metrics: dict[str, float], **_: Any) -> None:
+        standing = Standing(state.global_step, metrics["eval_exact_match"], metrics["eval_loss"])
+        # Steps done again after a resume were judged before.
+        if self.standing and (standing.step <= self.standing.step or not standing.better_than(self.standing)):
+            return
+        place = self._place(standing)
+        shutil.rmtree(place, ignore_errors=True)
+        model.save_pretrained(place)
+        partial = place / f".{_STANDING}"
+        partial.write_text(json.dumps(asdict(standing)), encoding="utf-8")
+        os.replace(partial, place / _STANDING)
+        for other in self._folder.iterdir():
+            if other != place:
+                shutil.rmtree(other, ignore_errors=True)
+        self.standing = standing
+
+    def load_into(self, model: Any) -> None:
+        """Give the model the adapter that is kept."""
+        assert self.standing is not None
+        model.load_adapter(self._place(self.standing), model.active_adapter)
+
+    def _place(self, standing: Standing) -> Path:
+        return self._folder / f"step-{standing.step}"
+
+
+def last_checkpoint(folder: Path = FOLDER) -> str | None:
+    """The newest complete checkpoint; the trainer writes trainer_state.json last."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+
+
+def why(chosen: Standing | None, history: Sequence[dict[str, Any]], last: int) -> str:
+    """In a sentence, which step's weights are taken and why. `history` is the trainer's log, `last` the last step."""
+    if chosen is None:
+        return f"step {last}, the last, is taken: there are no validation rows"
+    if chosen.step == last:
+        return f"step {last}, the last, is taken: {chosen}"
+    entries = [entry for entry in history if "eval_loss" in entry and entry["step"] == last]
+    others = [Standing(last, entry["eval_exact_match"], entry["eval_loss"]) for entry in entries]
+    return f"step {chosen.step} is taken: {chosen}" + "".join(f"; the last, {last}: {other}" for other in others[-1:])
+
+
+def _read(path: Path) -> Standing:
+    return Standing(**json.loads(path.read_text(encoding="utf-8")))

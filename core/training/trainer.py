@@ -1,0 +1,122 @@
+"""TRL's SFTTrainer over token trees: loss, and at validation how many rows greedy decoding would write exactly.
+
+Decoding writes a reference exactly if and only if at each of its labels, the end of the row included, the label is the likeliest token
+behind the reference's own beginning. Those logits are what validation loss is made of, so exact match costs no generation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attention
+import torch
+from datasets import Dataset
+from peft.helpers import disable_input_dtype_casting
+from report import log
+from rows import FoldRows
+from transformers import EvalPrediction
+from trl import SFTConfig, SFTTrainer
+
+
+class TreeTrainer(SFTTrainer):
+    """SFTTrainer whose loss comes from one forward pass over a tree; logits are computed at labels only."""
+
+    unique_tokens = 0
+    plain_tokens = 0
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Sum over labels divided by their number in the optimizer step."""
+        if self.model.training:
+            self.unique_tokens += inputs["input_ids"].shape[1]
+            self.plain_tokens += inputs["plain_tokens"]
+        total = tree_loss(self.model, inputs, self.args.bf16)
+        count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
+        loss = total / count
+        return (loss, {}) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """(mean loss of the labels, right labels of each row [rows], labels of each row [rows])."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad():
+            logits = label_logits(self.model, inputs, self.args.bf16)
+            loss = torch.nn.functional.cross_entropy(logits, inputs["labels"])
+        return loss, right_labels(logits, inputs["labels"], inputs["row_labels"]), inputs["row_labels"]
+
+
+def label_logits(model: Any, inputs: dict[str, Any], mixed: bool = False) -> torch.Tensor:
+    """Logits at the labels of a folded batch, in float32 [labels, vocabulary]; `mixed` computes products in bfloat16."""
+    base = model.get_base_model()
+    device = inputs["input_ids"].device
+    layout = attention.layout(inputs["segments"], device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed), disable_input_dtype_casting(model):
+        states = base.get_decoder()(
+            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], tree_layout=layout, use_cache=False
+        ).last_hidden_state[0]
+        logits = base.get_output_embeddings()(states[inputs["label_nodes"]])
+    return logits.float()
+
+
+def tree_loss(model: Any, inputs: dict[str, Any], mixed: bool = False) -> torch.Tensor:
+    """Negative log likelihood of all labels of a folded batch, summed."""
+    return torch.nn.functional.cross_entropy(label_logits(model, inputs, mixed), inputs["labels"], reduction="sum")
+
+
+def right_labels(logits: torch.Tensor, labels: torch.Tensor, row_labels: torch.Tensor) -> torch.Tensor:
+    """How many labels of each row are the likeliest token; of tokens equally likely the first counts, as in decoding [rows]."""
+    right = logits.argmax(-1) == labels
+    return torch.stack([of_row.sum() for of_row in right.split(row_labels.tolist())])
+
+
+def match(prediction: EvalPrediction) -> dict[str, float]:
+    """Share of rows that would be written exactly, and of labels that are right, from what `prediction_step` gives."""
+    right, labels = prediction.predictions, prediction.label_ids
+    return {"exact_match": float((right == labels).mean()), "token_accuracy": float(right.sum() / labels.sum())}
+
+
+def make_trainer(
+    model: Any, tokenizer: Any, train: Dataset, val: Dataset | None, settings: dict[str, Any], dtype: torch.dtype
+) -> TreeTrainer:
+    """The trainer of a run; says how many rows and steps it has."""
+    rows = settings["rows_per_step"]
+    steps = max(1, round(settings["epochs"] * len(train) / rows))
+    every = max(1, steps // settings["evaluations"]) if val is not None else 0
+    log(f"{len(train)} rows, {rows} a step, {steps} steps" + (f", validation every {every} steps" if every else ""))
+    arguments = SFTConfig(
+        output_dir="checkpoints",
+        per_device_train_batch_size=rows,
+        per_device_eval_batch_size=rows,
+        max_steps=steps,
+        learning_rate=settings["learning_rate"],
+        lr_scheduler_type=settings["schedule"],
+        warmup_steps=round(settings["warmup_share"] * steps),
+        weight_decay=settings["weight_decay"],
+        max_grad_norm=settings["max_grad_norm"],
+        logging_steps=max(1, steps // 60),
+        eval_strategy="steps" if every else "no",
+        eval_steps=every or None,
+        save_strategy="steps",
+        save_steps=max(1, steps // settings["checkpoints"]),
+        save_total_limit=1,
+        bf16=dtype is torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=torch.cuda.is_available(),
+        max_length=None,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        report_to="none",
+        seed=settings["seed"],
+        data_seed=settings["seed"],
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    return TreeTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=val,
+        processing_class=tokenizer,
+        data_collator=FoldRows(),
+        compute_metrics=match,
+    )
