@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from textual.content import Content
@@ -54,12 +55,17 @@ def _leakage(title: str, found: Mapping[str, Any] | None) -> Content | None:
         lines.append(
             Content.assemble(
                 (f"{pair['distance']:.2f}  ", near),
-                pair["held_out"],
-                ("\n      in train: ", "$muted"),
-                (pair["train"], "$muted"),
+                _test(pair["held_out"]),
+                ("\n      learnt: ", "$muted"),
+                _test(pair["train"], "$muted"),
             )
         )
     return _titled(title, lines)
+
+
+def _test(id: str, style: str = "") -> Content:
+    file, _, name = id.rpartition("::")
+    return Content.assemble((name, style), (f"  {Path(file).name}", "$faint"))
 
 
 def _distances(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
