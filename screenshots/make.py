@@ -23,6 +23,7 @@ from textual.pilot import Pilot
 from core.wizard.recipe import STEP_IDS
 from tui.app import CalmtuneApp
 from tui.results.panel import ResultPanel
+from tui.screens.review import ReviewScreen
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 
@@ -66,6 +67,14 @@ async def take(pilot: Pilot[None], look: str) -> None:
         await until(lambda: bool(app.screen.query("#result *, #form *")))
         await pilot.pause(1.0)
         save(f"{number}-{step}")
+        if step == "dataset" and app.screen.query(ResultPanel):
+            await pilot.press("v")
+            await until(lambda: isinstance(app.screen, ReviewScreen) and bool(app.screen.shown))
+            await pilot.press(*["down"] * 7)
+            await pilot.pause(0.5)
+            save(f"{number}-{step}-rows")
+            await pilot.press("escape")
+            await until(lambda: isinstance(app.screen, WalkScreen))
         if step == "training" and app.screen.query(ResultPanel):
             await pilot.press("ctrl+e")
             await until(lambda: bool(app.screen.query("#form")))

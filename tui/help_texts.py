@@ -18,7 +18,9 @@ message multiply them; a wording that loses a value or changes the meaning is dr
 
 Rows are divided by whole tests, so that validation asks in situations and words the model has not been trained on.
 
-When it fails: something is only in validation. Add a test that holds it too.""",
+When it fails: something is only in validation. Add a test that holds it too.
+
+`v` shows the rows one by one: accept, reject and edit wordings, then run again. What you decide is written down at once.""",
     "training": """\
 A small adapter (LoRA) is trained on the rows and merged into the base model. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
@@ -30,9 +32,11 @@ Stopping keeps a checkpoint; running again goes on from there.""",
 The tuned model is served and drives the assistant through the validation and training tests. A test passes when the \
 assistant does all that the test expects.
 
-At least 80 % of validation tests and 95 % of training tests must pass.
+At least 80 % of validation tests and 95 % of training tests must pass. The band behind a bar is where the true rate lies with 95 % \
+certainty, the mark across it is what is asked: while the band reaches over the mark, more tests are needed to decide.
 
-When validation fails: the list shows what was said instead. Missed values and confused flows want more tests or more \
+When validation fails: the list shows by cause what was said instead; Enter opens the conversation. \
+Missed values and confused flows want more tests or more \
 wordings of that kind. When training fails: train longer or with a higher rank.""",
     "production": """\
 The model that will be used is trained once more, on training and validation rows together and with the same settings, \

@@ -249,12 +249,12 @@ def waiting_rows(session: Session, status: StepStatus) -> StepStatus | None:
     """
     try:
         folder = newest_preparation(session, status)
-    except UsageError:
+        path, now, then = _decisions(session, folder, status)
+    except UsageError:  # also of a file of decisions that cannot be read; running the step tells what is wrong in it
         return None
-    path, now, then = _decisions(session, folder, status)
-    if status.state != "stale" or now == then:
+    run = next((run for run in session.journal.runs(STEP) if folder.name.endswith(run.key[:12])), None)
+    if status.state != "stale" or now == then or run is None:
         return None
-    run = next(run for run in session.journal.runs(STEP) if folder.name.endswith(run.key[:12]))
     before, after = (_but_decisions(inputs, path) for inputs in (run.inputs, session.inputs(STEP)))
     outputs = read_outputs(json.loads((folder / _RUN_OUTPUTS).read_text(encoding="utf-8")))
     return replace(status, outputs=outputs, folder=folder, reason=difference(before, after) if before != after else "")

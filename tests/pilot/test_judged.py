@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rigs.judged import FULL, GATES, OLD, VALIDATION, judged
+from rigs.judged import FULL, GATES, OLD, OLD_GATES, VALIDATION, judged
 from textual.widgets import OptionList, Static, TabPane
 
 import tui.browser
@@ -82,7 +80,15 @@ async def test_failures_are_grouped_by_cause_and_open_with_their_conversation(tm
         await pilot.press("up", "enter")
         await until(pilot, lambda: isinstance(app.screen, ReadDialog), "the conversation")
         said = str(app.screen.query(Static).first().render())
-        for part in ("beds.yml:14", "AI: utter_ask_room", "set slot room attic", "set slot room cellar", "wrong value"):
+        assert said.count("the attic [/x] please") == 1
+        for part in (
+            "slot room is cellar, expected attic",
+            "beds.yml:14",
+            "AI: utter_ask_room",
+            "set slot room attic",
+            "set slot room cellar",
+            "wrong value",
+        ):
             assert part in said
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the list")
@@ -112,7 +118,7 @@ async def test_the_strong_model_stands_beside_the_tuned_one(tmp_path, fake):
 
 
 async def test_what_older_versions_wrote_is_shown_as_well(tmp_path, fake):
-    (await judged(tmp_path, PARCELS, OLD, GATES, fake)).close()
+    (await judged(tmp_path, PARCELS, OLD, OLD_GATES, fake)).close()
     app = CalmtuneApp(tmp_path, "one")
     async with app.run_test(size=(80, 24)) as pilot:
         panel = await looking(app, pilot)
@@ -157,6 +163,9 @@ async def test_o_opens_the_report_where_a_browser_can_be_seen_else_says_where_it
     app = CalmtuneApp(tmp_path, "one")
     async with app.run_test(size=(120, 40)) as pilot:
         await looking(app, pilot)
+        report.unlink(missing_ok=True)
+        app.screen.refresh_bindings()
+        await pilot.pause()
         assert not any(key.action == "report" for key in app.screen.query("FooterKey"))
         report.write_text("<p>")
         app.screen.refresh_bindings()
@@ -187,17 +196,9 @@ def test_where_a_browser_can_be_seen(platform, environment, seen):
     assert has_screen(environment, platform) is seen
 
 
-@dataclass(frozen=True)
-class Told(Gate):
-    """A gate with a verdict of its own."""
-
-    verdict: str = ""
-    detail: str = ""
-
-
 def test_a_gate_may_be_undecided_and_say_more():
     gates = [
-        Told("validation tests", "≥ 80 %", "85 %", False, "inconclusive", "23 more tests would decide"),
+        Gate("validation tests", "≥ 80 %", "85 %", False, "inconclusive", "23 more tests would decide"),
         Gate("b", "x", "y", True),
     ]
     said = str(board(gates))
@@ -205,7 +206,28 @@ def test_a_gate_may_be_undecided_and_say_more():
     assert "? validation tests" in said
     assert "\n  23 more tests would decide\n" in said
     assert str(board([*gates, Gate("c", "x", "y", False)])).startswith("✗ gate failed")
-    assert "pass" in str(scores({"validation": {**VALIDATION, "verdict": "pass"}}, gates[:1], 80))
+
+
+@pytest.mark.parametrize(
+    ("passed", "rate", "verdict", "headline", "words"),
+    [
+        (True, 0.9, "pass", "✓ passed", "✓ validation"),
+        (True, 0.85, "inconclusive", "✓ passed", "reached, unproven"),
+        (True, 0.5, "fail", "✓ passed", "comparable"),
+        (False, 0.85, "inconclusive", "? not decided", "not decided"),
+        (False, 0.75, "inconclusive", "✗ gate failed", "missed, unproven"),
+        (False, 0.2, "fail", "✗ gate failed", "fail"),
+    ],
+)
+def test_a_set_says_whether_its_gate_holds_and_whether_that_is_proven(passed, rate, verdict, headline, words):
+    gates = [Gate("training loss", "not diverged", "0.1", True), Gate("validation tests", "x", "y", passed, verdict)]
+    found = {"validation": {**VALIDATION, "rate": rate, "verdict": verdict}, "training": FULL["training"]}
+    for width in (74, 110):
+        said = str(scores(found, gates, width))
+        assert said.startswith(headline)
+        assert words in said
+        assert "✓ training loss  0.1" in said
+        assert max(map(len, said.splitlines())) <= width
 
 
 shares = st.floats(0, 1)

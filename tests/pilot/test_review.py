@@ -284,6 +284,23 @@ async def test_rows_that_are_gone_are_a_sentence(prepared):
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the step")
 
 
+async def test_a_prompt_that_is_gone_and_decisions_that_cannot_be_read_are_sentences(prepared):
+    app = CalmtuneApp(prepared.home, "s")
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await reviewing(app, pilot)
+        await pilot.press("down", "r")
+        (rows,) = (prepared.home / "s" / "runs").glob("dataset-*/3_llm_finetune_data/*.jsonl")
+        kept = rows.rename(rows.with_name("kept"))
+        await pilot.press("p")
+        assert "it cannot be read: No such file" in text(screen, "#row-prompt")
+        kept.rename(rows)
+        (prepared.home / "s" / "decisions.yml").write_text("decisions: [{tset: x}]")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form")), "the step")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: any("decisions.yml:1" in message for message in messages(app)), "what is wrong")
+
+
 _DECIDE_AND_DIE = """
 import asyncio, os, sys
 from pathlib import Path

@@ -24,7 +24,8 @@ CASE = {
     "command": "set slot",
     "expected": ["set slot room attic"],
     "predicted": "set slot room cellar",
-    "conversation": ["USER: I need a bed please", "AI: utter_ask_room"],
+    "conversation": ["USER: I need a bed please", "AI: utter_ask_room", "USER: the attic [/x] please"],
+    "reason": "slot room is cellar, expected attic",
 }
 CASES = [
     CASE,
@@ -116,8 +117,19 @@ FULL: dict[str, Any] = {
     },
 }
 GATES = [
-    Gate("validation tests", "≥ 80 %", "85.0 % (17 of 20)", False),
+    Gate(
+        "validation tests",
+        "≥ 80 % proven (95 %)",
+        "85.0 % (17 of 20)",
+        False,
+        "inconclusive",
+        "reached, but not proven",
+    ),
     Gate("training tests", "≥ 95 %", "100.0 % (80 of 80)", True),
+]
+OLD_GATES = [
+    Gate("validation tests", "≥ 80 %", "75.0 % (3 of 4)", False),
+    Gate("training tests", "≥ 95 %", "100.0 %", True),
 ]
 OLD: dict[str, Any] = {
     "validation": {

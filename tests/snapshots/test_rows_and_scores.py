@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rigs.judged import FULL, GATES, OLD, judged
+from rigs.judged import FULL, GATES, OLD, OLD_GATES, judged
 from rigs.prepared import Prepared
 from textual.widgets import Input, Select, TextArea
 
@@ -33,8 +33,8 @@ MORE_QUALITY = {
         "nearest": 0.08,
         "median": 0.61,
         "pairs": [
-            {"held_out": "are you open on [Friday]", "train": "are you open on Fridays", "distance": 0.08},
-            {"held_out": "where is my parcel", "train": "has my parcel come", "distance": 0.44},
+            {"held_out": "a.yml::are you open on [Friday]", "train": "a.yml::open on Fridays", "distance": 0.08},
+            {"held_out": "b.yml::where is my parcel", "train": "b.yml::has it come", "distance": 0.44},
         ],
     },
 }
@@ -78,9 +78,9 @@ def evaluation(tmp_path, monkeypatch, snap_compare):
     monkeypatch.chdir(tmp_path)
     Path("parcels").symlink_to(PARCELS)
 
-    def compare(summary, tab, size, theme, *keys) -> bool:
+    def compare(summary, tab, size, theme, *keys, gates=GATES) -> bool:
         monkeypatch.setenv("CALMTUNE_THEME", theme)
-        asyncio.run(judged(Path("sessions"), "parcels", summary, GATES, monkeypatch)).close()
+        asyncio.run(judged(Path("sessions"), "parcels", summary, gates, monkeypatch)).close()
 
         async def steps(pilot):
             await until(pilot, lambda: bool(pilot.app.screen.query(EvaluationResult)))
@@ -176,7 +176,7 @@ def test_more_of_an_evaluation(evaluation, size, theme, tab):
 
 @pytest.mark.parametrize(("size", "theme"), TERMINALS)
 def test_an_evaluation_of_before(evaluation, size, theme):
-    assert evaluation(OLD, 0, size, theme)
+    assert evaluation(OLD, 0, size, theme, gates=OLD_GATES)
 
 
 @pytest.mark.parametrize(("size", "theme"), TERMINALS[1:3])

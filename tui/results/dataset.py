@@ -13,6 +13,7 @@ from textual.widgets import Label, Static, TabbedContent, TabPane
 from textual.worker import get_current_worker
 
 from core.dataset.beginning import ENOUGH
+from core.errors import CalmtuneError
 from core.wizard.row_review import RowReview
 from tui.results.panel import ResultPanel
 from tui.results.quality import quality
@@ -53,7 +54,10 @@ class DatasetResult(ResultPanel):
     def _tell_decisions(self) -> None:
         """What running again would make of decisions that are not applied yet."""
         worker = get_current_worker()
-        outlook = RowReview(self.session, prompts=False).outlook()
+        try:
+            outlook = RowReview(self.session, prompts=False).outlook()
+        except (CalmtuneError, OSError) as error:
+            outlook = str(error)
         if outlook and not worker.is_cancelled:
             self.app.call_from_thread(self._show_decisions, outlook)
 

@@ -26,7 +26,8 @@ class Failure:
     turn: int
     user: str
     expected: str
-    predicted: str
+    predicted: str | None
+    """None when the model was not asked."""
     cause: str = ""
     """Empty where nobody looked for it."""
     flow: str = ""
@@ -34,7 +35,9 @@ class Failure:
     flaky: bool = False
     """True when the test passes in some of its runs."""
     line: int | None = None
-    """Of the test in its file."""
+    """Of the message in the test's file."""
+    reason: str = ""
+    """What the test complains about."""
 
 
 def failures(summary: Mapping[str, Any], results: Path | None) -> list[Failure]:
@@ -64,13 +67,20 @@ def _of_set(name: str, found: Mapping[str, Any], results: Path | None) -> Iterat
             case["turn"],
             str(case["user"]),
             _text(case.get("expected")),
-            _text(case.get("predicted")),
+            None if case.get("predicted") is None else _text(case["predicted"]),
             case.get("cause") or "",
             case.get("flow") or "",
-            tuple(case.get("conversation") or ()),
+            _before(case.get("conversation") or (), str(case["user"])),
             case["test"] in flaky,
             case.get("line"),
+            case.get("reason") or "",
         )
+
+
+def _before(conversation: Sequence[str], user: str) -> tuple[str, ...]:
+    """A conversation without the message itself, where it ends with that."""
+    said = tuple(conversation)
+    return said[:-1] if said and said[-1] == f"USER: {user}" else said
 
 
 def _text(commands: Any) -> str:
@@ -111,7 +121,7 @@ def failure_detail(failure: Failure) -> Content:
     file, _, name = failure.test.rpartition("::")
     place = f"{Path(file).name}:{failure.line}" if failure.line else Path(file).name
     facts = [
-        f"turn {failure.turn}",
+        f"turn {failure.turn}" if failure.turn else "before the first turn",
         f"{failure.set} test",
         failure.flow,
         failure.cause,
@@ -127,9 +137,14 @@ def failure_detail(failure: Failure) -> Content:
             Content.styled("expected\n", _HEADING),
             Content.styled(f"{failure.expected or 'not known: another way led here'}\n\n", "$text-success"),
             Content.styled("predicted\n", _HEADING),
-            Content.styled(failure.predicted or "nothing", "$text-error"),
+            Content.styled(_said(failure.predicted), "$text-error"),
+            Content.styled(f"\n\n{failure.reason}" if failure.reason else "", "$muted"),
         ]
     )
+
+
+def _said(predicted: str | None) -> str:
+    return "the model was not asked" if predicted is None else predicted or "nothing"
 
 
 def flaky_tests(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

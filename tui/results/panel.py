@@ -27,6 +27,7 @@ class ResultPanel(Vertical):
     ResultPanel { height: 1fr; }
     ResultPanel .facts { height: auto; margin: 0 0 1 0; }
     ResultPanel .scroll { height: 1fr; }
+    ResultPanel OptionList:focus { border: none; background-tint: $foreground 0%; }
     """
     needs: ClassVar[tuple[str, ...]] = ()
     """What the summary must hold for this panel; outputs without it are shown as plain facts."""

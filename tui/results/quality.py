@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from textual.content import Content
@@ -20,7 +21,8 @@ def quality(summary: Mapping[str, Any]) -> Content:
     split, rephrasing = summary["split"], summary["rephrasing"]
     paragraphs = [
         _thin(split.get("thin")),
-        _leakage(split.get("leakage")),
+        _leakage("Distance of validation from train", split.get("leakage")),
+        _leakage("Distance of golden tests from what is learnt", split.get("golden_leakage")),
         _sides(split),
         _rejected(rephrasing),
         _diversity(rephrasing),
@@ -43,9 +45,9 @@ def _thin(few: Mapping[str, int] | None) -> Content | None:
     return _titled("Taught thinly", [Content.styled(sentence, "$text-warning") for sentence in advice(few)])
 
 
-def _leakage(found: Mapping[str, Any] | None) -> Content | None:
-    """How near validation is to train; the nearest pairs."""
-    if found is None:
+def _leakage(title: str, found: Mapping[str, Any] | None) -> Content | None:
+    """How near tests that are held out are to those learnt from; the nearest pairs."""
+    if found is None or found.get("nearest") is None:
         return None
     lines = [Content.assemble(*_distances(found))]
     for pair in found.get("pairs", [])[:_MOST_PAIRS]:
@@ -53,12 +55,17 @@ def _leakage(found: Mapping[str, Any] | None) -> Content | None:
         lines.append(
             Content.assemble(
                 (f"{pair['distance']:.2f}  ", near),
-                pair["held_out"],
-                ("\n      in train: ", "$muted"),
-                (pair["train"], "$muted"),
+                _test(pair["held_out"]),
+                ("\n      learnt: ", "$muted"),
+                _test(pair["train"], "$muted"),
             )
         )
-    return _titled("Distance of validation from train", lines)
+    return _titled(title, lines)
+
+
+def _test(id: str, style: str = "") -> Content:
+    file, _, name = id.rpartition("::")
+    return Content.assemble((name, style), (f"  {Path(file).name}", "$faint"))
 
 
 def _distances(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -16,11 +16,15 @@ from tui.widgets.scoreboard import board_class, gate_line, headline, verdict_of
 
 SETS = ("golden", "validation", "training")
 """The sets a summary may hold, the one that tells most about new conversations first."""
-VERDICTS = {
+OUTCOMES = {
     "pass": ("✓", "pass", "$text-success"),
+    "reached": ("✓", "reached, unproven", "$text-success"),
+    "comparable": ("✓", "comparable", "$text-success"),
+    "open": ("?", "not decided", "$text-warning"),
+    "missed": ("✗", "missed, unproven", "$text-error"),
     "fail": ("✗", "fail", "$text-error"),
-    "inconclusive": ("?", "not decided", "$text-warning"),
 }
+"""Outcome of a set → sign, words, colour."""
 _UNBROKEN = "\N{NO-BREAK SPACE}"
 _NARROW = 84
 """Columns below which a line leaves out what the one beneath it can say."""
@@ -47,7 +51,7 @@ def scores(summary: Mapping[str, Any], gates: Sequence[Gate], width: int) -> Con
     """The lines of the board for a width in columns."""
     lines = [headline(_verdicts(summary, gates))] if gates else []
     for name, found in sets_in(summary):
-        lines += _set_lines(name, found, next((gate for gate in gates if gate.name.startswith(name)), None), width)
+        lines += _set_lines(name, found, next((gate for gate in gates if _is_of(gate, name)), None), width)
     others = [gate for gate in gates if _set_of(gate, summary) is None]
     name_width = max((len(gate.name) for gate in others), default=0)
     lines += [gate_line(gate, name_width) for gate in others]
@@ -59,21 +63,40 @@ def sets_in(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return [(name, summary[name]) for name in SETS if (summary.get(name) or {}).get("tests")]
 
 
+def _is_of(gate: Gate, name: str) -> bool:
+    return gate.name.startswith(f"{name} tests")
+
+
 def _set_of(gate: Gate, summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return next((found for name, found in sets_in(summary) if gate.name.startswith(name)), None)
+    return next((found for name, found in sets_in(summary) if _is_of(gate, name)), None)
 
 
 def _verdicts(summary: Mapping[str, Any], gates: Sequence[Gate]) -> list[str]:
-    """What each gate comes to; a set's own verdict counts, unless its gate holds."""
-    return [
-        "pass" if gate.passed else (_set_of(gate, summary) or {}).get("verdict") or verdict_of(gate) for gate in gates
-    ]
+    """What each gate comes to; a rate that is high enough but proves too little is not decided yet."""
+    found = [(gate, _set_of(gate, summary)) for gate in gates]
+    return [verdict_of(gate) if of is None else _AS_GATE.get(outcome(of, gate), "pass") for gate, of in found]
+
+
+_AS_GATE = {"open": "inconclusive", "missed": "fail", "fail": "fail"}
+
+
+def outcome(found: Mapping[str, Any], gate: Gate | None) -> str:
+    """What a set comes to, a key of OUTCOMES: whether its gate holds, and whether the tests prove it. "" when nobody judged."""
+    proven = found.get("verdict") or ("" if gate is None else verdict_of(gate))
+    if gate is not None and gate.passed:
+        return {"inconclusive": "reached", "fail": "comparable"}.get(proven, "pass")
+    if proven == "inconclusive":
+        return "open" if _rate(found) >= (found.get("minimum") or 0.0) else "missed"
+    return proven
+
+
+def _rate(found: Mapping[str, Any]) -> float:
+    return float(found.get("rate", found["passed"] / found["tests"]))
 
 
 def _set_lines(name: str, found: Mapping[str, Any], gate: Gate | None, width: int) -> Iterator[Content]:
-    rate = float(found.get("rate", found["passed"] / found["tests"]))
-    verdict = found.get("verdict") or (verdict_of(gate) if gate is not None else "")
-    sign, words, colour = VERDICTS.get(verdict, ("·", "", "$text-primary"))
+    rate = _rate(found)
+    sign, words, colour = OUTCOMES.get(outcome(found, gate), ("·", "", "$text-primary"))
     low_high = found.get("interval")
     interval = (float(low_high[0]), float(low_high[1])) if low_high else None
     narrow = width < _NARROW
@@ -81,7 +104,7 @@ def _set_lines(name: str, found: Mapping[str, Any], gate: Gate | None, width: in
     yield Content.assemble(
         (f"{sign} ", colour),
         f"{name:<11}",
-        rate_bar(rate, 20 if narrow else 30, colour, interval, found.get("minimum")),
+        rate_bar(rate, 14 if narrow else 30, colour, interval, found.get("minimum")),
         (f"{100 * rate:6.1f} %", "bold"),
         f"  {found['passed']} of {found['tests']}",
         (f"  {between}", "$muted"),

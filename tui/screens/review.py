@@ -48,7 +48,7 @@ class ReviewScreen(Screen[bool]):
         Binding("p", "prompt", "Prompt", tooltip="Show or hide the prompt of the row", id="prompt"),
         Binding("escape", "back", "Back", tooltip="Back to the step", id="back-to-step"),
         Binding("f", "about", "Flow…", tooltip="Only rows about a flow, command or slot", id="about"),
-        Binding("ctrl+r", "run", "Run again", tooltip="Make the rows again with what was decided", id="run-again"),
+        Binding("ctrl+r", "run", "Run", tooltip="Make the rows again with what was decided", id="run-again"),
         Binding("f1", "help", "Help", tooltip="What to do here, and the keys", show=False, id="help"),
     ]
 
@@ -160,7 +160,10 @@ class ReviewScreen(Screen[bool]):
             return
         self.query_one("#row", Static).update(row_detail(row, review.mark(row)))
         if self._with_prompt:
-            prompt.update(row_prompt(read_prompt(review.folder, row)))
+            try:
+                prompt.update(row_prompt(read_prompt(review.folder, row)))
+            except OSError as error:
+                prompt.update(row_prompt(f"it cannot be read: {error.strerror}"))
 
     def _show_outlook(self) -> None:
         """What running again will do; in a session that may not be changed, why."""

@@ -33,8 +33,10 @@ def scores(gates: Sequence[Gate]) -> Content:
 
 
 def verdict_of(gate: Gate) -> str:
-    """ "pass", "fail", or "inconclusive" where more tests would be needed to tell."""
-    return str(getattr(gate, "verdict", None) or ("pass" if gate.passed else "fail"))
+    """ "pass", "fail", or "inconclusive" where more tests would be needed to hold the gate."""
+    if gate.passed:
+        return "pass"
+    return "inconclusive" if gate.verdict == "inconclusive" else "fail"
 
 
 def headline(verdicts: Sequence[str]) -> Content:
@@ -58,5 +60,4 @@ def gate_line(gate: Gate, name_width: int, measured_width: int = 0) -> Content:
     )
     name, value = f" {gate.name.ljust(name_width)}  ", gate.measured.ljust(measured_width)
     line = Content.assemble(mark, name, (value, "bold"), (f"  asked {gate.required}", "$muted"))
-    detail = getattr(gate, "detail", None)
-    return Content.assemble(line, (f"\n  {detail}", "$muted")) if detail else line
+    return Content.assemble(line, (f"\n  {gate.detail}", "$muted")) if gate.detail else line
