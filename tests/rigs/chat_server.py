@@ -42,8 +42,10 @@ class ChatServer:
         """`first_token_seconds` pass before each answer."""
         self.prompts: list[str] = []
         self.bodies: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, str | None]] = []
+        """Path and authorization of each."""
         self.most_at_once = 0
-        self.ended = threading.Event()
+        self.ended, self.second_half = threading.Event(), threading.Event()
         self.reply, self._faults, self._wait = reply, iter(faults), first_token_seconds
         self._at_once, self._lock = 0, threading.Lock()
         server = self
@@ -52,7 +54,12 @@ class ChatServer:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def do_GET(self) -> None:
+                server.requests.append((self.path, self.headers["Authorization"]))
+                self._send(Fault(), json.dumps({"object": "list", "data": [{"id": "any", "object": "model"}]}).encode())
+
             def do_POST(self) -> None:
+                server.requests.append((self.path, self.headers["Authorization"]))
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with server._counted() as fault, suppress(ConnectionError):
                     if fault is not None and fault.hang:
@@ -60,7 +67,25 @@ class ChatServer:
                         self.close_connection = True
                         return
                     time.sleep(server._wait)
-                    self._send(fault or Fault(), server._body(request, fault))
+                    data = server._body(request, fault)
+                    if request.get("stream") and fault is None:
+                        self._stream(json.loads(data)["choices"][0]["message"]["content"])
+                    else:
+                        self._send(fault or Fault(), data)
+
+            def _stream(self, text: str) -> None:
+                """A letter an event; the second half waits for `second_half`."""
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for number, letter in enumerate(text):
+                    if number == len(text) // 2:
+                        server.second_half.wait(30)
+                    event = f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': letter}}]})}\n\n".encode()
+                    self.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+                end = b"data: [DONE]\n\n"
+                self.wfile.write(f"{len(end):x}\r\n".encode() + end + b"\r\n0\r\n\r\n")
 
             def _send(self, fault: Fault, data: bytes) -> None:
                 self.send_response(fault.status)
