@@ -8,6 +8,7 @@ to the assistant, prose and empty answers have no place. Size, and time to compi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby, takewhile
 from typing import Any
@@ -122,12 +123,12 @@ def _values(slot: Slot, dialect: Dialect) -> str:
 
 
 def _spellings(value: Any, dialect: Dialect) -> Iterator[str]:
-    """How a value of a category may be written: as it is defined and as text; in any case, unless it needs quotes."""
+    """How a value of a category may be written: as it is defined and as text, in any case."""
     before, between, after = render(SetSlot(_NAME, _NAME), dialect).split(_NAME)
     for written in (value, str(value)):
         line = render(SetSlot(_NAME, written), dialect)
         text = line.removeprefix(before + _NAME + between).removesuffix(after)
-        yield _literal(text) if text.startswith('"') else _any_case(text)
+        yield _any_case_in_quotes(str(written)) if text.startswith('"') else _any_case(text)
 
 
 def _free_value(dialect: Dialect, longest: int) -> dict[str, str]:
@@ -168,6 +169,15 @@ def _any_case(text: str) -> str:
         run = "".join(group)
         parts += [f"[{''.join(map(_escaped, _cases(one)))}]" for one in run] if has_case else [_literal(run)]
     return " ".join(parts)
+
+
+def _any_case_in_quotes(text: str) -> str:
+    """The same as a JSON string, as `command_text` writes it."""
+    letters = (
+        _any_of(_literal(json.dumps(one, ensure_ascii=not text.isprintable())[1:-1]) for one in _cases(character))
+        for character in text
+    )
+    return " ".join(['"\\""', *(f"({letter})" if " | " in letter else letter for letter in letters), '"\\""'])
 
 
 def _cases(character: str) -> list[str]:

@@ -134,6 +134,17 @@ def hostile(draw: st.DrawFn) -> Assistant:
     return Assistant(Path(), flows, Domain(slots), Settings())
 
 
+@pytest.mark.parametrize("value", ["A\u07b2", "(É)\n", "\U00010400\u0378", "'İß", '"Say"', " a | b"])
+@pytest.mark.parametrize("dialect", ["v1", "v2", "v3"])
+def test_values_in_quotes_may_be_written_in_any_case(value: str, dialect: Dialect):
+    slot = Slot("s", "categorical", HERE, values=(value,))
+    flow = Flow("f", HERE, (CollectStep(id="c", lines=HERE, next=(), slot="s"),))
+    accepted = Language(grammar(Assistant(Path(), {"f": flow}, Domain({"s": slot}), Settings()), dialect))
+    for written in (value, in_other_case(value)):
+        assert render_all([SetSlot("s", written)], dialect) in accepted
+    assert render_all([SetSlot("s", value + "x")], dialect) not in accepted
+
+
 @given(hostile(), dialects, st.data())
 @settings(max_examples=100, deadline=None)
 def test_names_and_values_may_be_any_text(assistant, dialect, data):

@@ -183,14 +183,20 @@ class WalkScreen(Screen[None]):
     def _tell_consequences(self, view: str, given: dict[str, object]) -> None:
         """Say what the answers in the form would make stale and spend, before they are taken over."""
         worker = get_current_worker()
+        text = wrong = ""
         try:
             stale = in_words(consequences(self.session, view, given), {id: step(id).title for id in STEP_IDS})
             spending = estimate(self.session, view, given)
             text = "\n".join(filter(None, (stale, f"language models: {spending}" if spending else "")))
         except CalmtuneError as error:
-            text = str(error)
+            wrong = str(error)
         if not worker.is_cancelled:
-            self.app.call_from_thread(self.query_one("#consequence", Label).update, text)
+            self.app.call_from_thread(self._show_consequences, text, wrong)
+
+    def _show_consequences(self, text: str, wrong: str) -> None:
+        self.query_one("#consequence", Label).update(text)
+        for form in self.query(QuestionForm):
+            form.show_error(wrong)
 
     # What is done
 

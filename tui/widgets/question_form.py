@@ -88,6 +88,7 @@ class QuestionForm(Horizontal):
         return found
 
     def show_error(self, text: str) -> None:
+        """Above the fields, what is wrong with an answer; nothing takes it away."""
         label = self.query_one("#form-error", Label)
         label.update(text)
         label.display = bool(text)
@@ -104,7 +105,6 @@ class QuestionForm(Horizontal):
     @on(Select.Changed)
     @on(Checkbox.Changed)
     def _changed(self) -> None:
-        self.show_error("")
         self.post_message(self.Changed(self))
 
 
