@@ -12,6 +12,7 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -30,14 +31,14 @@ PROMPT = "the same long prompt before each message " * 100
 def serve(told: Connection, first_token_seconds: float) -> None:
     """A server in a process of its own, until the other end is closed."""
     with ChatServer(lambda prompt: "start flow hello", first_token_seconds=first_token_seconds).running() as server:
-        server.prompts = _Forgetful()
+        server.prompts, server.bodies, server.requests = _Forgetful(), _Forgetful(), _Forgetful()
         told.send(server.url)
         while told.poll(None) and told.recv():
             pass
 
 
-class _Forgetful(list[str]):
-    def append(self, prompt: str) -> None:
+class _Forgetful(list[Any]):
+    def append(self, one: Any) -> None:
         pass
 
 
