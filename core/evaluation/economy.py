@@ -38,13 +38,15 @@ class Economy:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """JSON-ready: latency (p50, p90, p99 in seconds), tokens (prompt and completion, means of a turn), usd_per_1000_turns."""
+        """JSON-ready: latency (p50, p90, p99 in seconds), requests_at_once, tokens (prompt and completion, means of a turn),
+        usd_per_1000_turns."""
         turns = len(self.seconds)
         if not turns:
             return {}
         usd = self.usd_per_1000_turns
         return {
             "latency": {f"p{q}": round(percentile(self.seconds, q / 100) or 0.0, 3) for q in (50, 90, 99)},
+            "requests_at_once": self.at_once,
             "tokens": {
                 "prompt": round(self.usage.prompt_tokens / turns, 1),
                 "completion": round(self.usage.completion_tokens / turns, 1),

@@ -93,6 +93,8 @@ class Speed:
     usd_per_1000_turns: float | None = None
     tests: int | None = None
     passed: int | None = None
+    at_once: int | None = None
+    """Requests under way at a time while it was measured."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,9 @@ def _cards(report: Report) -> Iterator[Card]:
     for evaluation in (both or report.evaluations)[-1:]:
         tuned, strong = evaluation.tuned, evaluation.strong
         if tuned is not None and tuned.p50 is not None:
-            other = f"strong model {seconds(strong.p50)}" if strong is not None and strong.p50 is not None else "median"
+            other = "median" if tuned.at_once is None else f"median, {plural(tuned.at_once, 'request')} at once"
+            if strong is not None and strong.p50 is not None:
+                other = f"strong model {seconds(strong.p50)}"
             yield Card("Seconds a turn", seconds(tuned.p50), other)
         if tuned is not None and tuned.usd_per_1000_turns is not None:
             price = strong.usd_per_1000_turns if strong is not None else None
@@ -246,7 +248,9 @@ def _speeds(speeds: list[Speed]) -> Table:
     ]
     header = ("Model", "p50", "p90", "p99", "Prompt tokens", "Completion tokens", "$ per 1,000 turns")
     told = [at for at in range(len(header)) if any(row[at] != NOTHING for row in rows)]
-    note = "Time of one call; tokens are the mean of a turn."
+    loads = dict.fromkeys(speed.at_once for speed in speeds if speed.at_once is not None)
+    load = f", with {' and '.join(plural(load, 'request') for load in loads)} at once" if loads else ""
+    note = f"Time of one call{load}; tokens are the mean of a turn."
     return Table(
         tuple(header[at] for at in told),
         tuple(tuple(row[at] for at in told) for row in rows),

@@ -327,6 +327,7 @@ def _speed(model: str, found: Facts) -> Speed:
         found.get("usd_per_1000_turns"),
         found.get("tests"),
         found.get("passed"),
+        found.get("requests_at_once"),
     )
 
 

@@ -57,6 +57,7 @@ VALIDATION = {
     "turns_exactly_as_expected": 41,
     "invalid_turns": 1,
     "latency": {"p50": 0.11, "p90": 0.19, "p99": 0.42},
+    "requests_at_once": 8,
     "tokens": {"prompt": 1830.4, "completion": 9.2},
     "usd_per_1000_turns": None,
     "failed": ["a [/b] night in the attic", "three nights", "a boat for two hours"],

@@ -86,6 +86,10 @@ def _seconds(side: Mapping[str, Any], which: str) -> str:
     return _NONE if value is None else f"{value:.2f} s"
 
 
+def _load(side: Mapping[str, Any]) -> str:
+    return str(side.get("requests_at_once") or _NONE)
+
+
 def _tokens(side: Mapping[str, Any], which: str) -> str:
     value = (side.get("tokens") or {}).get(which)
     return _NONE if value is None else f"{value:,.0f}"
@@ -101,6 +105,7 @@ _ROWS = (
     ("an answer takes, median", lambda side: _seconds(side, "p50")),
     ("  9 of 10 within (p90)", lambda side: _seconds(side, "p90")),
     ("  99 of 100 within (p99)", lambda side: _seconds(side, "p99")),
+    ("  requests at once", _load),
     ("tokens of a prompt", lambda side: _tokens(side, "prompt")),
     ("tokens of an answer", lambda side: _tokens(side, "completion")),
     ("$ per 1,000 turns", _dollars),

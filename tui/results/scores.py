@@ -104,7 +104,7 @@ def _set_lines(name: str, found: Mapping[str, Any], gate: Gate | None, width: in
     yield Content.assemble(
         (f"{sign} ", colour),
         f"{name:<11}",
-        rate_bar(rate, 14 if narrow else 30, colour, interval, found.get("minimum")),
+        rate_bar(rate, 14 if narrow else 24, colour, interval, found.get("minimum")),
         (f"{100 * rate:6.1f} %", "bold"),
         f"  {found['passed']} of {found['tests']}",
         (f"  {between}", "$muted"),
