@@ -83,7 +83,7 @@ TRAINING = {
     "best_validation": [6, 0.28],
     "unique_token_ratio": 5.5,
     "settings": SETTINGS,
-    "diagnosis": "healthy: settled",
+    "diagnosis": "converged: settled",
     "answers": {},
     "command_scores": {
         "rows": 8,

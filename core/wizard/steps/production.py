@@ -72,13 +72,9 @@ class ProductionStep:
         own = Upstream(Outputs({}, files), context.folder)
         judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
         evaluated = outputs_of(judged, bars.accept, retraining=summary)
-        diverged = diagnosis.state == "diverged"
-        ended = (
-            diagnosis.sentence
-            if diverged or summary["train_loss"] is None
-            else f"{summary['train_loss']:.3f} at the end"
-        )
-        curve = Gate("training loss", "not diverged", ended, not diverged)
+        known = diagnosis.good and summary["train_loss"] is not None
+        ended = f"{summary['train_loss']:.3f} at the end" if known else str(diagnosis)
+        curve = Gate("training loss", "not diverged", ended, diagnosis.good, detail="; ".join(diagnosis.evidence))
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
 
 

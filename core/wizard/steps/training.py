@@ -22,7 +22,7 @@ from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, t
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.metrics import Curves
 from core.training.plan import SPINS, settings_of
-from core.wizard.events import Log, Metric, Progress
+from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
@@ -128,9 +128,10 @@ class TrainingStep:
                 files[name] = file
         curve = Gate(
             "curve healthy",
-            "neither diverged nor overfitted",
-            f"{diagnosis.state}: {diagnosis.sentence}",
+            "neither broken, diverged nor overfitted",
+            str(diagnosis),
             diagnosis.good,
+            detail="; ".join(diagnosis.evidence),
         )
         gates = [curve]
         if "predictions" in files:
@@ -194,6 +195,9 @@ async def train(
                 )
             elif event.get("type") == "log":
                 context.emit(Log(event["line"]))
+            elif event.get("type") == "diagnosis":
+                level: Literal["info", "warning"] = "info" if event["good"] else "warning"
+                context.emit(Notice(level, f"{event['state']}: {event['sentence']}"))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
     left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
@@ -214,7 +218,7 @@ async def train(
         "best_validation": curves.best,
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
-        "diagnosis": f"{diagnosis.state}: {diagnosis.sentence}",
+        "diagnosis": str(diagnosis),
     }, diagnosis
 
 
