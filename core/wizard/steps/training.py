@@ -206,9 +206,11 @@ async def train(
     diagnosis = diagnose(curves)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     chosen = manifest["chosen"]
+    with rows.open(encoding="utf-8") as file:
+        count = sum(1 for _ in file)
     return {
         "base_model": answers.base_model,
-        "rows": sum(1 for _ in rows.open(encoding="utf-8")),
+        "rows": count,
         "steps": manifest["steps"],
         "chosen_step": chosen["step"],
         "chosen_because": chosen["why"],
