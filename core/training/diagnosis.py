@@ -31,7 +31,7 @@ LOGS_OF_GUESSING = 20
 """Logs a live run has to get away from that."""
 RISE_OF_DIVERGENCE = 3.0
 """Times its least average that training loss reaches when a run diverges; half of that when gradients burst too."""
-ABOVE_START = 1.75
+ABOVE_START = 2.0
 """Times the loss of the beginning that training loss reaches when a run diverges before it learns."""
 BURST = 20.0
 """Times their median that gradient norms reach when a run diverges."""
@@ -203,7 +203,7 @@ def _no_signal(run: _Reading) -> Diagnosis | None:
 def _no_gradient_left(run: _Reading) -> Diagnosis | None:
     """Weights so large that nothing depends on them any more: the loss stands still where it is."""
     points = run.curves.grad_norm
-    if not points or any(norm for _, norm in points[-3:]) or run.level < MEMORISED:
+    if len(points) <= 3 or any(norm for _, norm in points[-3:]) or run.level < MEMORISED:
         return None
     return _found(
         "diverged", f"the gradient norm is 0 by step {points[-1][0]} while training loss is {run.level:.3f}", _LOWER
@@ -215,7 +215,8 @@ def _runs_away(run: _Reading) -> Diagnosis | None:
     if len(run.losses) <= RECENT:
         return None
     least = min(run.smooth[RECENT - 1 :])  # an average of fewer is a matter of luck
-    if len(run.losses) >= 2 * RECENT and run.level > ABOVE_START * run.start and run.smooth[-1] > run.start:
+    rose = run.level > ABOVE_START * run.start and run.smooth[-1] > 0.8 * ABOVE_START * run.start
+    if rose and len(run.losses) >= 2 * RECENT:
         return _found("diverged", f"training loss rose from {run.start:.3f} to {run.level:.3f}", _LOWER)
     norms = [norm for _, norm in run.curves.grad_norm]
     burst = len(norms) > 2 * RECENT and min(norms[-3:]) > BURST * median(norms[:-3]) > 0
@@ -275,6 +276,7 @@ def _rises(run: _Reading) -> Diagnosis | None:
 
 
 def _by_heart(run: _Reading) -> Diagnosis | None:
+    """Training rows are known, validation rows are not: the gap stays, and does no harm."""
     if not run.losses or run.level >= MEMORISED or run.last[1] < max(NOTHING_LEFT, 5 * run.level):
         return None
     seen = f"training loss is down to {run.level:.3f}, validation loss {run.last[1]:.3f} is not clearly rising"
@@ -282,6 +284,7 @@ def _by_heart(run: _Reading) -> Diagnosis | None:
 
 
 def _goes_on(run: _Reading) -> Diagnosis | None:
+    """How a run will end is not judged before it ends."""
     if run.finished:
         return None
     return _found("learning", f"validation loss {run.last[1]:.3f}, best {run.best[1]:.3f} at step {run.best[0]}")
@@ -302,6 +305,7 @@ def _ended_early(run: _Reading) -> Diagnosis | None:
 
 
 def _high_and_flat(run: _Reading) -> Diagnosis | None:
+    """Settled, but where too many labels are wrong."""
     accuracy = [share for _, share in run.curves.accuracy[-3:]]
     if (median(accuracy) >= HIGH) if accuracy else (run.last[1] <= HIGH_LOSS):
         return None
