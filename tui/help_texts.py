@@ -25,7 +25,9 @@ When it fails: something is only in validation. Add a test that holds it too.
 A small adapter (LoRA) is trained on the rows and merged into the base model. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
 
-Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few.
+Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
+The run says itself what it sees; one that overfits, diverges or has labels that teach nothing stops, and the weights of its best \
+validation are kept.
 
 Stopping keeps a checkpoint; running again goes on from there.""",
     "evaluation": """\

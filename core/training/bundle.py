@@ -44,12 +44,19 @@ class ModelArtifact:
 
 
 def training_program() -> dict[str, Path]:
-    """The files a training job needs beside its configuration and rows."""
+    """The files a training job needs beside its configuration and rows: path in the job's folder → file here.
+
+    What judges curves is needed here and there, so it goes along as the part of the package `core` that it is.
+    """
     here = Path(__file__).parent
     names = (
-        "program", "rows", "tree", "attention", "trainer", "self_check", "precision", "report", "checkpoints", "saving", "predictions",
+        "program", "rows", "tree", "attention", "trainer", "self_check", "precision", "report", "checkpoints", "early_stop", "saving",
+        "predictions",
     )  # fmt: skip
-    return {f"{name}.py": here / f"{name}.py" for name in names}
+    judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
+    return {f"{name}.py": here / f"{name}.py" for name in names} | {
+        name: here.parents[1] / name for name in ("core/__init__.py", *judging)
+    }
 
 
 def training_requirements() -> Path:

@@ -7,23 +7,45 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Points = list[tuple[int, float]]
+"""(optimizer step, value), in order of the step."""
+
+_NAMES = {
+    "train": "loss",
+    "validation": "eval_loss",
+    "exact": "eval_exact_match",
+    "accuracy": "eval_token_accuracy",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "epoch": "epoch",
+}
+"""Curve → its name in metric events; older runs do not have all of them."""
+
 
 @dataclass
 class Curves:
-    """Training and validation loss by step, and the share of validation rows written exactly."""
+    """What a run measured, by step; losses in nats a label."""
 
-    train: list[tuple[int, float]] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    exact: list[tuple[int, float]] = field(default_factory=list)
+    train: Points = field(default_factory=list)
+    validation: Points = field(default_factory=list)
+    exact: Points = field(default_factory=list)
+    """Share of validation rows written exactly, 0 to 1."""
+    accuracy: Points = field(default_factory=list)
+    """Share of validation labels that are the likeliest token, 0 to 1."""
+    grad_norm: Points = field(default_factory=list)
+    """Norm of the gradient before it is clipped."""
+    learning_rate: Points = field(default_factory=list)
+    epoch: Points = field(default_factory=list)
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take over one metric event; after a resume, points of repeated steps replace the earlier ones."""
         step, values = int(event["step"]), event["values"]
-        for name, curve in (("loss", self.train), ("eval_loss", self.validation), ("eval_exact_match", self.exact)):
-            if name in values:
+        for name, told in _NAMES.items():
+            if told in values:
+                curve: Points = getattr(self, name)
                 while curve and curve[-1][0] >= step:
                     curve.pop()
-                curve.append((step, float(values[name])))
+                curve.append((step, float(values[told])))
 
     @property
     def best(self) -> tuple[int, float] | None:

@@ -41,6 +41,8 @@ class TrainingSettings:
     dtype: str = "auto"
     """float32, bfloat16 or auto: what this machine computes faster."""
     seed: int = 42
+    early_stop: bool = True
+    """Stop a run that is overfitting, diverged or has broken labels, and take the weights of the best validation."""
 
 
 PRESETS: dict[str, TrainingSettings] = {

@@ -8,13 +8,15 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     settings        the fields of TrainingSettings
 Leaves: adapter/, model/ (merged), loss.png, manifest.json, and with validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS,
 one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest validation loss).
-Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started
-again, it goes on from the last checkpoint.
+A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back
+to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and
+ends; started again, it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from dataclasses import asdict
@@ -24,6 +26,7 @@ from typing import Any
 import attention
 import torch
 from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
+from early_stop import EarlyStop
 from peft import LoraConfig, get_peft_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
@@ -64,9 +67,9 @@ def main(config: dict[str, Any]) -> int:
         ),
     )
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype)
-    report, best = Report(trainer), BestAdapter()
-    trainer.add_callback(report)
-    trainer.add_callback(best)
+    report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
+    for callback in (report, best, early_stop):
+        trainer.add_callback(callback)
     if not agrees_with_plain_rows(trainer, train):
         return GIVE_UP
     checkpoint = last_checkpoint()
@@ -76,6 +79,10 @@ def main(config: dict[str, Any]) -> int:
     if report.stopped:
         log("stopped; started again, training goes on from the last checkpoint")
         return STOPPED
+    stopped_by = early_stop.stopped_by
+    if stopped_by is not None and stopped_by.state != "overfitting" and not _has_learnt(best):
+        log(f"training failed ({stopped_by}); there is no earlier validation to go back to")
+        return GIVE_UP
     history, steps = trainer.state.log_history, trainer.state.global_step
     reason = why(best.standing, history, steps)
     log(reason)
@@ -100,6 +107,10 @@ def main(config: dict[str, Any]) -> int:
         write_predictions(merged.to(device), tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
+
+
+def _has_learnt(best: BestAdapter) -> bool:
+    return best.standing is not None and math.isfinite(best.standing.loss)
 
 
 if __name__ == "__main__":

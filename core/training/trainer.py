@@ -94,6 +94,8 @@ def make_trainer(
         weight_decay=settings["weight_decay"],
         max_grad_norm=settings["max_grad_norm"],
         logging_steps=max(1, steps // 60),
+        logging_first_step=True,  # the loss before anything is learnt shows broken labels
+        logging_nan_inf_filter=False,  # else a NaN is told as the average of earlier losses
         eval_strategy="steps" if every else "no",
         eval_steps=every or None,
         save_strategy="steps",

@@ -242,7 +242,7 @@ def retrained(monkeypatch) -> None:
 
         (context.folder / "model").mkdir(exist_ok=True)
         (context.folder / "manifest.json").write_text('{"files": {}}')
-        return {"train_loss": 0.1}, Diagnosis("healthy", "fine")
+        return {"train_loss": 0.1}, Diagnosis("converged", "fine")
 
     monkeypatch.setattr(production, "train", train)
     monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: None)

@@ -83,7 +83,7 @@ TRAINING = {
     "best_validation": [6, 0.28],
     "unique_token_ratio": 5.5,
     "settings": SETTINGS,
-    "diagnosis": "healthy: settled",
+    "diagnosis": "converged: settled",
     "answers": {},
     "command_scores": {
         "rows": 8,
@@ -238,7 +238,7 @@ def finish_all(session: Session) -> None:
     """All seven steps, the evaluation with everything it can tell."""
     finish(session, "coverage", COVERAGE, (Gate("total coverage", "≥ 80.0 %", "80.0 %", True),))
     finish(session, "dataset", DATASET, (Gate("no leakage", "none", "none", True),))
-    finish(session, "training", TRAINING, (Gate("curve healthy", "healthy", "healthy", True),), TRAINED, TRAINED_FILES)
+    finish(session, "training", TRAINING, (Gate("curve healthy", "healthy", "converged", True),), TRAINED, TRAINED_FILES)
     finish(session, "evaluation", FULL_EVALUATION, (Gate("validation tests", "≥ 70.0 %", "75.0 %", True),))
     finish(session, "production", PLAIN_EVALUATION, (), TRAINED, TRAINED_FILES)
     finish(session, "deployment", DEPLOYMENT)

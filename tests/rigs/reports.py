@@ -103,8 +103,8 @@ def _gates() -> tuple[GateLine, ...]:
         GateLine(
             "Fine-tuning",
             "curve healthy",
-            "neither diverged nor overfitted",
-            "healthy: validation loss settled at 0.041, best 0.039 at step 240",
+            "neither broken, diverged nor overfitted",
+            "converged: validation loss settled at 0.041, best 0.039 at step 240",
             True,
             "pass",
         ),
@@ -197,7 +197,7 @@ def _training() -> Training:
     )
     curve = LossCurve(
         "Loss", train, smooth, validation, min(validation, key=lambda point: point[1]),
-        "healthy: validation loss settled at 0.041, best 0.039 at step 240",
+        "converged: validation loss settled at 0.041, best 0.039 at step 240",
     )  # fmt: skip
     scores = CommandScores(
         94, 0.936, 0.011, 0.941, 0.957,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -14,8 +13,7 @@ import pytest
 
 from core.errors import StepFailed
 from core.training.bundle import ModelArtifact, training_program
-from core.training.diagnosis import diagnose
-from core.training.metrics import Curves, averaged, curves_of
+from core.training.metrics import curves_of
 from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
 
@@ -42,6 +40,7 @@ def start(folder: Path, tiny: Path, data, validation=None, **overrides) -> subpr
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
     for name, source in training_program().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(source.read_bytes())
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
     if validation:
@@ -152,49 +151,42 @@ def test_losses_do_not_depend_on_how_rows_are_folded():
     assert float((folded - plain).norm() / plain.norm()) < 1e-5
 
 
-@pytest.mark.parametrize(
-    ("exact", "state"),
-    [
-        ([0.2, 0.5, 0.7, 0.7, 0.8, 0.7], "healthy"),
-        ([0.2, 0.5, 0.7, 0.7, 0.7, 0.6], "overfitting"),
-        ([0.0] * 6, "overfitting"),
-    ],
-)
-def test_loss_that_rises_while_as_many_rows_are_written_exactly_is_no_overfitting(exact, state):
-    losses = [1.0, 0.5, 0.4, 0.5, 0.6, 0.8]
-    curves = Curves([(n, 2 * 0.9**n) for n in range(40)])
-    for n, (loss, share) in enumerate(zip(losses, exact, strict=True)):
-        curves.add({"step": 5 * n, "values": {"eval_loss": loss, "eval_exact_match": share}})
-    assert curves.exact[-1] == (25, exact[-1])
-    assert diagnose(curves).state == state
+def test_a_run_that_diverges_is_stopped_and_leaves_nothing(tmp_path, tmp_path_factory):
+    certain = tiny_model.make(tmp_path_factory.mktemp("certain") / "model", spread=0.5)
+    done = train(tmp_path / "job", certain, rows(160), epochs=2, learning_rate=1e3)
+    assert done.returncode == 1, done.stderr[-2000:]
+    found = events(tmp_path / "job")
+    steps = curves_of(found).train[-1][0]
+    assert steps < 80
+    said = [event["line"] for event in found if event["type"] == "log"]
+    assert f"training stops at step {steps} of 80, diverged: " in said[-2]
+    assert "lower the learning rate to a third" in said[-1]
+    assert "there is no earlier validation to go back to" in said[-1]
+    assert [event["state"] for event in found if event["type"] == "diagnosis"][-1] == "diverged"
+    assert not (tmp_path / "job" / "model").exists()
+    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("train_loss", "validation", "state"),
-    [
-        ([2 * 0.8**n for n in range(40)], [2 * 0.8**n + 0.3 for n in range(0, 40, 5)], "healthy"),
-        ([1.0] * 10 + [float("nan")], [1.0] * 5, "diverged"),
-        ([2 * 0.8**n for n in range(20)] + [3.0] * 20, [1.0] * 5, "diverged"),
-        ([2 * 0.9**n for n in range(40)], [1.0, 0.5, 0.4, 0.5, 0.6, 0.8], "overfitting"),
-        ([2 * 0.98**n for n in range(40)], [2.0, 1.7, 1.4, 1.2, 1.0, 0.8], "underfitting"),
-        ([1.0, 0.5], [1.0], "too few points"),
-    ],
-)
-def test_what_a_curve_says(train_loss, validation, state):
-    curves = Curves(list(enumerate(train_loss)), [(5 * n, loss) for n, loss in enumerate(validation)])
-    assert diagnose(curves).state == state
+def test_a_run_that_diverges_goes_back_to_its_best_validation(tmp_path, tmp_path_factory):
+    certain = tiny_model.make(tmp_path_factory.mktemp("certain") / "model", spread=0.5)
+    done = train(tmp_path / "job", certain, rows(160), rows(8), epochs=2, learning_rate=1e3, evaluations=80)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = events(tmp_path / "job")
+    curves = curves_of(found)
+    assert any("training stops at step" in event.get("line", "") for event in found)
+    chosen = json.loads((tmp_path / "job" / "manifest.json").read_text())["chosen"]
+    assert chosen["step"] < curves.train[-1][0] < 80
+    exact = dict(curves.exact)
+    best = max(curves.validation, key=lambda point: (exact[point[0]], -point[1]))
+    assert (chosen["step"], chosen["loss"]) == pytest.approx(best)
+    assert (tmp_path / "job" / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def test_repeated_steps_after_a_resume_replace_the_earlier():
-    curves = Curves()
-    for step, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 2.1), (3, 1.1)):
-        curves.add({"step": step, "values": {"loss": loss}})
-    assert curves.train == [(1, 3.0), (2, 2.1), (3, 1.1)]
-
-
-def test_averages_begin_at_the_first_value():
-    assert averaged([4.0])[0] == pytest.approx(4.0)
-    assert math.isnan(averaged([float("nan"), 1.0])[0])
+def test_without_early_stop_a_run_goes_to_its_end(tmp_path, tmp_path_factory):
+    certain = tiny_model.make(tmp_path_factory.mktemp("certain") / "model", spread=0.5)
+    done = train(tmp_path / "job", certain, rows(80), epochs=1, learning_rate=1e3, early_stop=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert curves_of(events(tmp_path / "job")).train[-1][0] == 20
 
 
 def test_the_recipes_settings_are_presets():

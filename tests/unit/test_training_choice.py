@@ -118,7 +118,7 @@ def test_predictions_are_made_for_a_sample_in_the_order_of_the_rows(tmp_path, ea
     assert "predictions are made for 4 of the 9 validation rows" in done.stdout
 
 
-WORSENING = {"epochs": 20, "learning_rate": 0.01, "evaluations": 20, "checkpoints": 13}
+WORSENING = {"epochs": 20, "learning_rate": 0.01, "evaluations": 20, "checkpoints": 13, "early_stop": False}
 """Settings under which validation rows that contradict the training rows are understood worse and worse, from an early step on."""
 
 
@@ -146,6 +146,18 @@ def test_when_validation_gets_worse_the_earlier_weights_are_taken(worsening):
     assert choice["why"].startswith(f"step {best} is taken: ")
     assert f"; the last, {last}: " in choice["why"]
     assert choice["why"] in [event.get("line") for event in events(worsening)]
+
+
+def test_a_run_that_overfits_is_stopped_and_goes_back_to_its_best_validation(tmp_path, eager, worsening):
+    done = train(tmp_path, eager, *contradicting(), **WORSENING | {"early_stop": True})
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, choice = validations(tmp_path), chosen(tmp_path)
+    assert choice["step"] == chosen(worsening)["step"] < max(found) < max(validations(worsening))
+    assert loss_of_merged(tmp_path, contradicting()[1]) == pytest.approx(found[choice["step"]]["eval_loss"], rel=1e-3)
+    assert f"training stops at step {max(found)} of 100, overfitting: validation loss rose from " in done.stdout
+    said = [(event["state"], event["good"]) for event in events(tmp_path) if event["type"] == "diagnosis"]
+    assert said[-1] == ("overfitting", False)
+    assert len(said) == len(set(said)), "a state is told when it begins"
 
 
 def loss_of_merged(folder: Path, data):
@@ -260,5 +272,5 @@ def test_the_programs_files_stand_alone():
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
-                assert name.split(".")[0] != "core", f"{source.name} imports {name}"
-                assert name not in siblings or f"{name}.py" in files, f"{source.name} needs {name}.py beside it"
+                needed = name in siblings or name.split(".")[0] == "core"
+                assert not needed or f"{name.replace('.', '/')}.py" in files, f"{source.name} needs {name} beside it"

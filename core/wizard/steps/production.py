@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import StepFailed
 from core.training.bundle import ModelArtifact
+from core.training.diagnosis import Diagnosis
 from core.wizard.events import Log, Notice
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
@@ -72,14 +73,15 @@ class ProductionStep:
         own = Upstream(Outputs({}, files), context.folder)
         judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
         evaluated = outputs_of(judged, bars.accept, retraining=summary)
-        diverged = diagnosis.state == "diverged"
-        ended = (
-            diagnosis.sentence
-            if diverged or summary["train_loss"] is None
-            else f"{summary['train_loss']:.3f} at the end"
-        )
-        curve = Gate("training loss", "not diverged", ended, not diverged)
+        curve = curve_gate(diagnosis, summary["train_loss"])
         return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
+
+
+def curve_gate(diagnosis: Diagnosis, train_loss: float | None) -> Gate:
+    """Whether training went well, as far as training loss alone can say."""
+    known = diagnosis.good and train_loss is not None
+    ended = f"{train_loss:.3f} at the end" if known else str(diagnosis)
+    return Gate("training loss", "not diverged", ended, diagnosis.good, detail="; ".join(diagnosis.evidence))
 
 
 def _bars(context: Context) -> EvaluationAnswers:

@@ -22,7 +22,7 @@ from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, t
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.metrics import Curves
 from core.training.plan import SPINS, settings_of
-from core.wizard.events import Log, Metric, Progress
+from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
@@ -128,9 +128,10 @@ class TrainingStep:
                 files[name] = file
         curve = Gate(
             "curve healthy",
-            "neither diverged nor overfitted",
-            f"{diagnosis.state}: {diagnosis.sentence}",
+            "neither broken, diverged nor overfitted",
+            str(diagnosis),
             diagnosis.good,
+            detail="; ".join(diagnosis.evidence),
         )
         gates = [curve]
         if "predictions" in files:
@@ -180,31 +181,38 @@ async def train(
         resources=Resources(gpus=answers.gpus_needed, cpus=2, memory_gb=8),
         limit_seconds=60 * answers.limit_minutes,
     )
-    curves = Curves()
+    curves, planned = Curves(), None
     with (context.folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
 
         def on_event(event: dict[str, Any]) -> None:
+            nonlocal planned
             if event.get("type") == "metric":
                 curves.add(event)
                 metrics.write(json.dumps({"step": event["step"], **event["values"]}) + "\n")
                 context.emit(Metric(event["step"], event["values"]))
             elif event.get("type") == "progress":
+                planned = event["total"]
                 context.emit(
                     Progress(event["done"], event["total"], event["unit"], event.get("eta_seconds"), "training")
                 )
             elif event.get("type") == "log":
                 context.emit(Log(event["line"]))
+            elif event.get("type") == "diagnosis":
+                level: Literal["info", "warning"] = "info" if event["good"] else "warning"
+                context.emit(Notice(level, f"{event['state']}: {event['sentence']}"))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
     left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
     await context.jobs.fetch(trained, left, context.folder)
     await _fetch_if_there(context, trained, "loss.png")
-    diagnosis = diagnose(curves)
+    diagnosis = diagnose(curves, planned=planned)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     chosen = manifest["chosen"]
+    with rows.open(encoding="utf-8") as file:
+        count = sum(1 for _ in file)
     return {
         "base_model": answers.base_model,
-        "rows": sum(1 for _ in rows.open(encoding="utf-8")),
+        "rows": count,
         "steps": manifest["steps"],
         "chosen_step": chosen["step"],
         "chosen_because": chosen["why"],
@@ -214,7 +222,7 @@ async def train(
         "best_validation": curves.best,
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
-        "diagnosis": f"{diagnosis.state}: {diagnosis.sentence}",
+        "diagnosis": str(diagnosis),
     }, diagnosis
 
 

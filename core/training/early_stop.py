@@ -1,0 +1,36 @@
+"""The live diagnosis of a run: told when its state changes, and the end of a run that has gone wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from report import emit, log
+from transformers import TrainerCallback
+
+from core.training.diagnosis import Diagnosis, diagnose
+from core.training.metrics import Curves
+
+
+class EarlyStop(TrainerCallback):
+    """Judges every log; `enabled` lets it stop the run. `stopped_by` is the diagnosis that did."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._curves = Curves()
+        self._state = "too few points"
+        self.stopped_by: Diagnosis | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        for entry in state.log_history:  # what a resumed run measured before
+            self._curves.add({"step": entry["step"], "values": entry})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        self._curves.add({"step": state.global_step, "values": logs or {}})
+        found = diagnose(self._curves, finished=False, planned=state.max_steps)
+        if found.state != self._state:
+            emit("diagnosis", step=state.global_step, state=found.state, sentence=found.sentence, good=found.good)
+            self._state = found.state
+        if self._enabled and not found.good and self.stopped_by is None and state.global_step < state.max_steps:
+            log(f"training stops at step {state.global_step} of {state.max_steps}, {found}")
+            self.stopped_by = found
+            control.should_training_stop = True

@@ -1,0 +1,84 @@
+"""The training step's account of its curves: what is told live, the gate and the evidence beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.training.diagnosis import Diagnosis
+from core.wizard.events import Notice
+from core.wizard.shared import SharedAnswers
+from core.wizard.step import Context, Outputs, Upstream
+from core.wizard.steps import production, training
+from core.wizard.steps.training import TrainingAnswers
+from tests.rigs.curves import curves_like
+
+
+class OneJob:
+    """Jobs of a machine on which training was over before: it tells its events and leaves a model."""
+
+    def __init__(self, state: str) -> None:
+        curves, _ = curves_like(state, 1)
+        self._events = [
+            {"type": "metric", "step": step, "values": {name: value}}
+            for name, points in (
+                ("loss", curves.train),
+                ("eval_loss", curves.validation),
+                ("eval_exact_match", curves.exact),
+            )
+            for step, value in points
+        ]
+        told = {"step": 1, "state": "overfitting", "sentence": "it rose", "good": False}
+        self._events.append({"type": "diagnosis", **told})
+
+    async def run(self, job, on_event, place):
+        assert job.files["core/training/diagnosis.py"].is_file()
+        for event in self._events:
+            on_event(event)
+
+    async def fetch(self, job, paths, into: Path):
+        (into / "model").mkdir(exist_ok=True)
+        body = {"files": {}, "steps": 9, "chosen": {"step": 6, "why": "it is best"}, "unique_token_ratio": 2.0}
+        (into / "manifest.json").write_text(json.dumps(body))
+
+
+async def trained(folder: Path, state: str, monkeypatch) -> tuple[Outputs, list[object]]:
+    (folder / "train.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (folder / "val.jsonl").write_text("")
+    monkeypatch.setattr(training, "_resolve_here", lambda *_: as_is(folder))
+    dataset = Upstream(Outputs({}, {"train_rows": "train.jsonl", "val_rows": "val.jsonl"}), folder)
+    told: list[object] = []
+    shared = SharedAnswers.model_construct(seed=1)
+    context = Context(TrainingAnswers(), shared, {"dataset": dataset}, folder, told.append, OneJob(state))
+    return await training.STEP.run(context), told
+
+
+async def as_is(folder: Path) -> Path:
+    return folder
+
+
+@pytest.mark.parametrize(("state", "passed"), [("overfitting", False), ("converged", True), ("underfitting", True)])
+async def test_the_gate_names_the_state_and_shows_the_evidence(tmp_path, monkeypatch, state, passed):
+    outputs, told = await trained(tmp_path, state, monkeypatch)
+    (gate,) = outputs.gates
+    assert gate.measured.startswith(f"{state}: validation loss ")
+    assert gate.measured == outputs.summary["diagnosis"]
+    assert gate.passed is passed
+    assert "; validation loss " in gate.detail
+    assert "; rows written exactly " in gate.detail
+    assert [event for event in told if isinstance(event, Notice)] == [Notice("warning", "overfitting: it rose")]
+
+
+@pytest.mark.parametrize(
+    ("found", "measured"),
+    [
+        (Diagnosis("too few points", "0 validation points"), "0.100 at the end"),
+        (Diagnosis("broken labels", "the loss is 0"), "broken labels: the loss is 0"),
+        (Diagnosis("diverged", "it rose"), "diverged: it rose"),
+    ],
+)
+def test_the_production_model_has_no_validation_but_may_be_broken(found, measured):
+    gate = production.curve_gate(found, 0.1)
+    assert (gate.measured, gate.passed) == (measured, found.good)
