@@ -97,6 +97,18 @@ def find(name: str) -> Found:
     return Found(facts, f"calmtune's list of {listed.as_of}") if isinstance(facts, ModelFacts) else Found(None, facts)
 
 
+def listed_parameters(name: str) -> int | None:
+    """How many a base model has by the list; None for one that is not there. Raises ProblemsError."""
+    listed = read_models().models.get(name)
+    return round(listed.parameters * 1e9) if listed else None
+
+
+def parameters_of(name: str) -> int | None:
+    """How many a base model has; None when that is not known before it is downloaded. Raises ProblemsError."""
+    facts = find(name).facts
+    return facts.parameters if facts is not None else listed_parameters(name)
+
+
 @cache
 def _shipped() -> ModelList:
     return _list((files("core.training") / "base_models.yml").read_text(encoding="utf-8"), "base_models.yml")

@@ -60,6 +60,18 @@ class Plan:
     """Value → why it is that, in words."""
 
     @property
+    def way(self) -> dict[str, object]:
+        """What the training program is told of it."""
+        return {
+            "method": self.method,
+            "micro_rows": self.micro_rows,
+            "checkpointed_layers": self.checkpointed_layers,
+            "shares": self.shares,
+            "micro_tokens": self.micro_tokens,
+            "bytes": self.memory.total if self.memory is not None else None,
+        }
+
+    @property
     def sentence(self) -> str:
         """The plan in one or two sentences; what is not known is left out."""
         unique = f" of which {_millions(self.unique_tokens)} unique ({self.ratio:.1f} ×)" if self.shares else ""
