@@ -65,7 +65,7 @@ def _large(effort: Effort, parameters: int | None) -> tuple[TrainingSettings, di
     else:
         rate = next(rate for most, rate in _RATES if parameters < most)
         size = f"a model of {parameters / 1e9:.1f} B parameters"
-    rate *= _SHORT_RUN if effort == "draft" else 1
+    rate = round(rate * _SHORT_RUN, 6) if effort == "draft" else rate
     settings = TrainingSettings(epochs=epochs, learning_rate=rate, lora_rank=rank, evaluations=evaluations)
     return settings, {
         "epochs": f"{effort}: {epochs} {'pass' if epochs == 1 else 'passes'} over the rows",

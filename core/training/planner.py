@@ -47,7 +47,10 @@ class Plan:
     """Layers whose activations are computed again on the way back."""
     parameters: int | None = None
     memory: Memory | None = None
+    machine: str = ""
+    """Name of the GPU, or the number of cores."""
     budget: int | None = None
+    """What the machine has."""
     fits: bool | None = None
     minutes: tuple[float, float] | None = None
     """Of training steps and validations; loading, checking and merging come on top."""
@@ -78,7 +81,7 @@ class Plan:
         parts = [f"{self.rows:,} rows, {self.steps:,} steps, {_millions(self.tokens)} tokens{unique}"]
         if self.minutes is not None:
             price = f", {_dollars(self.usd)}" if self.usd is not None else ""
-            parts.append(f"about {_range(self.minutes)} min{price}")
+            parts.append(f"about {_range(self.minutes)} min on {self.machine}{price}")
         if self.memory is not None:
             of = f" of {gigabytes(self.budget)}" if self.budget else " of memory"
             parts.append(f"{gigabytes(self.memory.total)}{of}")
@@ -145,6 +148,7 @@ def plan(
         checkpointed_layers=round(best.checkpointed * facts.layers),
         parameters=facts.parameters,
         memory=best.memory,
+        machine=hardware.name if hardware else "",
         budget=hardware.memory if hardware and hardware.memory else None,
         fits=fits,
         minutes=minutes,
