@@ -83,8 +83,8 @@ class Plan:
             price = f", {_dollars(self.usd)}" if self.usd is not None else ""
             parts.append(f"about {_range(self.minutes)} min on {self.machine}{price}")
         if self.memory is not None:
-            of = f" of {gigabytes(self.budget)}" if self.budget else " of memory"
-            parts.append(f"{gigabytes(self.memory.total)}{of}")
+            needed = gigabytes(self.memory.total)
+            parts.append(f"{needed} of {gigabytes(self.budget)}" if self.budget else f"from {needed} of memory on")
         return "; ".join(parts) + (f". {self.problem}" if self.problem else "")
 
 
@@ -120,7 +120,11 @@ def plan(
     budget = round(hardware.memory * (1 - SPARE)) if hardware and hardware.memory else None
     fitting = [way for way in possible if budget is None or way.memory.total <= budget]
     plain = [way for way in fitting if way.method == "lora"]
-    best = min(plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
+    if budget is None:  # the careful way that still shares all it can
+        whole = [way for way in plain if way.micro_rows == settings.rows_per_step]
+        best = min(whole, key=lambda way: way.memory.total)
+    else:
+        best = min(plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
     fits = bool(fitting) if budget is not None else None
     why |= _memory_reasons(best, possible, settings, hardware, facts)
     operations = best.operations + validation_operations(facts, settings, validation, shares)
@@ -168,7 +172,9 @@ def _memory_reasons(
     best: Way, possible: Sequence[Way], settings: TrainingSettings, hardware: Hardware | None, facts: ModelFacts
 ) -> dict[str, str]:
     if hardware is None or not hardware.memory:
-        return {"memory": "the machine's memory is not known; this is what the quickest way would take"}
+        return {
+            "memory": "the machine's memory is not known; so much takes a whole step at once with as few activations kept as can be"
+        }
     has = f"{_whose(hardware)} {gigabytes(hardware.memory)}, of which {SPARE:.0%} are left free"
     whole = {(way.method, way.checkpointed): way for way in possible if way.micro_rows == best.micro_rows}
     without = whole[best.method, 0.0]

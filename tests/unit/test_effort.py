@@ -103,7 +103,7 @@ def test_the_step_tells_its_plan_before_it_runs(dataset, tmp_path):
     elsewhere = TrainingAnswers(base_model=EIGHT, machine="ssh:box")
     said = foretold(STEP, context(elsewhere, tmp_path, dataset=dataset))[TRAINING]
     assert " min" not in said, "another machine is not asked for an estimate"
-    assert said.endswith(" of memory")
+    assert said.endswith(" of memory on")
 
 
 def test_the_production_model_tells_its_plan_over_all_rows(dataset, tmp_path):

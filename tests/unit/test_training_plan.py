@@ -201,7 +201,7 @@ def test_the_sentence_leaves_out_what_is_not_known():
     assert here.sentence.endswith(" of 24 GB")
     elsewhere = plan("it", facts, rows, settings)
     assert elsewhere.minutes is None
-    assert elsewhere.sentence.endswith(" of memory")
+    assert elsewhere.sentence.endswith(" of memory on")
     unknown = plan("it", None, rows, settings)
     assert unknown.sentence == "1,580 rows, 122 steps, 0.6 M tokens of which 0.1 M unique (4.7 ×)"
     assert plan("it", facts, rows, settings, gpu("Some GPU", 24 << 30)).minutes is None
