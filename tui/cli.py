@@ -7,7 +7,7 @@ import sys
 import click
 
 from core.errors import CalmtuneError
-from tui.commands import answers, coverage, dataset, demo, grammar, keeping, machine, report, running, steps
+from tui.commands import answers, coverage, dataset, demo, grammar, keeping, machine, models, report, running, steps
 from tui.opening import open_app
 from tui.output import narrate
 
@@ -66,7 +66,7 @@ for command in (
     running.run, running.resume, running.attach, running.stop,
     keeping.sessions, keeping.status, report.report, keeping.export, keeping.gc,
     machine.doctor, machine.serve, machine.web,
-    grammar.grammar, grammar.proxy,
+    grammar.grammar, grammar.proxy, models.models,
     coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)

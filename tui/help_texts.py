@@ -25,6 +25,9 @@ When it fails: something is only in validation. Add a test that holds it too.
 A small adapter (LoRA) is trained on the rows and merged into the base model. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
 
+The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. Effort chooses epochs, \
+rank and learning rate for the model's size; what you answer yourself wins.
+
 Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
 The run says itself what it sees; one that overfits, diverges or has labels that teach nothing stops, and the weights of its best \
 validation are kept.

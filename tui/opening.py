@@ -109,13 +109,14 @@ def open_app(session: str | None) -> None:
 
 def show_plan(session: Session, as_json: bool) -> None:
     """Where each step stands, on stdout, and what the next one would spend."""
-    from core.wizard.estimate import estimate
+    from core.wizard.estimate import LANGUAGE_MODELS, TRAINING, spending
     from tui.output import narrate
 
     show_statuses(session, as_json)
     following = session.frontier
-    if spending := estimate(session, following):
-        narrate(f"{following} would ask language models: {spending}")
+    would = {LANGUAGE_MODELS: "would ask language models", TRAINING: "would train"}
+    for what, said in spending(session, following).items():
+        narrate(f"{following} {would[what]}: {said}")
 
 
 def show_statuses(session: Session, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a step will spend on language models, told before anything is spent."""
+"""What a step will spend on language models and of a machine's time, told before anything is spent."""
 
 from __future__ import annotations
 
@@ -21,15 +21,40 @@ class Estimates(Protocol):
         ...
 
 
-def estimate(session: Session, id: str, given: Mapping[str, Any] | None = None) -> str:
-    """The estimate of a step that could run now, under its present answers or those `given`; "" for a step that spends nothing.
+@runtime_checkable
+class Plans(Protocol):
+    """A step that may train."""
+
+    def foretell(self, context: Context) -> str:
+        """Rows, steps, tokens, minutes, dollars and memory in words; "" when nothing is trained or known. Asks no other machine."""
+        ...
+
+
+LANGUAGE_MODELS = "language models"
+TRAINING = "training"
+
+
+def foretold(it: object, context: Context) -> dict[str, str]:
+    """What a step will spend, by LANGUAGE_MODELS and TRAINING; without what it spends nothing of.
+
+    Raises what reading the answers and files raises.
+    """
+    found = {
+        LANGUAGE_MODELS: it.estimate(context) if isinstance(it, Estimates) else "",
+        TRAINING: it.foretell(context) if isinstance(it, Plans) else "",
+    }
+    return {what: said for what, said in found.items() if said}
+
+
+def spending(session: Session, id: str, given: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """What a step that could run now would spend, under its present answers or those `given`; empty for a step that spends nothing.
 
     Raises CalmtuneError when the answers or the assistant are wrong. Changes nothing.
     """
     it = step(id)
     status = session.status(id)
-    if not isinstance(it, Estimates) or status.state in ("blocked", "running"):
-        return ""
+    if not isinstance(it, Estimates | Plans) or status.state in ("blocked", "running"):
+        return {}
     answers = session.answers if given is None else {**session.answers, id: given}
     context = Context(
         answers=session.model(id, answers),
@@ -39,4 +64,9 @@ def estimate(session: Session, id: str, given: Mapping[str, Any] | None = None) 
         emit=lambda event: None,
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key or ""),
     )
-    return it.estimate(context)
+    return foretold(it, context)
+
+
+def estimate(session: Session, id: str, given: Mapping[str, Any] | None = None) -> str:
+    """Of `spending`, what language models will cost; "" when none is asked."""
+    return spending(session, id, given).get(LANGUAGE_MODELS, "")

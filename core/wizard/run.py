@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
 from core.wizard.answers import SESSION
-from core.wizard.estimate import Estimates
+from core.wizard.estimate import foretold
 from core.wizard.events import Notice, StepEvent
 from core.wizard.jobs import JobKeeper
 from core.wizard.recipe import STEP_IDS, step
@@ -41,8 +41,8 @@ async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key),
     )
     try:
-        if isinstance(it, Estimates) and (spending := await asyncio.to_thread(it.estimate, context)):
-            context.emit(Notice("info", f"language models: {spending}"))
+        for what, said in (await asyncio.to_thread(foretold, it, context)).items():
+            context.emit(Notice("info", f"{what}: {said}"))
         with spent:
             outputs = await it.run(context)
     except (Interrupted, asyncio.CancelledError) as error:

@@ -162,3 +162,27 @@ def test_output_is_the_same_on_a_pipe_and_in_a_file(calmtune, tmp_path):
 def test_doctor_looks_at_this_machine(calmtune):
     found = {row["what"]: row["state"] for row in json.loads(calmtune("doctor", "--json").stdout)}
     assert "cores" in found["this machine"] or "GB" in found["this machine"]
+
+
+def test_base_models_are_listed(calmtune, tmp_path):
+    done = calmtune("models")
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("meta-llama/Llama-3.1-8B-Instruct"))
+    assert "8.03 B" in line
+    assert "gated" in line
+    assert " 21 GB" in line
+    assert "hybrid: no shared prefixes" in done.stdout
+    found = json.loads(calmtune("models", "--json").stdout)
+    assert found["as_of"]
+    by_name = {model["name"]: model for model in found["models"]}
+    assert by_name["Qwen/Qwen3-4B-Instruct-2507"]["shared_prefixes"] is True
+    assert by_name["Qwen/Qwen3.5-4B"]["lora_bytes"] is None
+    own = tmp_path / "models.yml"
+    own.write_text(
+        "as_of: 2026-11-20\nmodels:\n  me/mine: {parameters: 1, licence: mine, gated: false, context: 10, attention: full}\n"
+    )
+    assert "me/mine" in calmtune("models", CALMTUNE_MODELS=str(own)).stdout
+    own.write_text("as_of: 2026-11-20\nmodels:\n  me/mine: {parameters: 0}\n")
+    wrong = calmtune("models", CALMTUNE_MODELS=str(own))
+    assert wrong.returncode == 2
+    assert "models.me/mine.parameters" in wrong.stderr

@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from core.errors import CalmtuneError
 from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import consequences, in_words
-from core.wizard.estimate import estimate
+from core.wizard.estimate import spending
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
 from core.wizard.recipe import STEP_IDS, step
@@ -186,8 +186,8 @@ class WalkScreen(Screen[None]):
         text = wrong = ""
         try:
             stale = in_words(consequences(self.session, view, given), {id: step(id).title for id in STEP_IDS})
-            spending = estimate(self.session, view, given)
-            text = "\n".join(filter(None, (stale, f"language models: {spending}" if spending else "")))
+            told = [f"{what}: {said}" for what, said in spending(self.session, view, given).items()]
+            text = "\n".join(filter(None, (stale, *told)))
         except CalmtuneError as error:
             wrong = str(error)
         if not worker.is_cancelled:

@@ -18,6 +18,8 @@ from core.wizard.step import Context, Gate, Outputs, Upstream
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
 from core.wizard.steps.training import TrainingAnswers, train
+from core.wizard.training_plan import FILE as PLAN
+from core.wizard.training_plan import in_words
 
 ROWS = "combined_train_val.jsonl"
 
@@ -59,6 +61,14 @@ class ProductionStep:
             return ""
         return estimate(context, _bars(context), dataset, golden or dataset.outputs.summary["val_test_ids"])
 
+    def foretell(self, context: Context) -> str:
+        """The plan of training again, in words; "" without it."""
+        if not context.answers.retrain:
+            return ""
+        dataset = context.upstream["dataset"]
+        settings = TrainingAnswers.model_validate(context.upstream["training"].outputs.summary["answers"])
+        return in_words(settings, context.shared.seed, [dataset.path("train_rows"), dataset.path("val_rows")], None)
+
     async def run(self, context: Context) -> Outputs:
         dataset, training = context.upstream["dataset"], context.upstream["training"]
         bars = _bars(context)
@@ -70,6 +80,8 @@ class ProductionStep:
         summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
+        if (context.folder / PLAN).is_file():
+            files["plan"] = PLAN
         own = Upstream(Outputs({}, files), context.folder)
         judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
         evaluated = outputs_of(judged, bars.accept, retraining=summary)

@@ -18,15 +18,29 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import ProviderError, StepFailed, UsageError
 from core.training import base_model
 from core.training.base_model import DEMO_MODEL, cache_folder
+from core.training.base_models import Found, find, parameters_of
 from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, training_requirements
 from core.training.diagnosis import Diagnosis, diagnose
+from core.training.effort import SMALL
+from core.training.hub_access import access
 from core.training.metrics import Curves
-from core.training.plan import SPINS, settings_of
+from core.training.plan import SPINS
+from core.training.planner import Plan
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from core.wizard.steps import pregate
+from core.wizard.training_plan import FILE as PLAN
+from core.wizard.training_plan import (
+    PRESET_OFF,
+    chosen_settings,
+    in_words,
+    machine_of,
+    make_plan,
+    this_machine,
+    write_plan,
+)
 from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
@@ -35,17 +49,25 @@ _LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json"]
 
 
 class TrainingAnswers(BaseModel):
-    """Base model and how it is trained; what is left empty follows the preset."""
+    """Base model and how it is trained; what is left empty follows the preset, and without one the effort."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     base_model: str = Field(
         DEMO_MODEL, title="Base model", description="Folder of a model, or its name on the hub (safetensors only)."
     )
-    preset: Literal["small-cpu", "recipe-2024", "recipe-2025"] = Field(
-        "small-cpu",
+    effort: Literal["draft", "standard", "thorough"] = Field(
+        "standard",
+        title="Effort",
+        description="How hard training tries: epochs, rank, learning rate and validations follow from it and from the model's size. "
+        "draft to see whether all is well, thorough when the last per cent counts.",
+    )
+    preset: Literal["none", "small-cpu", "recipe-2024", "recipe-2025"] = Field(
+        "none",
         title="Preset",
-        description="small-cpu for some hundred million parameters without a GPU; recipe-2025 for 8B on an A100.",
+        description="Fixed settings instead of the effort's: small-cpu for some hundred million parameters without a GPU; recipe-2025 "
+        "for 8B on an A100.",
+        json_schema_extra={"advanced": True},
     )
     epochs: float | None = Field(None, gt=0, le=100, title="Epochs", description="Passes over the rows.")
     learning_rate: float | None = Field(None, gt=0, lt=1, title="Learning rate", description="Highest learning rate.")
@@ -86,9 +108,16 @@ class TrainingAnswers(BaseModel):
     )
     gpus: int | None = Field(
         None, ge=0, le=8, title="GPUs", description="How many the machine must show before training begins; empty asks for one on "
-        "another machine when the preset is a recipe.",
+        "another machine when the preset is a recipe or the model has half a billion parameters or more.",
         json_schema_extra={"cosmetic": True, "advanced": True},
     )  # fmt: skip
+    machine_usd_per_hour: float | None = Field(
+        None,
+        ge=0,
+        title="Price of the machine",
+        description="What an hour of the machine that trains costs you, for the plan. Empty when unknown.",
+        json_schema_extra={"unit": "US dollars an hour", "cosmetic": True, "advanced": True},
+    )
     python: str = Field(
         "", title="Python", description="Interpreter on the machine with torch, transformers, trl and peft; empty for the one calmtune "
         "runs in, and on another machine for an environment that is made there once.",
@@ -100,7 +129,16 @@ class TrainingAnswers(BaseModel):
         """GPUs without which training must not begin."""
         if self.gpus is not None:
             return self.gpus
-        return 1 if self.machine != LOCAL and self.preset.startswith("recipe") else 0
+        if self.machine == LOCAL:
+            return 0
+        if self.preset != PRESET_OFF:
+            return int(self.preset.startswith("recipe"))
+        return int((parameters_of(self.base_model) or 0) >= SMALL)
+
+    @property
+    def kind(self) -> str:
+        """What is trained, for sentences."""
+        return f"training {self.base_model}" if self.preset == PRESET_OFF else f"the preset {self.preset}"
 
 
 class TrainingStep:
@@ -117,13 +155,18 @@ class TrainingStep:
     def reads(self, shared: SharedAnswers, answers: TrainingAnswers) -> Sequence[Path]:
         return ()
 
+    def foretell(self, context: Context) -> str:
+        """The plan in words."""
+        dataset = context.upstream["dataset"]
+        return in_words(context.answers, context.shared.seed, [dataset.path("train_rows")], dataset.path("val_rows"))
+
     async def run(self, context: Context) -> Outputs:
         dataset = context.upstream["dataset"]
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
-        for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS)):
+        for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS), ("plan", PLAN)):
             if (context.folder / file).is_file():
                 files[name] = file
         curve = Gate(
@@ -144,25 +187,20 @@ class TrainingStep:
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
 ) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with validation
-    rows predictions.jsonl.
+    """Train as `answers` say; leaves plan.json, model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with
+    validation rows predictions.jsonl.
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
     await _require_gpus(answers, context)
     base = await _base_model(answers, context)
-    settings = settings_of(
-        answers.preset,
-        epochs=answers.epochs,
-        learning_rate=answers.learning_rate,
-        lora_rank=answers.lora_rank,
-        rows_per_step=answers.rows_per_step,
-        dtype=answers.dtype,
-        seed=context.shared.seed,
-    )
+    found = find(base.folder if answers.machine == LOCAL else answers.base_model)
+    settings = chosen_settings(answers, context.shared.seed, found).settings
+    planned = await _plan(context, answers, found, rows, validation)
     has_validation = validation is not None and validation.stat().st_size > 0
     config = {
         "model": base.folder, "train": "train.jsonl", "val": "val.jsonl" if has_validation else None, "settings": asdict(settings),
+        **({"plan": planned.way} if planned is not None else {}),
     }  # fmt: skip
     (context.folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
     start = python_command(
@@ -226,6 +264,34 @@ async def train(
     }, diagnosis
 
 
+async def _plan(
+    context: Context, answers: TrainingAnswers, found: Found, rows: Path, validation: Path | None
+) -> Plan | None:
+    """Plan the run on the machine that trains and leave that in the step's folder; tell what was not known before."""
+    machine = (
+        this_machine()
+        if answers.machine == LOCAL
+        else await asyncio.to_thread(machine_of, context.jobs.target(answers.machine))
+    )
+    made = await asyncio.to_thread(make_plan, answers, context.shared.seed, found, [rows], validation, machine)
+    if made is None:
+        return None
+    write_plan(made, context.folder)
+    if answers.machine != LOCAL or made.problem:
+        context.emit(Notice("warning" if made.problem else "info", f"{answers.machine}: {made.sentence}"))
+    return made
+
+
+async def _require_access(name: str, context: Context) -> None:
+    """Ask the hub before another machine is put to work. Raises UsageError for a model that may not be downloaded."""
+    if name == DEMO_MODEL:  # open to everybody, and there without the hub
+        return
+    found = await asyncio.to_thread(access, name)
+    if found.state in ("refused", "missing"):
+        raise UsageError(found.sentence)
+    context.emit(Log(found.sentence))
+
+
 async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
     """Look for the GPUs before anything large is sent. Raises StepFailed when another machine lacks them."""
     if answers.machine == LOCAL or not answers.gpus_needed:
@@ -233,7 +299,7 @@ async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
     need = Resources(gpus=answers.gpus_needed, memory_gb=0, disk_gb=0)
     (offer,) = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
     if not offer.fits:
-        raise StepFailed(f"{answers.machine} is not fit for the preset {answers.preset}: {offer.reason}")
+        raise StepFailed(f"{answers.machine} is not fit for {answers.kind}: {offer.reason}")
 
 
 @dataclass(frozen=True)
@@ -257,6 +323,7 @@ async def _base_model(answers: TrainingAnswers, context: Context) -> _BaseModel:
         if not any(folder.glob("*.safetensors")):
             raise UsageError(f"{folder} holds no *.safetensors; give a model saved by transformers")
         return _BaseModel("base", {"base": folder})
+    await _require_access(name, context)
     start = python_command(answers.machine, answers.python, training_requirements(), "python", "base_model.py", name)
     token = {"HF_TOKEN": os.environ["HF_TOKEN"]} if "HF_TOKEN" in os.environ else {}
     job = Job(

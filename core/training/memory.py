@@ -1,0 +1,90 @@
+"""How much memory a training step takes, by part. Dense transformers with LoRA on all linear layers; figures for the largest moment.
+
+The parts follow published budgets (8B, rank 16, 40 GB): weights 16.06 GB, adapter 0.67, about 23 in all with activations kept at layer
+borders only and 8,192 tokens, 37.5 with all of them kept and 4,096.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from core.training.model_facts import ModelFacts
+
+Method = Literal["lora", "qlora", "full"]
+NF4 = 0.516
+"""Bytes of a weight in 4 bits with doubly quantized scales, of the layers alone: embedding and head stay in 16 bits."""
+OVERHEAD = {True: 1_750_000_000, False: 700_000_000}
+"""Bytes that libraries take: the CUDA context and its workspace, or the process on a CPU."""
+LOGIT_COPIES = 3
+"""Logits as computed, in float32, and their gradient, in units of float32 copies."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one forward and backward pass holds, at its largest."""
+
+    tokens: int
+    """Unique tokens."""
+    labels: int
+    pairs: int = 0
+    """Pairs of tokens whose attention scores are kept; 0 for attention that keeps none."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by part."""
+
+    weights: int
+    adapter: int
+    """Adapter, gradients and the optimizer's two moments, in float32; in full fine-tuning those of all weights."""
+    activations: int
+    attention: int
+    """Scores between tokens."""
+    logits: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+
+def memory(
+    facts: ModelFacts,
+    load: Load,
+    rank: int,
+    *,
+    method: Method = "lora",
+    checkpointed: float = 0.0,
+    gpu: bool = True,
+    bytes_per_number: int = 2,
+) -> Memory:
+    """What training takes. `checkpointed` is the share of layers whose activations are computed again instead of kept.
+
+    `bytes_per_number` of weights and activations: 2 in bfloat16, 4 in float32.
+    """
+    number = bytes_per_number
+    layer = number * _kept_numbers(facts)
+    border = number * facts.hidden
+    kept = facts.layers * ((1 - checkpointed) * layer + checkpointed * border)
+    at_work = (2 if checkpointed else 1) * layer  # gradients, and once more what is computed again
+    scores = facts.heads * load.pairs
+    return Memory(
+        weights=round(_weights(facts, method, number)),
+        adapter=16 * (facts.parameters if method == "full" else facts.adapter_parameters(rank)),
+        activations=round(load.tokens * (kept + at_work)),
+        attention=round(scores * (number * facts.layers * (1 - checkpointed) + number + 4)),
+        logits=4 * LOGIT_COPIES * load.labels * facts.vocabulary,
+        overhead=OVERHEAD[gpu],
+    )
+
+
+def _kept_numbers(facts: ModelFacts) -> int:
+    """Numbers a layer keeps of each token for the way back: inputs of norms and products, queries, keys, values, four of the gated part."""
+    return 4 * facts.intermediate + 3 * facts.hidden + facts.query_width + 2 * facts.key_width
+
+
+def _weights(facts: ModelFacts, method: Method, number: int) -> float:
+    if method == "qlora":
+        return NF4 * facts.body_parameters + 2 * (facts.parameters - facts.body_parameters)
+    return number * facts.parameters

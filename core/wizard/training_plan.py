@@ -1,0 +1,131 @@
+"""The plan of a training run, made from a step's answers, its rows and the machine it names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ProviderError, UsageError
+from core.training.base_models import Found, find, listed_parameters, read_models
+from core.training.effort import Chosen, settings_for
+from core.training.hardware import Hardware, cpu, gpu
+from core.training.plan import settings_of
+from core.training.planner import Plan, plan
+from core.training.row_tokens import RowSet, read_rows
+from provisioning import facts
+from provisioning.places import LOCAL
+from provisioning.preflight import Facts
+from provisioning.ssh import SshTarget
+from provisioning.target import Target
+
+if TYPE_CHECKING:
+    from core.wizard.steps.training import TrainingAnswers
+
+FILE = "plan.json"
+PRESET_OFF = "none"
+
+
+def chosen_settings(answers: TrainingAnswers, seed: int, found: Found) -> Chosen:
+    """Explicit answers, then the preset if one is named, then the effort for a model of this size."""
+    given = {
+        "epochs": answers.epochs,
+        "learning_rate": answers.learning_rate,
+        "lora_rank": answers.lora_rank,
+        "rows_per_step": answers.rows_per_step,
+    }
+    if answers.preset != PRESET_OFF:
+        settings = settings_of(answers.preset, **given, dtype=answers.dtype, seed=seed)
+        why = {
+            name: "as answered" if value is not None else f"preset {answers.preset}" for name, value in given.items()
+        }
+        return Chosen(settings, why)
+    parameters = found.facts.parameters if found.facts is not None else listed_parameters(answers.base_model)
+    return settings_for(answers.effort, parameters, **given, dtype=answers.dtype, seed=seed)
+
+
+def make_plan(
+    answers: TrainingAnswers,
+    seed: int,
+    found: Found,
+    rows: Sequence[Path],
+    validation: Path | None,
+    machine: Hardware | None,
+) -> Plan | None:
+    """The plan of a run over `rows`; None when the rows cannot be read. Raises ProblemsError for a wrong list of models."""
+    chosen = chosen_settings(answers, seed, found)
+    per_step = chosen.settings.rows_per_step
+    train = _rows(rows, per_step, seed, found)
+    if train is None:
+        return None
+    return plan(
+        answers.base_model,
+        found.facts,
+        train,
+        chosen.settings,
+        machine,
+        validation=_rows([validation], per_step, seed, found) if validation is not None else None,
+        usd_per_hour=answers.machine_usd_per_hour,
+        others=read_models().facts(),
+        reasons={**chosen.reasons, "model": found.why},
+    )
+
+
+def in_words(answers: TrainingAnswers, seed: int, rows: Sequence[Path], validation: Path | None) -> str:
+    """The plan in a sentence or two, for before the step runs; asks no other machine. "" when nothing is known."""
+    here = answers.machine == LOCAL
+    made = make_plan(answers, seed, find(answers.base_model), rows, validation, this_machine() if here else None)
+    return made.sentence if made is not None else ""
+
+
+def write_plan(made: Plan, folder: Path) -> None:
+    """Leave the plan with all parts and reasons in a step's folder."""
+    memory = {"total": made.memory.total, **asdict(made.memory)} if made.memory is not None else None
+    content = {"sentence": made.sentence, **asdict(made), "memory": memory}
+    (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def machine_of(target: Target) -> Hardware | None:
+    """What a machine elsewhere has; None where it does not say or cannot be asked now, which a plan does without."""
+    if not isinstance(target, SshTarget):
+        return None
+    try:
+        return _hardware(target.facts())
+    except (ProviderError, UsageError):
+        return None
+
+
+@cache
+def this_machine() -> Hardware:
+    """What this machine has."""
+    return _hardware(Facts(**facts.facts(Path.cwd())), bfloat16=_computes_bfloat16())
+
+
+def _hardware(found: Facts, bfloat16: bool = False) -> Hardware:
+    if found.gpus:
+        first = found.gpus[0]  # training takes one GPU
+        return gpu(str(first["name"]), int(first["memory"]))
+    return cpu(found.cores, found.memory, bfloat16)
+
+
+def _computes_bfloat16() -> bool:
+    """Whether this processor says that it has bfloat16 products (Linux)."""
+    try:
+        said = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in said or "amx_bf16" in said or " bf16" in said
+
+
+def _rows(paths: Sequence[Path], per_step: int, seed: int, found: Found) -> RowSet | None:
+    tokenizer = found.folder / "tokenizer.json" if found.folder is not None else None
+    if not all(path.is_file() and os.path.getsize(path) for path in paths):
+        return None
+    try:
+        return read_rows(paths, per_step, seed, tokenizer)
+    except (OSError, ValueError):
+        return None
