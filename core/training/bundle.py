@@ -47,7 +47,9 @@ def training_program() -> dict[str, Path]:
     """The files a training job needs beside its configuration and rows."""
     here = Path(__file__).parent
     names = (
-        "program", "rows", "tree", "attention", "trainer", "self_check", "precision", "report", "checkpoints", "saving", "predictions",
+        "program", "trainer", "self_check", "rows", "tree",
+        "attention", "attention_blocks", "attention_flash", "attention_flex",
+        "precision", "report", "checkpoints", "saving", "predictions",
     )  # fmt: skip
     return {f"{name}.py": here / f"{name}.py" for name in names}
 

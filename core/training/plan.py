@@ -41,6 +41,10 @@ class TrainingSettings:
     dtype: str = "auto"
     """float32, bfloat16 or auto: what this machine computes faster."""
     seed: int = 42
+    micro_rows: int | None = None
+    """Most rows of one forward pass; the step's gradient is the same. None for all that a process has of a step."""
+    attention: str = "auto"
+    """How shared prefixes are computed once: flash, flex, blocks or auto, the fastest the machine has."""
 
 
 PRESETS: dict[str, TrainingSettings] = {

@@ -24,13 +24,14 @@ from typing import Any
 import attention
 import torch
 from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
+from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
 from report import Report, log
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
-from self_check import agrees_with_plain_rows
+from self_check import ROWS, differs
 from trainer import make_trainer
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
@@ -45,8 +46,7 @@ def main(config: dict[str, Any]) -> int:
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
     dtype, reason = choose_dtype(settings["dtype"])
     log(f"computing in {str(dtype).removeprefix('torch.')}: {reason}; {describe_device()}")
-    attention.register()
-    model = AutoModelForCausalLM.from_pretrained(config["model"], dtype=dtype, attn_implementation=attention.NAME)
+    model = AutoModelForCausalLM.from_pretrained(config["model"], dtype=dtype)
     longest = min(settings["max_length"] or model.config.max_position_embeddings, model.config.max_position_embeddings)
     train = read_rows(config["train"], tokenizer, longest)
     val = read_rows(config["val"], tokenizer, longest) if config.get("val") else None
@@ -63,12 +63,11 @@ def main(config: dict[str, Any]) -> int:
             task_type="CAUSAL_LM",
         ),
     )
-    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype)
+    way = shared_way(model, train, settings["attention"], dtype)
+    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way)
     report, best = Report(trainer), BestAdapter()
     trainer.add_callback(report)
     trainer.add_callback(best)
-    if not agrees_with_plain_rows(trainer, train):
-        return GIVE_UP
     checkpoint = last_checkpoint()
     if checkpoint:
         log(f"going on from {checkpoint}")
@@ -100,6 +99,26 @@ def main(config: dict[str, Any]) -> int:
         write_predictions(merged.to(device), tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
+
+
+def shared_way(model: Any, train: Dataset, asked: str, dtype: torch.dtype) -> str | None:
+    """How shared prefixes are computed once here: a name of `attention.WAYS`. None, with the reason told, when they cannot be, and
+    rows are trained one by one."""
+    own = model.config._attn_implementation
+    obstacle = None
+    try:
+        way, reason = attention.choose_way(asked, model.device)
+    except ValueError as error:
+        obstacle = str(error)
+    else:
+        attention.register()
+        log(f"attention over shared prefixes by {way}: {reason}")
+        obstacle = differs(model, [train[number] for number in range(min(ROWS, len(train)))], way, dtype)
+    if obstacle is None:
+        return way
+    log(f"{obstacle}; rows are trained one by one, which is slower and the same otherwise")
+    model.set_attn_implementation(own)
+    return None
 
 
 if __name__ == "__main__":
