@@ -50,8 +50,9 @@ def training_program() -> dict[str, Path]:
     """
     here = Path(__file__).parent
     names = (
-        "program", "rows", "tree", "attention", "trainer", "self_check", "precision", "report", "checkpoints", "early_stop", "saving",
-        "predictions",
+        "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
+        "attention", "attention_blocks", "attention_flash", "attention_flex",
+        "precision", "report", "checkpoints", "early_stop", "saving", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 
-def smaller(tokens: int, needed: float, available: float) -> tuple[int | None, str]:
-    """The next micro-batch to try after one of `tokens` tokens, with a sentence; None when a smaller one makes no sense.
+def smaller(rows: int, tokens: int = 0, needed: float = 0, available: float = 0) -> tuple[int | None, str]:
+    """How many rows at a time to try after `rows` of `tokens` tokens did not fit, with a sentence; None when fewer make no sense.
 
-    `needed` and `available` in bytes. Halving is enough: what a step keeps grows with its tokens, and above that with their pairs.
+    `needed` and `available` in bytes; what is not known is 0. Halving is enough: what a step keeps grows with its tokens, and above that
+    with their pairs.
     """
-    said = f"micro-batch of {tokens:,} tokens needs {gigabytes(needed)} of {gigabytes(available)}"
-    if tokens < 2:
-        return None, f"{said}; it cannot be smaller, take a smaller model or a larger machine"
-    return tokens // 2, f"{said}; trying {tokens // 2:,}"
+    what = f"a micro-batch of {tokens:,} tokens" if tokens else f"a micro-batch of {rows} {'row' if rows == 1 else 'rows'}"
+    said = f"{what} does not fit the memory"
+    if needed and available:
+        said = f"{what} needs {gigabytes(needed)} of {gigabytes(available)}"
+    if rows < 2:
+        return None, f"{said}; it cannot be smaller, take a smaller model or a machine with more memory"
+    return rows // 2, f"{said}; trying {rows // 2} of {rows} rows at a time"
 
 
 def gigabytes(amount: float) -> str:

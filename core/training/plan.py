@@ -43,6 +43,8 @@ class TrainingSettings:
     seed: int = 42
     early_stop: bool = True
     """Stop a run that is overfitting, diverged or has broken labels, and take the weights of the best validation."""
+    attention: str = "auto"
+    """How shared prefixes are computed once: flash, flex, blocks or auto, the fastest the machine has."""
 
 
 PRESETS: dict[str, TrainingSettings] = {

@@ -6,6 +6,7 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     model           folder of the base model
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
+    plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
 Leaves: adapter/, model/ (merged), loss.png, manifest.json, and with validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS,
 one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest validation loss).
 A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back
@@ -23,19 +24,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import attention
 import torch
 from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
 from early_stop import EarlyStop
-from peft import LoraConfig, get_peft_model
+from loading import load_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
-from report import Report, log
+from report import Report, leads, log
+from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
-from self_check import agrees_with_plain_rows
+from self_check import shared_way
 from trainer import make_trainer
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoTokenizer, set_seed
 
 GIVE_UP = 1
 STOPPED = 75
@@ -43,35 +44,23 @@ STOPPED = 75
 
 
 def main(config: dict[str, Any]) -> int:
-    settings = config["settings"]
+    settings, plan = config["settings"], planned(config)
     set_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
     dtype, reason = choose_dtype(settings["dtype"])
     log(f"computing in {str(dtype).removeprefix('torch.')}: {reason}; {describe_device()}")
-    attention.register()
-    model = AutoModelForCausalLM.from_pretrained(config["model"], dtype=dtype, attn_implementation=attention.NAME)
+    model = load_model(config["model"], settings, plan, dtype)
     longest = min(settings["max_length"] or model.config.max_position_embeddings, model.config.max_position_embeddings)
     train = read_rows(config["train"], tokenizer, longest)
     val = read_rows(config["val"], tokenizer, longest) if config.get("val") else None
     measured = val
     if val is not None and len(val) > settings["eval_rows"] > 0:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
-    model = get_peft_model(
-        model,
-        LoraConfig(
-            r=settings["lora_rank"],
-            lora_alpha=settings["lora_alpha"],
-            lora_dropout=0.0,  # branches of one prefix would get different noise
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
-    )
-    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype)
+    way = shared_way(model, train, settings["attention"], dtype)
+    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
     report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
     for callback in (report, best, early_stop):
         trainer.add_callback(callback)
-    if not agrees_with_plain_rows(trainer, train):
-        return GIVE_UP
     checkpoint = last_checkpoint()
     if checkpoint:
         log(f"going on from {checkpoint}")
@@ -90,6 +79,8 @@ def main(config: dict[str, Any]) -> int:
         best.load_into(trainer.model)
     scored = choose_rows(len(val), settings["scored_rows"], settings["seed"]) if val is not None else []
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
+    if not leads():
+        return 0
     merged = save_merged(trainer.model, tokenizer, config["model"], dtype)
     plot(history)
     facts = {
@@ -114,12 +105,13 @@ def _has_learnt(best: BestAdapter) -> bool:
 
 
 if __name__ == "__main__":
+    told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
-        code = main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        code = main(told)
     except RowError as error:
         log(str(error))
         code = GIVE_UP
-    except torch.OutOfMemoryError:
-        log("the GPU's memory is too small for this step; take fewer rows a step or a smaller model")
+    except torch.OutOfMemoryError as error:
+        try_smaller(told, error)
         code = GIVE_UP
     sys.exit(code)

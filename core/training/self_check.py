@@ -1,46 +1,70 @@
-"""Shared-prefix training must have the plain rows' gradient: checked on three rows before anything else."""
+"""Whether prefixes may be shared: the model must allow it, and three rows must have the plain rows' loss and gradient."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import attention
 import torch
 from datasets import Dataset
 from report import log
 from rows import FoldRows
-from trainer import TreeTrainer, tree_loss
+from sharing import can_share
+from trainer import summed_loss
+
+ROWS = 3
+LARGEST_LOSS_DIFFERENCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+LARGEST_GRADIENT_DIFFERENCE = {dtype: 4 * most for dtype, most in LARGEST_LOSS_DIFFERENCE.items()}
+"""Relative; bfloat16 has 8 bits, so that two orders of adding up differ by some percent in a gradient of three rows."""
 
 
-def agrees_with_plain_rows(trainer: TreeTrainer, train: Dataset) -> bool:
-    """Whether a tree of some rows trains as they would one by one on this machine; says how far apart they are."""
-    rows = [train[number] for number in range(min(3, len(train)))]
-    loss, gradient = check_against_plain_rows(trainer.model, rows, trainer.args.bf16)
-    tolerance = 0.05 if trainer.args.bf16 else 1e-3
+def shared_way(model: Any, train: Dataset, asked: str, dtype: torch.dtype) -> str | None:
+    """How shared prefixes are computed once here: a name of `attention.WAYS`. None, with the reason told, when they cannot be, and
+    rows are to be trained one by one."""
+    own = model.config._attn_implementation
+    obstacle = can_share(model.config.to_dict(), max(map(len, train["input_ids"])))
+    if obstacle is None:
+        try:
+            way, reason = attention.choose_way(asked, model.device)
+        except ValueError as error:
+            obstacle = str(error)
+        else:
+            attention.register()
+            log(f"attention over shared prefixes by {way}: {reason}")
+            obstacle = differs(model, [train[number] for number in range(min(ROWS, len(train)))], way, dtype)
+    if obstacle is None:
+        return way
+    log(f"{obstacle}; rows are trained one by one, which takes longer and comes to the same")
+    model.set_attn_implementation(own)
+    return None
+
+
+def differs(model: Any, rows: Sequence[dict[str, Any]], way: str, dtype: torch.dtype) -> str | None:
+    """Why a tree of some rows does not train as the model's own attention would train them one by one; None when it does."""
+    loss, gradient = differences(model, rows[:ROWS], way, dtype is torch.bfloat16)
     log(f"shared prefixes against plain rows: loss differs by {loss:.1e}, gradient by {gradient:.1e}")
-    if loss < tolerance and gradient < 4 * tolerance:
-        return True
-    log("the shared computation does not agree with the plain rows on this machine; nothing was trained")
-    return False
+    if loss < LARGEST_LOSS_DIFFERENCE[dtype] and gradient < LARGEST_GRADIENT_DIFFERENCE[dtype]:
+        return None
+    return "shared prefixes do not agree with plain rows on this machine"
 
 
-def check_against_plain_rows(model: Any, rows: list[dict[str, Any]], mixed: bool) -> tuple[float, float]:
-    """(relative difference of the loss, of the adapter's gradient) between a tree of some rows and the rows one by one."""
-
-    def gradient() -> torch.Tensor:
-        parts = [p.grad.detach().float().flatten() for p in model.parameters() if p.grad is not None]
-        model.zero_grad()
-        return torch.cat(parts)
-
+def differences(model: Any, rows: Sequence[dict[str, Any]], way: str, mixed: bool = False) -> tuple[float, float]:
+    """(relative difference of the loss, of the gradient) between a tree of some rows and the rows one by one. Leaves the model on
+    tree attention and without gradients."""
     collate = FoldRows()
-    together = tree_loss(model, collate(rows), mixed)
-    together.backward()
-    folded = gradient()
-    apart = 0.0
-    for row in rows:
-        loss = tree_loss(model, collate([row]), mixed)
-        loss.backward()
-        apart += float(loss.detach())
-    plain = gradient()
-    return abs(float(together.detach()) - apart) / abs(apart), float(
-        (folded - plain).norm() / plain.norm().clamp_min(1e-12)
-    )
+
+    def computed(batches: Sequence[Sequence[dict[str, Any]]], way: str | None) -> tuple[float, torch.Tensor]:
+        total = 0.0
+        for batch in batches:
+            loss = summed_loss(model, collate(batch), way, mixed)
+            loss.backward()
+            total += float(loss.detach())
+        parts = [weight.grad.detach().float().flatten() for weight in model.parameters() if weight.grad is not None]
+        model.zero_grad()
+        return total, torch.cat(parts)
+
+    apart, plain = computed([[row] for row in rows], None)
+    model.set_attn_implementation(attention.NAME)
+    together, folded = computed([rows], way)
+    return abs(together - apart) / abs(apart), float((folded - plain).norm() / plain.norm().clamp_min(1e-12))

@@ -34,12 +34,12 @@ def can_share(config: Mapping[str, Any], longest_row: int) -> str | None:
     outer, config = str(config.get("model_type", "")), text_config(config)
     kind = str(config.get("model_type") or outer)
     if kind.startswith(SINKS) or outer.startswith(SINKS):
-        return f"{kind} has attention sinks, which shared prefixes would count once instead of once a row; rows are laid side by side"
+        return f"{kind} has attention sinks, which shared prefixes would count once instead of once a row"
     layers = config.get("layer_types") or config.get("layers_block_type") or ()
     strange = sorted({str(layer) for layer in layers} - FULL - SLIDING)
     if strange or (not layers and (kind.startswith(RECURRENT) or outer.startswith(RECURRENT))):
         what = f"layers of linear attention or recurrence ({', '.join(strange)})" if strange else "linear attention"
-        return f"{kind} has {what}, whose state would run from one row into the next; rows are laid side by side"
+        return f"{kind} has {what}, whose state would run from one row into the next"
     window = _window(config, kind, layers)
     if window is not None and window < longest_row:
         return (

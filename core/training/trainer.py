@@ -6,6 +6,7 @@ behind the reference's own beginning. Those logits are what validation loss is m
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import attention
@@ -13,54 +14,64 @@ import torch
 from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
 from report import log
-from rows import FoldRows
+from rows import FoldRows, RowError
 from transformers import EvalPrediction
 from trl import SFTConfig, SFTTrainer
 
 
 class TreeTrainer(SFTTrainer):
-    """SFTTrainer whose loss comes from one forward pass over a tree; logits are computed at labels only."""
+    """SFTTrainer whose loss comes from one forward pass over a tree; logits are computed at labels only.
+
+    With `way` None every batch is one row, which the model's own attention computes: plain rows, without padding.
+    """
 
     unique_tokens = 0
     plain_tokens = 0
+    way: str | None = None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum over labels divided by their number in the optimizer step."""
+        """Sum over labels divided by their number in the optimizer step, over all processes."""
         if self.model.training:
             self.unique_tokens += inputs["input_ids"].shape[1]
             self.plain_tokens += inputs["plain_tokens"]
-        total = tree_loss(self.model, inputs, self.args.bf16)
+        total = summed_loss(model, inputs, self.way, self.args.bf16)
         count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
-        loss = total / count
+        loss = total / count * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
         """(mean loss of the labels, right labels of each row [rows], labels of each row [rows])."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
-            logits = label_logits(self.model, inputs, self.args.bf16)
+            logits = label_logits(model, inputs, self.way, self.args.bf16)
             loss = torch.nn.functional.cross_entropy(logits, inputs["labels"])
         return loss, right_labels(logits, inputs["labels"], inputs["row_labels"]), inputs["row_labels"]
 
 
-def label_logits(model: Any, inputs: dict[str, Any], mixed: bool = False) -> torch.Tensor:
-    """Logits at the labels of a folded batch, in float32 [labels, vocabulary]; `mixed` computes products in bfloat16."""
-    base = model.get_base_model()
+def label_logits(model: Any, inputs: dict[str, Any], way: str | None, mixed: bool = False) -> torch.Tensor:
+    """Logits at the labels of a folded batch, in float32 [labels, vocabulary]; `mixed` computes products in bfloat16.
+
+    `way` is one of `attention.WAYS`; with None the batch is a single row, and the model's own attention is left to it.
+    """
     device = inputs["input_ids"].device
-    layout = attention.layout(inputs["segments"], device)
+    layout = {"tree_layout": attention.WAYS[way](inputs["segments"], device)} if way else {}
     with torch.autocast(device.type, torch.bfloat16, enabled=mixed), disable_input_dtype_casting(model):
-        states = base.get_decoder()(
-            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], tree_layout=layout, use_cache=False
-        ).last_hidden_state[0]
-        logits = base.get_output_embeddings()(states[inputs["label_nodes"]])
-    return logits.float()
+        found = model(
+            input_ids=inputs["input_ids"],
+            position_ids=inputs["position_ids"],
+            logits_to_keep=inputs["label_nodes"],
+            use_cache=False,
+            **layout,
+        )
+    return found.logits[0].float()
 
 
-def tree_loss(model: Any, inputs: dict[str, Any], mixed: bool = False) -> torch.Tensor:
+def summed_loss(model: Any, inputs: dict[str, Any], way: str | None, mixed: bool = False) -> torch.Tensor:
     """Negative log likelihood of all labels of a folded batch, summed."""
-    return torch.nn.functional.cross_entropy(label_logits(model, inputs, mixed), inputs["labels"], reduction="sum")
+    logits = label_logits(model, inputs, way, mixed)
+    return torch.nn.functional.cross_entropy(logits, inputs["labels"], reduction="sum")
 
 
 def right_labels(logits: torch.Tensor, labels: torch.Tensor, row_labels: torch.Tensor) -> torch.Tensor:
@@ -76,17 +87,27 @@ def match(prediction: EvalPrediction) -> dict[str, float]:
 
 
 def make_trainer(
-    model: Any, tokenizer: Any, train: Dataset, val: Dataset | None, settings: dict[str, Any], dtype: torch.dtype
+    model: Any,
+    tokenizer: Any,
+    train: Dataset,
+    val: Dataset | None,
+    settings: dict[str, Any],
+    dtype: torch.dtype,
+    way: str | None,
+    micro_rows: int | None = None,
 ) -> TreeTrainer:
-    """The trainer of a run; says how many rows and steps it has."""
+    """The trainer of a run; says how many rows and steps it has. `way` as in `TreeTrainer`; `micro_rows` is the most rows of one forward
+    pass, by default all that a process has of a step."""
     rows = settings["rows_per_step"]
+    micro = micro_batch(rows, micro_rows, processes()) if way else 1
     steps = max(1, round(settings["epochs"] * len(train) / rows))
     every = max(1, steps // settings["evaluations"]) if val is not None else 0
     log(f"{len(train)} rows, {rows} a step, {steps} steps" + (f", validation every {every} steps" if every else ""))
     arguments = SFTConfig(
         output_dir="checkpoints",
-        per_device_train_batch_size=rows,
-        per_device_eval_batch_size=rows,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=rows // (micro * processes()),
         max_steps=steps,
         learning_rate=settings["learning_rate"],
         lr_scheduler_type=settings["schedule"],
@@ -103,7 +124,7 @@ def make_trainer(
         save_total_limit=1,
         bf16=dtype is torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=torch.cuda.is_available(),
+        gradient_checkpointing=False,  # as the plan says, in `loading`
         max_length=None,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -113,7 +134,7 @@ def make_trainer(
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    return TreeTrainer(
+    trainer = TreeTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
@@ -122,3 +143,21 @@ def make_trainer(
         data_collator=FoldRows(),
         compute_metrics=match,
     )
+    trainer.way = way
+    return trainer
+
+
+def processes() -> int:
+    """Processes that train together, as torchrun and accelerate say."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def micro_batch(rows: int, most: int | None, world: int) -> int:
+    """Rows of one forward pass in each process: the largest share of a step that is not above `most`.
+
+    Raises RowError when a step's rows cannot be shared out evenly.
+    """
+    share, rest = divmod(rows, world)
+    if rest or not share:
+        raise RowError(f"{rows} rows a step cannot be shared out among {world} processes; take a multiple of {world}")
+    return next(size for size in range(min(share, most or share), 0, -1) if share % size == 0)

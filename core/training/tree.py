@@ -60,6 +60,16 @@ class Tree:
         return self.tokens[segment.start : segment.start + segment.length]
 
 
+def subtree_ends(segments: Sequence[Segment]) -> list[int]:
+    """For each segment, the node behind the last one of its subtree."""
+    ends = [segment.start + segment.length for segment in segments]
+    last = list(ends)
+    for segment, end in zip(segments, ends, strict=True):
+        for above in segment.path:
+            last[above] = end
+    return last
+
+
 def fold(rows: Sequence[Row]) -> Tree:
     """Fold rows into a tree. Order of the rows does not matter to the tree; empty rows are refused with ValueError."""
     if any(len(row.tokens) < 2 or not 1 <= row.labels_from < len(row.tokens) for row in rows):

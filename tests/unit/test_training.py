@@ -108,49 +108,6 @@ def test_a_row_that_does_not_fit_is_named_and_nothing_is_cut(tmp_path, tiny):
     assert "Traceback" not in done.stderr
 
 
-def test_losses_do_not_depend_on_how_rows_are_folded():
-    torch = pytest.importorskip("torch")
-    sys.path.insert(0, str(training_program()["tree.py"].parent))
-    try:
-        import attention
-        from tree import Row, fold
-    finally:
-        sys.path.pop(0)
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    attention.register()
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, attn_implementation=attention.NAME,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    prompt = [1, 2, 3, 4, 5, 6, 7]
-    data = [Row([*prompt, 8, 9, 10 + n], 8) for n in range(5)] + [Row([*prompt[:4], 30 + n, 40], 5) for n in range(3)]
-
-    def loss_and_gradient(batches):
-        model.zero_grad()
-        total = 0.0
-        for batch in batches:
-            folded = fold(batch)
-            states = model.model(
-                input_ids=torch.tensor([folded.tokens]),
-                position_ids=torch.tensor([folded.positions]),
-                tree_layout=attention.layout(folded.segments, "cpu"),
-                use_cache=False,
-            ).last_hidden_state[0]
-            logits = model.lm_head(states[torch.tensor(folded.label_nodes)])
-            loss = torch.nn.functional.cross_entropy(logits, torch.tensor(folded.labels), reduction="sum")
-            loss.backward()
-            total += float(loss.detach())
-        return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-    apart, plain = loss_and_gradient([[row] for row in data])
-    together, folded = loss_and_gradient([data])
-    assert together == pytest.approx(apart, rel=1e-5)
-    assert float((folded - plain).norm() / plain.norm()) < 1e-5
-
-
 def test_a_run_that_diverges_is_stopped_and_leaves_nothing(tmp_path, tmp_path_factory):
     certain = tiny_model.make(tmp_path_factory.mktemp("certain") / "model", spread=0.5)
     done = train(tmp_path / "job", certain, rows(160), epochs=2, learning_rate=1e3)
