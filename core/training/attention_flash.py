@@ -6,7 +6,7 @@ mask to the lower right corner, so that a segment sees all above it and itself u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -64,7 +64,7 @@ class Layout:
 
 
 @cache
-def kernel() -> Callable[..., Any]:
+def kernel() -> Any:
     """flash_attn_varlen_func of what is installed for this GPU. Raises ImportError when nothing is."""
     if torch.cuda.is_available() and torch.cuda.get_device_capability()[0] == HOPPER:
         try:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from report import leads
 from transformers import TrainerCallback
 
 FOLDER = Path("checkpoints")
@@ -55,6 +56,9 @@ class BestAdapter(TrainerCallback):
         # Steps done again after a resume were judged before.
         if self.standing and (standing.step <= self.standing.step or not standing.better_than(self.standing)):
             return
+        self.standing = standing
+        if not leads():
+            return
         place = self._place(standing)
         shutil.rmtree(place, ignore_errors=True)
         model.save_pretrained(place)
@@ -64,7 +68,6 @@ class BestAdapter(TrainerCallback):
         for other in self._folder.iterdir():
             if other != place:
                 shutil.rmtree(other, ignore_errors=True)
-        self.standing = standing
 
     def load_into(self, model: Any) -> None:
         """Give the model the adapter that is kept."""

@@ -9,21 +9,35 @@ import time
 from types import FrameType
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 TOLD = ("loss", "eval_loss", "eval_exact_match", "eval_token_accuracy", "learning_rate", "grad_norm", "epoch")
 """The trainer's figures that become metric events."""
 
 
+def processes() -> int:
+    """Processes that train together, as torchrun and accelerate say."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leads() -> bool:
+    """True in the process that speaks and writes for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def emit(kind: str, **body: Any) -> None:
     """Append one event; whole lines only, so that readers may follow."""
+    if not leads():
+        return
     line = json.dumps({"type": kind, "time": time.time(), **body}) + "\n"
     with open(os.environ.get("CALMTUNE_EVENTS", "events.jsonl"), "ab") as file:
         file.write(line.encode())
 
 
 def log(text: str) -> None:
-    print(text, flush=True)
+    if leads():
+        print(text, flush=True)
     emit("log", line=text)
 
 
@@ -43,8 +57,16 @@ class Report(TrainerCallback):
         spent = time.monotonic() - self._began
         left = spent / max(1, state.global_step - self._first) * (state.max_steps - state.global_step)
         emit("progress", done=state.global_step, total=state.max_steps, unit="steps", eta_seconds=left)
-        if self.stopped:
+        if self._stopped_anywhere():
             control.should_save = control.should_training_stop = True
+
+    def _stopped_anywhere(self) -> bool:
+        """The same answer in all processes, which would otherwise wait for one another."""
+        if processes() > 1:
+            flag = torch.tensor(int(self.stopped), device=self._trainer.args.device)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+            self.stopped = bool(flag)
+        return self.stopped
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first = time.monotonic(), state.global_step
@@ -55,6 +77,6 @@ class Report(TrainerCallback):
             return
         spent = max(1e-9, time.monotonic() - self._began)
         if "loss" in values:
-            values["tokens_per_second"] = self._trainer.plain_tokens / spent
+            values["tokens_per_second"] = processes() * self._trainer.plain_tokens / spent
             values["unique_token_ratio"] = self._trainer.plain_tokens / max(1, self._trainer.unique_tokens)
         emit("metric", step=state.global_step, values=values)

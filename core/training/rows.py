@@ -76,6 +76,7 @@ class FoldRows:
             "position_ids": torch.tensor([folded.positions]),
             "label_nodes": torch.tensor(folded.label_nodes),
             "labels": torch.tensor(folded.labels),
+            "shift_labels": torch.tensor(folded.labels),  # counted as they are; of `labels` the trainer leaves out the first
             "row_labels": torch.tensor(folded.row_labels),
             "segments": folded.segments,
             "plain_tokens": folded.plain_tokens,

@@ -23,7 +23,8 @@ def shared_way(model: Any, train: Dataset, asked: str, dtype: torch.dtype) -> st
     """How shared prefixes are computed once here: a name of `attention.WAYS`. None, with the reason told, when they cannot be, and
     rows are to be trained one by one."""
     own = model.config._attn_implementation
-    obstacle = can_share(model.config.to_dict(), max(map(len, train["input_ids"])))
+    way: str | None = None
+    obstacle: str | None = can_share(model.config.to_dict(), max(map(len, train["input_ids"])))
     if obstacle is None:
         try:
             way, reason = attention.choose_way(asked, model.device)

@@ -6,14 +6,13 @@ behind the reference's own beginning. Those logits are what validation loss is m
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import attention
 import torch
 from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
-from report import log
+from report import log, processes
 from rows import FoldRows, RowError
 from transformers import EvalPrediction
 from trl import SFTConfig, SFTTrainer
@@ -132,6 +131,7 @@ def make_trainer(
         seed=settings["seed"],
         data_seed=settings["seed"],
         disable_tqdm=True,
+        ddp_find_unused_parameters=False if processes() > 1 else None,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = TreeTrainer(
@@ -145,11 +145,6 @@ def make_trainer(
     )
     trainer.way = way
     return trainer
-
-
-def processes() -> int:
-    """Processes that train together, as torchrun and accelerate say."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def micro_batch(rows: int, most: int | None, world: int) -> int:

@@ -91,11 +91,11 @@ def test_smaller_micro_batches_share_and_hold_no_more(size):
 
 
 @given(st.integers(1, 10**6), st.floats(1e9, 1e11), st.floats(1e9, 1e11))
-def test_halving_ends(tokens, needed, available):
+def test_halving_ends(rows, needed, available):
     tries = 0
-    following: int | None = tokens
+    following: int | None = rows
     while following is not None:
-        following, said = smaller(following, needed, available)
-        assert said.startswith("micro-batch of ")
+        following, said = smaller(following, 100 * following, needed, available)
+        assert said.startswith("a micro-batch of ")
         tries += 1
     assert tries <= 21

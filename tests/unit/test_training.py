@@ -29,14 +29,16 @@ def rows(count, prefix="Flows: book, cancel, ask. Commands: start flow, set slot
     ]
 
 
-def train(folder: Path, tiny: Path, data, validation=None, **overrides) -> subprocess.CompletedProcess[str]:
+def train(folder: Path, tiny: Path, data, validation=None, /, **overrides) -> subprocess.CompletedProcess[str]:
     """Run the training program as a job would."""
     running = start(folder, tiny, data, validation, **overrides)
     out, err = running.communicate()
     return subprocess.CompletedProcess(running.args, running.returncode, out.decode(), err.decode())
 
 
-def start(folder: Path, tiny: Path, data, validation=None, **overrides) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, **overrides
+) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
     for name, source in training_program().items():
@@ -51,16 +53,19 @@ def start(folder: Path, tiny: Path, data, validation=None, **overrides) -> subpr
         "train": "train.jsonl",
         "val": "val.jsonl" if validation else None,
         "settings": settings,
+        "plan": plan,
     }
     (folder / "config.json").write_text(json.dumps(config))
     environment = {
         **os.environ,
+        **(environment or {}),
         "CALMTUNE_EVENTS": str(folder / "events.jsonl"),
         "HF_HUB_OFFLINE": "1",
         "GOMP_SPINCOUNT": SPINS,
     }
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
     return subprocess.Popen(
-        [sys.executable, "program.py", "config.json"],
+        [sys.executable, *together, "program.py", "config.json"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -106,6 +111,64 @@ def test_a_row_that_does_not_fit_is_named_and_nothing_is_cut(tmp_path, tiny):
     assert done.returncode == 1
     assert "train.jsonl:4: the row (tests.yml::too much) has" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny):
+    """Curves of a run whose steps are each one tree."""
+    folder = tmp_path_factory.mktemp("whole") / "job"
+    assert train(folder, tiny, rows(24), rows(6), epochs=2).returncode == 0
+    return curves_of(events(folder))
+
+
+OTHER_WAYS = {
+    "rows one by one": {"attention": "flash"},
+    "two rows at a time": {"plan": {"micro_rows": 2}},
+    "activations computed again": {"plan": {"checkpointed_layers": 1}},
+    "two processes": {"processes": 2},
+}
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_other_ways_through_a_step_come_to_the_same(tmp_path, tiny, whole, way):
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, **OTHER_WAYS[way])
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = done.stdout
+    curves = curves_of(events(tmp_path / "job"))
+    for one, other in ((curves.train, whole.train), (curves.validation, whole.validation)):
+        assert [step for step, _ in one] == [step for step, _ in other]
+        assert [loss for _, loss in one] == pytest.approx([loss for _, loss in other], rel=1e-4)
+    if way == "rows one by one":
+        assert "attention cannot be computed by flash here: it needs a GPU; rows are trained one by one" in said
+    if way == "activations computed again":
+        assert "activations of 1 of 2 layers are computed again" in said
+
+
+OUT_OF_MEMORY = """
+import torch
+plain = torch.nn.functional.cross_entropy
+def limited(logits, labels, **more):
+    if torch.is_grad_enabled() and len(labels) > {most}:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return plain(logits, labels, **more)
+torch.nn.functional.cross_entropy = limited
+"""
+
+
+@pytest.mark.parametrize(("most", "ends"), [(45, 0), (20, 1)])
+def test_a_step_too_large_for_the_memory_is_tried_once_with_half_the_rows(tmp_path, tiny, whole, most, ends):
+    (tmp_path / "patch").mkdir()
+    (tmp_path / "patch" / "sitecustomize.py").write_text(OUT_OF_MEMORY.format(most=most))
+    limited = {"PYTHONPATH": str(tmp_path / "patch")}
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, environment=limited)
+    assert done.returncode == ends, done.stderr[-2000:]
+    assert "a micro-batch of 4 rows does not fit the memory; trying 2 of 4 rows at a time" in done.stdout
+    assert "Traceback" not in done.stderr
+    if ends:
+        assert "a micro-batch of 2 rows does not fit the memory; take fewer rows a step" in done.stdout
+        return
+    losses = curves_of(events(tmp_path / "job")).train
+    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in whole.train], rel=1e-4)
 
 
 def test_a_run_that_diverges_is_stopped_and_leaves_nothing(tmp_path, tmp_path_factory):

@@ -279,6 +279,7 @@ def test_rows_are_counted_by_the_tokenizer_or_by_characters(tmp_path):
 
 
 def test_a_step_that_is_too_large_is_halved_with_a_sentence():
-    assert smaller(8192, 43e9, 40e9) == (4096, "micro-batch of 8,192 tokens needs 43 GB of 40 GB; trying 4,096")
-    assert smaller(1, 3.14e9, 3e9)[0] is None
-    assert "needs 3.1 GB of 3.0 GB; it cannot be smaller" in smaller(1, 3.14e9, 3e9)[1]
+    assert smaller(8, 8192, 43e9, 40e9) == (4, "a micro-batch of 8,192 tokens needs 43 GB of 40 GB; trying 4 of 8 rows at a time")
+    assert smaller(3) == (1, "a micro-batch of 3 rows does not fit the memory; trying 1 of 3 rows at a time")
+    assert smaller(1, 512, 3.14e9, 3e9)[0] is None
+    assert "needs 3.1 GB of 3.0 GB; it cannot be smaller" in smaller(1, 512, 3.14e9, 3e9)[1]

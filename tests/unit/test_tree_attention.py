@@ -20,9 +20,13 @@ def model(heads: int = 4, key_heads: int = 2):
     torch.manual_seed(1)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=50, hidden_size=16 * heads, intermediate_size=48, num_hidden_layers=3,
-            num_attention_heads=heads, num_key_value_heads=key_heads,
-        )  # fmt: skip
+            vocab_size=50,
+            hidden_size=16 * heads,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=heads,
+            num_key_value_heads=key_heads,
+        )
     )
 
 
