@@ -10,12 +10,11 @@ from functools import reduce
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import Problem, ProblemsError
 from core.llm.rate import Limits
 from core.llm.tokens import tokens
+from core.tables import parse_table, read_table
 
 PRICES_VARIABLE = "CALMTUNE_PRICES"
 """Environment variable that names the owner's own price file."""
@@ -90,30 +89,15 @@ def read_prices(owner: Path | None = None, hosted: bool = True) -> PriceTable:
 
     Without `hosted` only the owner's entries: what a server at an address of its own costs, nobody else knows. Raises ProblemsError.
     """
-    shipped = _table((files("core.llm") / "prices.yml").read_text(encoding="utf-8"), "prices.yml")
+    shipped = parse_table(PriceTable, (files("core.llm") / "prices.yml").read_text(encoding="utf-8"), "prices.yml")
     if not hosted:
         shipped = PriceTable(as_of=shipped.as_of)
     if owner is None and os.environ.get(PRICES_VARIABLE):
         owner = Path(os.environ[PRICES_VARIABLE])
     if owner is None:
         return shipped
-    try:
-        own = _table(owner.read_text(encoding="utf-8"), str(owner))
-    except OSError as error:
-        raise ProblemsError([Problem(str(owner), 0, f"the price file cannot be read ({error.strerror})")]) from None
+    own = read_table(PriceTable, owner, "price file")
     return PriceTable(as_of=own.as_of, models={**shipped.models, **own.models})
-
-
-def _table(text: str, file: str) -> PriceTable:
-    try:
-        return PriceTable.model_validate(yaml.safe_load(text))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ProblemsError([Problem(file, line, f"this is not YAML: {error.problem}")]) from None
-    except ValidationError as error:
-        raise ProblemsError(
-            Problem(file, 0, f"{'.'.join(map(str, part['loc']))}: {part['msg']}") for part in error.errors()
-        ) from None
 
 
 def rephrasing_usage(tests: Sequence[Sequence[str]], rephrasings: int, model: str = "") -> Usage:

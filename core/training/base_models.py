@@ -11,10 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import Problem, ProblemsError
+from core.tables import parse_table, read_table
 from core.training.model_facts import ModelFacts, facts_from, folder_at_hand, read_config
 
 MODELS_VARIABLE = "CALMTUNE_MODELS"
@@ -76,10 +75,7 @@ def read_models(owner: Path | None = None) -> ModelList:
         owner = Path(os.environ[MODELS_VARIABLE])
     if owner is None:
         return shipped
-    try:
-        own = _list(owner.read_text(encoding="utf-8"), str(owner))
-    except OSError as error:
-        raise ProblemsError([Problem(str(owner), 0, f"the list of models cannot be read ({error.strerror})")]) from None
+    own = read_table(ModelList, owner, "list of models")
     return ModelList(as_of=own.as_of, models={**shipped.models, **own.models})
 
 
@@ -111,16 +107,6 @@ def parameters_of(name: str) -> int | None:
 
 @cache
 def _shipped() -> ModelList:
-    return _list((files("core.training") / "base_models.yml").read_text(encoding="utf-8"), "base_models.yml")
+    text = (files("core.training") / "base_models.yml").read_text(encoding="utf-8")
+    return parse_table(ModelList, text, "base_models.yml")
 
-
-def _list(text: str, file: str) -> ModelList:
-    try:
-        return ModelList.model_validate(yaml.safe_load(text))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ProblemsError([Problem(file, line, f"this is not YAML: {error.problem}")]) from None
-    except ValidationError as error:
-        raise ProblemsError(
-            Problem(file, 0, f"{'.'.join(map(str, part['loc']))}: {part['msg']}") for part in error.errors()
-        ) from None

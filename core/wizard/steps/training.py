@@ -219,17 +219,17 @@ async def train(
         resources=Resources(gpus=answers.gpus_needed, cpus=2, memory_gb=8),
         limit_seconds=60 * answers.limit_minutes,
     )
-    curves, planned = Curves(), None
+    curves, steps = Curves(), None
     with (context.folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
 
         def on_event(event: dict[str, Any]) -> None:
-            nonlocal planned
+            nonlocal steps
             if event.get("type") == "metric":
                 curves.add(event)
                 metrics.write(json.dumps({"step": event["step"], **event["values"]}) + "\n")
                 context.emit(Metric(event["step"], event["values"]))
             elif event.get("type") == "progress":
-                planned = event["total"]
+                steps = event["total"]
                 context.emit(
                     Progress(event["done"], event["total"], event["unit"], event.get("eta_seconds"), "training")
                 )
@@ -243,7 +243,7 @@ async def train(
     left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
     await context.jobs.fetch(trained, left, context.folder)
     await _fetch_if_there(context, trained, "loss.png")
-    diagnosis = diagnose(curves, planned=planned)
+    diagnosis = diagnose(curves, planned=steps)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     chosen = manifest["chosen"]
     with rows.open(encoding="utf-8") as file:
