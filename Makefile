@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 	$(BIN)/calmtune demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+# Threads of tiny models only wait for one another, and far longer when several tests run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from core.assistant.project import Assistant, load_assistant
 
 SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants"
 """Real assistants beside the checkout, where there are any; tests over them are skipped elsewhere."""
+
+
+FASTEST_FIRST = ("unit", "property", "snapshots", "pilot", "contracts", "end_to_end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = Path(__file__).parent
+    items.sort(key=lambda item: FASTEST_FIRST.index(item.path.relative_to(folders).parts[0]))
 
 
 @pytest.fixture(autouse=True)

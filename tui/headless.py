@@ -10,6 +10,8 @@ from core.wizard.session import StepStatus
 from tui.output import narrate
 
 SECONDS_BETWEEN_PROGRESS = 5.0
+_UNTOLD = {"unique_tokens_per_second", "memory_gb"}
+"""Metrics left to metrics.jsonl: a line holds enough without them."""
 
 
 class Narrator:
@@ -62,5 +64,6 @@ class Narrator:
 
 def metric_line(event: Metric) -> str:
     """ "step 20: loss 0.812, eval loss 0.640" """
-    values = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.values.items())
+    told = {name: value for name, value in event.values.items() if name not in _UNTOLD}
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in told.items())
     return f"step {event.step}: {values}"

@@ -12,21 +12,21 @@ from core.training.metrics import Curves
 
 
 class EarlyStop(TrainerCallback):
-    """Judges every log; `enabled` lets it stop the run. `stopped_by` is the diagnosis that did."""
+    """Judges every log; `enabled` lets it stop the run. `stopped_by` is the diagnosis that did; `curves` are all logs."""
 
     def __init__(self, enabled: bool) -> None:
         self._enabled = enabled
-        self._curves = Curves()
+        self.curves = Curves()
         self._state = "too few points"
         self.stopped_by: Diagnosis | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for entry in state.log_history:  # what a resumed run measured before
-            self._curves.add({"step": entry["step"], "values": entry})
+            self.curves.add({"step": entry["step"], "values": entry})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        self._curves.add({"step": state.global_step, "values": logs or {}})
-        found = diagnose(self._curves, finished=False, planned=state.max_steps)
+        self.curves.add({"step": state.global_step, "values": logs or {}})
+        found = diagnose(self.curves, finished=False, planned=state.max_steps)
         if found.state != self._state:
             emit("diagnosis", step=state.global_step, state=found.state, sentence=found.sentence, good=found.good)
             self._state = found.state

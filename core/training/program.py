@@ -7,7 +7,7 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
     plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (merged), loss.png, manifest.json, and with validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS,
+Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, with validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS,
 one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest validation loss).
 A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back
 to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and
@@ -82,10 +82,11 @@ def main(config: dict[str, Any]) -> int:
     if not leads():
         return 0
     merged = save_merged(trainer.model, tokenizer, config["model"], dtype)
-    plot(history)
+    chosen = {"step": steps, **(asdict(best.standing) if best.standing else {}), "why": reason}
+    plot(early_stop.curves, chosen["step"])
     facts = {
         "steps": steps,
-        "chosen": {"step": steps, **(asdict(best.standing) if best.standing else {}), "why": reason},
+        "chosen": chosen,
         "settings": settings,
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import sys
 import time
 from types import FrameType
 from typing import Any
@@ -24,6 +26,14 @@ def processes() -> int:
 def leads() -> bool:
     """True in the process that speaks and writes for all."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def peak_memory() -> int:
+    """Most bytes in use so far: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def emit(kind: str, **body: Any) -> None:
@@ -78,5 +88,7 @@ class Report(TrainerCallback):
         spent = max(1e-9, time.monotonic() - self._began)
         if "loss" in values:
             values["tokens_per_second"] = processes() * self._trainer.plain_tokens / spent
+            values["unique_tokens_per_second"] = processes() * self._trainer.unique_tokens / spent
             values["unique_token_ratio"] = self._trainer.plain_tokens / max(1, self._trainer.unique_tokens)
+            values["memory_gb"] = peak_memory() / 1e9
         emit("metric", step=state.global_step, values=values)

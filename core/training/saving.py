@@ -13,6 +13,8 @@ from peft import PeftModel
 from report import log
 from transformers import AutoModelForCausalLM
 
+from core.training.metrics import Curves, averaged
+
 
 def save_merged(model: Any, tokenizer: Any, base: str, dtype: torch.dtype) -> Any:
     """Save the adapter, and the base model with it merged in, ready to be served; returns the merged model."""
@@ -37,20 +39,23 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     Path("manifest.json").write_text(json.dumps({"files": files, **facts}, indent=1), encoding="utf-8")
 
 
-def plot(history: list[dict[str, Any]]) -> None:
-    """Draw training and validation loss into loss.png, where matplotlib is installed."""
+def plot(curves: Curves, chosen: int) -> None:
+    """Draw the losses into loss.png and loss.svg, where matplotlib is installed; `chosen` is the step whose weights are taken."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for name, label in (("loss", "training"), ("eval_loss", "validation")):
-        points = [(entry["step"], entry[name]) for entry in history if name in entry]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if name == "eval_loss" else None)
+    steps, losses = zip(*curves.train, strict=True) if curves.train else ((), ())
+    axes.plot(steps, losses, ".", color="tab:blue", alpha=0.35, label="training")
+    axes.plot(steps, averaged(losses), color="tab:blue", label="training, averaged")
+    if curves.validation:
+        axes.plot(*zip(*curves.validation, strict=True), color="tab:orange", marker="o", label="validation")
+        axes.axvline(chosen, color="tab:green", linestyle=":", label=f"taken: step {chosen}")
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     axes.set_yscale("log")
     axes.legend()
-    figure.savefig("loss.png", dpi=120)
+    for kind in ("png", "svg"):
+        figure.savefig(f"loss.{kind}", dpi=120)

@@ -18,6 +18,9 @@ from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
@@ -88,6 +91,11 @@ def test_the_program_trains_merges_and_leaves_checksums(tmp_path, tiny):
     curves = curves_of(found)
     assert curves.train[-1][1] < curves.train[0][1]
     assert curves.validation
+    last = next(event["values"] for event in reversed(found) if "tokens_per_second" in event.get("values", {}))
+    assert last["tokens_per_second"] > last["unique_tokens_per_second"] > 0
+    assert 0.05 < last["memory_gb"] < 24
+    assert (tmp_path / "job" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "</svg>" in (tmp_path / "job" / "loss.svg").read_text()
     artifact = ModelArtifact(tmp_path / "job" / "model", tmp_path / "job" / "manifest.json")
     artifact.verify()
     (artifact.folder / "config.json").write_text("{}")
@@ -142,6 +150,16 @@ def test_other_ways_through_a_step_come_to_the_same(tmp_path, tiny, whole, way):
         assert "attention cannot be computed by flash here: it needs a GPU; rows are trained one by one" in said
     if way == "activations computed again":
         assert "activations of 1 of 2 layers are computed again" in said
+
+
+def test_weights_shared_out_among_processes_have_the_same_gradient(tiny):
+    program = [str(ROOT / "tests" / "rigs" / "sharded.py"), str(tiny)]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.split("apart ")[1]) < 1e-5
 
 
 OUT_OF_MEMORY = """

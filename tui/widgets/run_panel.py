@@ -89,6 +89,7 @@ _FIGURES = (
     ("eval_loss", "validation loss", "{:.3f}"),
     ("tokens_per_second", "tokens/s", "{:,.0f}"),
     ("unique_token_ratio", "saved by sharing", "{:.1f}×"),
+    ("memory_gb", "memory", "{:.1f} GB"),
     ("epoch", "epoch", "{:.2f}"),
     ("usd", "spent", "${:.2f}"),
 )

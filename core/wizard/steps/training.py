@@ -166,7 +166,7 @@ class TrainingStep:
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
-        for name, file in (("loss_plot", "loss.png"), ("predictions", PREDICTIONS), ("plan", PLAN)):
+        for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
             if (context.folder / file).is_file():
                 files[name] = file
         curve = Gate(
@@ -242,7 +242,8 @@ async def train(
         trained = await context.jobs.run(job, on_event, answers.machine)
     left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
     await context.jobs.fetch(trained, left, context.folder)
-    await _fetch_if_there(context, trained, "loss.png")
+    for picture in ("loss.png", "loss.svg"):
+        await _fetch_if_there(context, trained, picture)
     diagnosis = diagnose(curves, planned=steps)
     manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     chosen = manifest["chosen"]
