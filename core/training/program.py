@@ -7,11 +7,11 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
     plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, with validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS,
-one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest validation loss).
-A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back
-to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and
-ends; started again, it goes on from the last checkpoint.
+Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
+$CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
+validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
+validation to go back to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM
+writes a checkpoint and ends; started again, it goes on from the last checkpoint.
 """
 
 from __future__ import annotations

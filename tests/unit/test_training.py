@@ -17,7 +17,6 @@ from core.training.metrics import curves_of
 from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
