@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -30,7 +31,7 @@ from early_stop import EarlyStop
 from loading import load_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
-from report import Report, leads, log
+from report import Report, leads, log, processes
 from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
@@ -106,6 +107,8 @@ def _has_learnt(best: BestAdapter) -> bool:
 
 
 if __name__ == "__main__":
+    if processes() == 1:  # one process with several GPUs would copy the model to each for every batch
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         code = main(told)

@@ -34,6 +34,7 @@ class OneJob:
         self._events.append({"type": "diagnosis", **told})
 
     async def run(self, job, on_event, place):
+        self.job = job
         assert job.files["core/training/diagnosis.py"].is_file()
         for event in self._events:
             on_event(event)
@@ -44,14 +45,18 @@ class OneJob:
         (into / "manifest.json").write_text(json.dumps(body))
 
 
-async def trained(folder: Path, state: str, monkeypatch) -> tuple[Outputs, list[object]]:
+async def trained(
+    folder: Path, state: str, monkeypatch, answers: TrainingAnswers | None = None, jobs: OneJob | None = None
+) -> tuple[Outputs, list[object]]:
     (folder / "train.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     (folder / "val.jsonl").write_text("")
     monkeypatch.setattr(training, "_resolve_here", lambda *_: as_is(folder))
     dataset = Upstream(Outputs({}, {"train_rows": "train.jsonl", "val_rows": "val.jsonl"}), folder)
     told: list[object] = []
     shared = SharedAnswers.model_construct(seed=1)
-    context = Context(TrainingAnswers(), shared, {"dataset": dataset}, folder, told.append, OneJob(state))
+    context = Context(
+        answers or TrainingAnswers(), shared, {"dataset": dataset}, folder, told.append, jobs or OneJob(state)
+    )
     return await training.STEP.run(context), told
 
 
@@ -69,6 +74,17 @@ async def test_the_gate_names_the_state_and_shows_the_evidence(tmp_path, monkeyp
     assert "; validation loss " in gate.detail
     assert "; rows written exactly " in gate.detail
     assert [event for event in told if isinstance(event, Notice)] == [Notice("warning", "overfitting: it rose")]
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
+    jobs = OneJob("converged")
+    await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
+    python, *arguments = jobs.job.command
+    assert arguments[-2:] == ["program.py", "config.json"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    assert arguments[:-2] == (together if gpus == 2 else [])
+    assert jobs.job.resources.gpus == gpus
 
 
 @pytest.mark.parametrize(

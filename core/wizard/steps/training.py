@@ -107,7 +107,7 @@ class TrainingAnswers(BaseModel):
         json_schema_extra={"cosmetic": True},
     )
     gpus: int | None = Field(
-        None, ge=0, le=8, title="GPUs", description="How many the machine must show before training begins; empty asks for one on "
+        None, ge=0, le=8, title="GPUs", description="How many train together, which the machine must have; empty asks for one on "
         "another machine when the preset is a recipe or the model has half a billion parameters or more.",
         json_schema_extra={"cosmetic": True, "advanced": True},
     )  # fmt: skip
@@ -203,9 +203,11 @@ async def train(
         **({"plan": planned.way} if planned is not None else {}),
     }  # fmt: skip
     (context.folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    together = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(answers.gpus_needed))
     start = python_command(
-        answers.machine, answers.python, training_requirements(), "python", "program.py", "config.json"
-    )
+        answers.machine, answers.python, training_requirements(),
+        "python", *(together if answers.gpus_needed > 1 else ()), "program.py", "config.json",
+    )  # fmt: skip
     files = {
         **start.files, **training_program(), **base.files, "config.json": context.folder / "config.json", "train.jsonl": rows,
     }  # fmt: skip
