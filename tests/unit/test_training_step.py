@@ -80,7 +80,7 @@ async def test_the_gate_names_the_state_and_shows_the_evidence(tmp_path, monkeyp
 async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
     jobs = OneJob("converged")
     await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
-    python, *arguments = jobs.job.command
+    _, *arguments = jobs.job.command
     assert arguments[-2:] == ["program.py", "config.json"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     assert arguments[:-2] == (together if gpus == 2 else [])
