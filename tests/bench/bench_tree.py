@@ -139,6 +139,8 @@ def measure(way: str, folder: Path, options: argparse.Namespace) -> dict[str, fl
         callbacks=[callback],
         **extra,
     )
+    if way == "tree":
+        trainer.way, _ = attention.choose_way("auto", trainer.model.device)
     trainer.train()
     torch.save(parameters(trainer.model), folder / f"{way}-weights.pt")
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
