@@ -49,8 +49,9 @@ def _small(effort: Effort) -> tuple[TrainingSettings, dict[str, str]]:
         "standard": standard,
         "thorough": replace(standard, epochs=3, lora_rank=64, evaluations=10, eval_rows=120, checkpoints=6),
     }[effort]
+    passes = f"{settings.epochs:g} {'pass' if settings.epochs == 1 else 'passes'}"
     return settings, {
-        "epochs": f"{effort}: {settings.epochs:g} {'pass' if settings.epochs == 1 else 'passes'}; {size} took one on a CPU and was good enough",
+        "epochs": f"{effort}: {passes}; {size} took one on a CPU and was good enough",
         "learning_rate": f"{settings.learning_rate:g} for {size}"
         + (", more for a short run" if effort == "draft" else ""),
         "lora_rank": f"rank {settings.lora_rank} for {size}, which needs more of it than large ones",
