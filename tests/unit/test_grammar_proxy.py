@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import openai
@@ -164,8 +165,9 @@ def test_the_command_stands_before_a_server_until_it_is_stopped(model: ChatServe
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "tui.cli", "proxy", str(demo.assistant_folder()), "--to", model.url, "--port", port]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, ExitStack() as stopping:
         assert process.stderr is not None
+        stopping.callback(process.kill)
         assert f"http://127.0.0.1:{port}/v1 adds the grammar" in process.stderr.readline()
         assert asked(f"http://127.0.0.1:{port}/v1") == "said hi"
         taken = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -13,6 +13,9 @@ from tui.opening import json_option
 if TYPE_CHECKING:
     from core.assistant.settings import Dialect
 
+BACKLOG = 2048
+"""Connections that wait to be taken, as many as the server itself lets wait."""
+
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(["v1", "v2", "v3"]),
@@ -69,6 +72,7 @@ def proxy(path: Path, to: str, host: str, port: int, dialect: Dialect | None) ->
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen(BACKLOG)  # so that whoever reads the next line may ask at once
         except OSError as error:
             raise UsageError(
                 f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another with --port"
