@@ -37,7 +37,8 @@ def client(address: str, key: str = "of the client") -> openai.OpenAI:
 
 def asked(address: str, **more: object) -> str | None:
     messages = [{"role": "user", "content": "hi"}]
-    answer = client(address).chat.completions.create(model="any", messages=messages, **more)  # type: ignore[call-overload]
+    with client(address) as asking:
+        answer = asking.chat.completions.create(model="any", messages=messages, **more)  # type: ignore[call-overload]
     text: str | None = answer.choices[0].message.content
     return text
 
@@ -71,8 +72,8 @@ def test_a_form_of_the_client_is_not_overruled(model: ChatServer, own: dict[str,
 
 
 def test_a_stream_comes_piece_by_piece(model: ChatServer) -> None:
-    with proxied(model.url, EXTRA) as address:
-        stream = client(address).chat.completions.create(
+    with proxied(model.url, EXTRA) as address, client(address) as asking:
+        stream = asking.chat.completions.create(
             model="any", messages=[{"role": "user", "content": "hi"}], stream=True
         )
         pieces = []
@@ -85,8 +86,8 @@ def test_a_stream_comes_piece_by_piece(model: ChatServer) -> None:
 
 
 def test_models_and_health_are_looked_up_and_nothing_else(model: ChatServer) -> None:
-    with proxied(model.url, EXTRA) as address:
-        assert [one.id for one in client(address).models.list()] == ["any"]
+    with proxied(model.url, EXTRA) as address, client(address) as asking:
+        assert [one.id for one in asking.models.list()] == ["any"]
         root = address.removesuffix("/v1")
         assert httpx.get(root + "/health").status_code == 200
         for method, path in [("GET", "/metrics"), ("POST", "/v1/load_lora_adapter"), ("GET", "/v1/chat/completions"),
