@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,13 @@ from pydantic import BaseModel, ValidationError
 from core.errors import Problem, ProblemsError
 
 Table = TypeVar("Table", bound=BaseModel)
+
+
+def owners_table(kind: type[Table], path: Path | None, variable: str, what: str) -> Table | None:
+    """The table of the owner's file: `path`, else what an environment variable names; None without one. Raises ProblemsError."""
+    if path is None and os.environ.get(variable):
+        path = Path(os.environ[variable])
+    return None if path is None else read_table(kind, path, what)
 
 
 def read_table(kind: type[Table], path: Path, what: str) -> Table:

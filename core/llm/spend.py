@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.llm.rate import Limits
 from core.llm.tokens import tokens
-from core.tables import parse_table, read_table
+from core.tables import owners_table, parse_table
 
 PRICES_VARIABLE = "CALMTUNE_PRICES"
 """Environment variable that names the owner's own price file."""
@@ -92,12 +91,8 @@ def read_prices(owner: Path | None = None, hosted: bool = True) -> PriceTable:
     shipped = parse_table(PriceTable, (files("core.llm") / "prices.yml").read_text(encoding="utf-8"), "prices.yml")
     if not hosted:
         shipped = PriceTable(as_of=shipped.as_of)
-    if owner is None and os.environ.get(PRICES_VARIABLE):
-        owner = Path(os.environ[PRICES_VARIABLE])
-    if owner is None:
-        return shipped
-    own = read_table(PriceTable, owner, "price file")
-    return PriceTable(as_of=own.as_of, models={**shipped.models, **own.models})
+    own = owners_table(PriceTable, owner, PRICES_VARIABLE, "price file")
+    return shipped if own is None else PriceTable(as_of=own.as_of, models={**shipped.models, **own.models})
 
 
 def rephrasing_usage(tests: Sequence[Sequence[str]], rephrasings: int, model: str = "") -> Usage:

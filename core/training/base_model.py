@@ -34,6 +34,11 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "calmtune"
 
 
+def kept_folder(name: str, cache: Path) -> Path:
+    """Where a model lies in the cache once it was converted."""
+    return cache / "models" / name.replace("/", "--")
+
+
 def resolve(name: str, cache: Path) -> Path:
     """The folder of a base model with safetensors and tokenizer. Raises BaseModelError."""
     folder = Path(name).expanduser()
@@ -41,7 +46,7 @@ def resolve(name: str, cache: Path) -> Path:
         if not any(folder.glob("*.safetensors")):
             raise BaseModelError(f"{folder} holds no *.safetensors; give a model saved by transformers")
         return folder
-    kept = cache / "models" / name.replace("/", "--")
+    kept = kept_folder(name, cache)
     if (kept / "config.json").is_file():
         return kept
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.tables import parse_table, read_table
+from core.tables import owners_table, parse_table
 from core.training.model_facts import ModelFacts, facts_from, folder_at_hand, read_config
 
 MODELS_VARIABLE = "CALMTUNE_MODELS"
@@ -71,12 +70,8 @@ class Found:
 def read_models(owner: Path | None = None) -> ModelList:
     """The shipped list, overlaid with the owner's file (argument, else CALMTUNE_MODELS). Raises ProblemsError."""
     shipped = _shipped()
-    if owner is None and os.environ.get(MODELS_VARIABLE):
-        owner = Path(os.environ[MODELS_VARIABLE])
-    if owner is None:
-        return shipped
-    own = read_table(ModelList, owner, "list of models")
-    return ModelList(as_of=own.as_of, models={**shipped.models, **own.models})
+    own = owners_table(ModelList, owner, MODELS_VARIABLE, "list of models")
+    return shipped if own is None else ModelList(as_of=own.as_of, models={**shipped.models, **own.models})
 
 
 def find(name: str) -> Found:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.training.base_model import cache_folder
+from core.training.base_model import cache_folder, kept_folder
 from core.training.sharing import text_config
 
 _TIED_UNLESS_SAID = ("gemma", "smollm3", "cohere")
@@ -103,7 +103,7 @@ def folder_at_hand(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         return folder
-    kept = cache_folder() / "models" / name.replace("/", "--")
+    kept = kept_folder(name, cache_folder())
     if (kept / "config.json").is_file():
         return kept
     snapshots = _hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"

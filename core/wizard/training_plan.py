@@ -107,7 +107,7 @@ def this_machine() -> Hardware:
 
 def _hardware(found: Facts, bfloat16: bool = False) -> Hardware:
     if found.gpus:
-        first = found.gpus[0]  # training takes one GPU
+        first = found.gpus[0]  # planned for one; several share out the rows of a step
         return gpu(str(first["name"]), int(first["memory"]))
     return cpu(found.cores, found.memory, bfloat16)
 
