@@ -1,178 +1,169 @@
-"""Shared-prefix training against TRL's plain, padding-free and packed rows: `python tests/bench/bench_tree.py [PROMPT TOKENS …]`.
+"""Shared-prefix training against TRL's plain, padding-free and packed rows: `python tests/bench/bench_tree.py [--plot gain.png]`.
 
-Same model, adapter, rows and order; each way runs in a process of its own, one after the other. Printed for each: seconds a step (median),
-tokens a second counted as plain rows count them, peak memory, and how far first loss, first gradient and final weights are from plain rows.
+Same model, adapter, rows, order and labels; each way runs in a process of its own, one after the other. First the demo's own rows, then
+made-up rows with ever longer shared prompts, then ever more rows a step. Printed for each way: seconds a step (median), tokens a second
+counted as plain rows count them, peak memory, and how far first loss, first gradient and final weights are from those of plain rows.
+TRL gets as many rows a forward pass as it is quick with; packing cuts steps elsewhere, so its loss is not compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import random
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT)]
+
 WAYS = ("plain", "padding-free", "packing", "tree")
-SUFFIX = 30
-"""Tokens of a row that are its own, a third of them to be learnt."""
+OWN = 30
+"""Tokens of a made-up row that are its own, a third of them to be learnt."""
+TOKENS_AT_ONCE = 8192
+"""Tokens of a forward pass of TRL's ways; more were no quicker."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one way did on one set of rows."""
+
+    seconds: float
+    loss: float
+    peak_mb: float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("prompts", type=int, nargs="*", default=[350, 1000, 3000], help="tokens all rows share")
-    parser.add_argument("--rows", type=int, default=16, help="rows a step")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--child", nargs=2, metavar=("WAY", "FOLDER"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--prompts", type=int, nargs="*", default=[350, 1000, 3000], help="tokens all rows share")
+    parser.add_argument("--rows", type=int, nargs="*", default=[4, 32], help="rows a step beside 16, at 1,000 tokens")
+    parser.add_argument("--layers", type=int, default=6, help="of the demo's model")
+    parser.add_argument("--steps", type=int, default=3, help="on made-up rows; ten on the demo's")
+    parser.add_argument("--plot", type=Path, help="picture of the gain")
     options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure(options.child[0], Path(options.child[1]), options)))
-        return
-    print(f"{options.rows} rows a step, {options.steps} steps, {options.layers} layers of width 576, float32")
-    for prompt in options.prompts:
-        with tempfile.TemporaryDirectory() as scratch:
-            compare(prompt, Path(scratch), options)
+    model = demo_model()
+    print(f"{options.layers} layers of {model.name}, float32, LoRA rank 16 on all linear layers")
+    compare("the demo's rows, 12 a step, ten steps", demo_rows(model), model, options.layers, 12, 10)
+    by_prompt = {
+        prompt: compare(
+            f"{prompt:,} shared tokens of {prompt + OWN:,}, 16 rows a step",
+            made_up_rows(prompt, 16 * options.steps), model, options.layers, 16, options.steps,
+        )
+        for prompt in options.prompts
+    }  # fmt: skip
+    by_rows = {
+        rows: compare(
+            f"1,000 shared tokens of {1000 + OWN:,}, {rows} rows a step",
+            made_up_rows(1000, rows * options.steps), model, options.layers, rows, options.steps,
+        )
+        for rows in options.rows
+    }  # fmt: skip
+    if 1000 in by_prompt:
+        by_rows[16] = by_prompt[1000]
+    if options.plot:
+        plot(by_prompt, dict(sorted(by_rows.items())), options.plot)
 
 
-def compare(prompt: int, folder: Path, options: argparse.Namespace) -> None:
-    rows = make_rows(prompt, options.rows * options.steps)
-    (folder / "rows.json").write_text(json.dumps(rows))
-    found = {}
-    for way in WAYS:
-        arguments = ["--rows", str(options.rows), "--steps", str(options.steps), "--layers", str(options.layers)]
-        child = [sys.executable, __file__, *arguments, "--child", way, str(folder)]
-        done = subprocess.run(child, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{way}: {done.stderr.strip().splitlines()[-1][:120]}")
-            continue
-        found[way] = json.loads(done.stdout.splitlines()[-1])
-    print(f"\n{prompt} shared tokens of {prompt + SUFFIX}")
+def compare(
+    title: str, rows: list[dict[str, list[int]]], model: Path, layers: int, rows_a_step: int, steps: int
+) -> dict[str, float]:
+    """Measure all ways and print a table; how many times as fast as each of TRL's the tree is."""
+    found: dict[str, Found] = {}
+    print(f"\n{title}")
     print(
         f"{'':14}{'s/step':>9}{'tokens/s':>10}{'times plain':>13}{'peak MB':>9}{'loss':>10}{'gradient':>10}{'weights':>10}"
     )
-    plain = found["plain"]
-    for way, result in found.items():
-        speed = options.rows * (prompt + SUFFIX) / result["seconds"]
-        off = [distance(folder, way, what) for what in ("gradient", "weights")] if way != "packing" else ["", ""]
-        loss = f"{abs(result['loss'] / plain['loss'] - 1):.1e}" if way != "packing" else ""
-        print(
-            f"{way:14}{result['seconds']:>9.2f}{speed:>10,.0f}{plain['seconds'] / result['seconds']:>13.2f}"
-            f"{result['peak_mb']:>9,.0f}{loss:>10}{off[0]:>10}{off[1]:>10}",
-            flush=True,
-        )
+    tokens = sum(len(row["input_ids"]) for row in rows[: rows_a_step * steps]) / steps
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "rows.json").write_text(json.dumps(rows[: rows_a_step * steps]), encoding="utf-8")
+        for way in WAYS:
+            told = {
+                "way": way, "folder": scratch, "rows": str(folder / "rows.json"), "model": str(model), "layers": layers,
+                "rows_a_step": rows_a_step, "steps": steps, "tokens_at_once": TOKENS_AT_ONCE,
+            }  # fmt: skip
+            result = run(told)
+            if result is None:
+                continue
+            found[way] = result
+            same = way != "packing"
+            off = [distance(folder, way, what) if same else "" for what in ("gradient", "weights")]
+            loss = f"{abs(result.loss / found['plain'].loss - 1):.1e}" if same else ""
+            print(
+                f"{way:14}{result.seconds:>9.2f}{tokens / result.seconds:>10,.0f}"
+                f"{found['plain'].seconds / result.seconds:>13.2f}{result.peak_mb:>9,.0f}{loss:>10}{off[0]:>10}{off[1]:>10}",
+                flush=True,
+            )
+    return {way: found[way].seconds / found["tree"].seconds for way in found}
 
 
-def make_rows(prompt: int, count: int) -> list[dict[str, list[int]]]:
-    """Rows that share `prompt` tokens; the last third of each suffix is to be learnt."""
-    chance = random.Random(0)
-    shared = [chance.randrange(3, 4000) for _ in range(prompt)]
+def run(told: dict[str, Any]) -> Found | None:
+    """One way in a process of its own; None, with its last words printed, when it fails."""
+    config = Path(told["folder"]) / "config.json"
+    config.write_text(json.dumps(told), encoding="utf-8")
+    child = [sys.executable, str(Path(__file__).with_name("training_way.py")), str(config)]
+    done = subprocess.run(child, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{told['way']:14}failed: {(done.stderr.strip().splitlines() or ['no word'])[-1][:120]}")
+        return None
+    return Found(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def demo_model() -> Path:
+    from core.training.base_model import DEMO_MODEL, cache_folder, resolve
+
+    return resolve(DEMO_MODEL, cache_folder())
+
+
+def demo_rows(model: Path) -> list[dict[str, list[int]]]:
+    """The rows of the demo's dataset step, in an order drawn once."""
+    from transformers import AutoTokenizer
+
+    from core import demo
+    from core.dataset.annotate import annotate
+    from core.dataset.paraphrases import read_paraphrases
+    from core.dataset.points import data_points
+    from core.dataset.prepare import rephrase
+    from core.e2e.reader import find_tests, read_tests
+    from core.e2e.recording import read_recording
+    from core.e2e.runner import run_tests
+    from core.evaluation.review import workbench
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    folder = demo.assistant_folder()
+    bench, recording = workbench(folder, None), read_recording(demo.commands_file())
+    cases = list(read_tests(find_tests(folder), folder).cases)
+    results = asyncio.run(run_tests(bench.engine, cases, recording.source_for))
+    renderer = bench.renderer(0)
+    annotated = [annotate(result, bench.engine, renderer, "v2") for result in results]
+    wordings = asyncio.run(rephrase(annotated, read_paraphrases(demo.paraphrases_file()), 7, bench.engine, None))
+    points = [point for conversation in wordings for point in data_points(conversation, bench.engine, renderer)]
+    random.Random(0).shuffle(points)
     rows = []
-    for _ in range(count):
-        own = [chance.randrange(3, 4000) for _ in range(SUFFIX)]
-        labels = SUFFIX // 3
-        mask = [0] * (prompt + SUFFIX - labels) + [1] * labels
-        rows.append({"input_ids": shared + own, "completion_mask": mask})
+    for point in points[:120]:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": point.prompt}], add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        answer = [*tokenizer(point.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        rows.append({"input_ids": [*prompt, *answer], "completion_mask": [0] * len(prompt) + [1] * len(answer)})
     return rows
 
 
-def measure(way: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Train a few steps one way, in this process."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "core" / "training")]
-    import attention
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from rows import FoldRows
-    from trainer import TreeTrainer
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    from tests import tiny_model
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model.make(folder / f"tokenizer-{way}"))
-    attention.register()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=4096, hidden_size=576, intermediate_size=1536, num_hidden_layers=options.layers,
-        num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192,
-        attn_implementation=attention.NAME if way == "tree" else "sdpa",
-    )  # fmt: skip
-    model = get_peft_model(
-        LlamaForCausalLM(config),
-        LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False),
-    )
-    rows = json.loads((folder / "rows.json").read_text())
-    longest = len(rows[0]["input_ids"])
-    settings: dict[str, Any] = {
-        "output_dir": str(folder / "out"), "max_steps": options.steps, "learning_rate": 1e-3, "logging_steps": 1,
-        "save_strategy": "no", "report_to": "none", "use_cpu": True, "bf16": False, "disable_tqdm": True,
-        "gradient_checkpointing": False, "max_length": None, "per_device_train_batch_size": options.rows, "seed": 1,
-    }  # fmt: skip
-    if way == "tree":
-        data = Dataset.from_list(
-            [{"input_ids": row["input_ids"], "labels_from": row["completion_mask"].index(1)} for row in rows]
-        )
-        settings |= {"remove_unused_columns": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
-        kind, extra = TreeTrainer, {"data_collator": FoldRows()}
-    else:
-        data = Dataset.from_list(rows)
-        settings["completion_only_loss"] = True
-        if way == "padding-free":
-            settings["padding_free"] = True
-        if way == "packing":
-            settings |= {"packing": True, "max_length": options.rows * longest, "per_device_train_batch_size": 1}
-        kind, extra = SFTTrainer, {}
-    clock = Clock(folder, way)
-    callback = type("Callback", (TrainerCallback,), {name: getattr(clock, name) for name in Clock.hooks})()
-    trainer = kind(
-        model=model,
-        args=SFTConfig(**settings),
-        train_dataset=data,
-        processing_class=tokenizer,
-        callbacks=[callback],
-        **extra,
-    )
-    if way == "tree":
-        trainer.way, _ = attention.choose_way("auto", trainer.model.device)
-    trainer.train()
-    torch.save(parameters(trainer.model), folder / f"{way}-weights.pt")
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": statistics.median(clock.seconds[1:] or clock.seconds), "loss": losses[0], "peak_mb": peak}
-
-
-class Clock:
-    """Times steps and keeps the first gradient."""
-
-    hooks = ("on_step_begin", "on_step_end", "on_pre_optimizer_step")
-
-    def __init__(self, folder: Path, way: str) -> None:
-        self.folder, self.way = folder, way
-        self.seconds: list[float] = []
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self.began = time.perf_counter()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.seconds.append(time.perf_counter() - self.began)
-
-    def on_pre_optimizer_step(self, *_: Any, model: Any, **__: Any) -> None:
-        import torch
-
-        if not self.seconds:
-            grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-            torch.save(grads, self.folder / f"{self.way}-gradient.pt")
-
-
-def parameters(model: Any) -> dict[str, Any]:
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+def made_up_rows(prompt: int, count: int) -> list[dict[str, list[int]]]:
+    """Rows that share `prompt` tokens; the last third of what is their own is to be learnt."""
+    chance = random.Random(0)
+    shared = [chance.randrange(300, 40000) for _ in range(prompt)]
+    labels = OWN // 3
+    mask = [0] * (prompt + OWN - labels) + [1] * labels
+    return [
+        {"input_ids": shared + [chance.randrange(300, 40000) for _ in range(OWN)], "completion_mask": mask}
+        for _ in range(count)
+    ]
 
 
 def distance(folder: Path, way: str, what: str) -> str:
@@ -182,6 +173,28 @@ def distance(folder: Path, way: str, what: str) -> str:
     one, other = (torch.load(folder / f"{name}-{what}.pt") for name in (way, "plain"))
     apart = sum(float((one[name] - other[name]).pow(2).sum()) for name in other)
     return f"{(apart / sum(float(value.pow(2).sum()) for value in other.values())) ** 0.5:.1e}"
+
+
+def plot(by_prompt: dict[int, dict[str, float]], by_rows: dict[int, dict[str, float]], into: Path) -> None:
+    """How many times as fast as TRL's ways, by prompt length and by rows a step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, gains, label in zip(
+        figure.subplots(1, 2, sharey=True),
+        (by_prompt, by_rows),
+        ("tokens that all rows share (16 rows a step)", "rows a step (1,000 shared tokens)"),
+        strict=True,
+    ):
+        for way in WAYS[:-1]:
+            known = [(at, gain[way]) for at, gain in gains.items() if way in gain]
+            axes.plot(*zip(*known, strict=True), marker="o", label=f"against {way}")
+        axes.set_xlabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("times as fast")
+    figure.axes[0].legend()
+    figure.savefig(into, dpi=120)
 
 
 if __name__ == "__main__":
