@@ -21,17 +21,19 @@ import os
 import shutil
 import sys
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
+from checkpoints import FOLDER, BestAdapter, why
 from early_stop import EarlyStop
 from loading import load_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
 from report import Report, leads, log, processes
+from resume import Checkpoints, Finished, end_with_parent, last_checkpoint
 from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
@@ -72,12 +74,13 @@ def main(config: dict[str, Any]) -> int:
     way = shared_way(model, train, settings["attention"], dtype)
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
     report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
-    for callback in (report, best, early_stop):
+    for callback in (Checkpoints(trainer), report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()
     if checkpoint:
         log(f"going on from {checkpoint}")
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with suppress(Finished):
+        trainer.train(resume_from_checkpoint=checkpoint)
     if report.stopped:
         log("stopped; started again, training goes on from the last checkpoint")
         return STOPPED
@@ -122,6 +125,7 @@ def _has_learnt(best: BestAdapter) -> bool:
 if __name__ == "__main__":
     if processes() == 1:  # one process with several GPUs would copy the model to each for every batch
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    end_with_parent()
     told = configuration(Path(sys.argv[0]), sys.argv[1])
     try:
         code = main(told)

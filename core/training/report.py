@@ -80,6 +80,7 @@ class Report(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first = time.monotonic(), state.global_step
+        self._tokens_before = self._trainer.plain_tokens, self._trainer.unique_tokens
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         values = {name: value for name, value in (logs or {}).items() if name in TOLD}
@@ -87,8 +88,9 @@ class Report(TrainerCallback):
             return
         spent = max(1e-9, time.monotonic() - self._began)
         if "loss" in values:
-            values["tokens_per_second"] = processes() * self._trainer.plain_tokens / spent
-            values["unique_tokens_per_second"] = processes() * self._trainer.unique_tokens / spent
+            plain, unique = self._trainer.plain_tokens, self._trainer.unique_tokens
+            values["tokens_per_second"] = processes() * (plain - self._tokens_before[0]) / spent
+            values["unique_tokens_per_second"] = processes() * (unique - self._tokens_before[1]) / spent
             values["unique_token_ratio"] = self._trainer.plain_tokens / max(1, self._trainer.unique_tokens)
             values["memory_gb"] = peak_memory() / 1e9
         emit("metric", step=state.global_step, values=values)

@@ -44,8 +44,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
-    for name, data in (("train", data), ("val", validation)):
-        (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in data or ()))
+    for name, kept in (("train", data), ("val", validation)):
+        (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in kept or ()))
     settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
     val = folder / "val.rows" if validation else None
     write_archive(folder / ARCHIVE, {"settings": settings, "plan": plan}, folder / "train.rows", val)
