@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.training.archive import ARCHIVE
+from core.training.archive import ARCHIVE, sha256
 from core.training.diagnosis import Diagnosis
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
@@ -83,7 +83,9 @@ async def test_the_gate_names_the_state_and_shows_the_evidence(tmp_path, monkeyp
 @pytest.mark.parametrize("gpus", [0, 1, 2])
 async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
     jobs = OneJob("converged")
-    await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
+    outputs, _ = await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
+    assert jobs.job.files == {ARCHIVE: tmp_path / outputs.files["archive"]}
+    assert outputs.summary["archive"] == sha256(tmp_path / ARCHIVE)
     _, *arguments = jobs.job.command
     assert arguments[-2:] == [ARCHIVE, str(tmp_path)]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

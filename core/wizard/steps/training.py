@@ -46,6 +46,8 @@ from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
 
+METRICS = "metrics.jsonl"
+"""What the run measured, one JSON object a line: step, and values by name."""
 _LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json", ARCHIVE]
 """The archive too: a job that is adopted may have been started with another plan."""
 
@@ -167,7 +169,7 @@ class TrainingStep:
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl", "archive": ARCHIVE}
+        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": METRICS, "archive": ARCHIVE}
         for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
             if (context.folder / file).is_file():
                 files[name] = file
@@ -217,7 +219,7 @@ async def train(
         limit_seconds=60 * answers.limit_minutes,
     )
     curves, steps = Curves(), None
-    with (context.folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
+    with (context.folder / METRICS).open("w", encoding="utf-8") as metrics:
 
         def on_event(event: dict[str, Any]) -> None:
             nonlocal steps
