@@ -57,11 +57,11 @@ class Report(TrainerCallback):
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         self._began = time.monotonic()
-        self.stopped = False
+        self._asked = self.stopped = False
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = True
+        self._asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         spent = time.monotonic() - self._began
@@ -72,11 +72,16 @@ class Report(TrainerCallback):
 
     def _stopped_anywhere(self) -> bool:
         """The same answer in all processes, which would otherwise wait for one another."""
+        asked = self._asked  # a signal that comes from here on is seen the next time
         if processes() > 1:
-            flag = torch.tensor(int(self.stopped), device=self._trainer.args.device)
+            flag = torch.tensor(int(asked), device=self._trainer.args.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            self.stopped = bool(flag)
+            asked = bool(flag)
+        self.stopped = self.stopped or asked
         return self.stopped
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._stopped_anywhere()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first = time.monotonic(), state.global_step

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.training.metrics import curves_of
 from tests import tiny_model
+from tests.rigs.program import module
 from tests.unit.test_training import events, rows, start, train
 
 STEPS, EVERY = 143, 11
@@ -177,3 +179,20 @@ def test_processes_that_train_together_stop_and_die_together(tmp_path, eager):
     after_stop, after_kill = resumed_from(folder)
     assert 5 <= after_stop < after_kill
     assert_same_run(folder, whole)
+
+
+def test_a_signal_while_processes_ask_one_another_is_not_lost(monkeypatch):
+    import torch
+
+    report, before = module("report"), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = report.Report(SimpleNamespace(args=SimpleNamespace(device="cpu")))
+    try:
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_: signal.raise_signal(signal.SIGTERM))
+        told.on_train_end(None, None, None)
+        assert not told.stopped
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_: None)
+        told.on_train_end(None, None, None)
+        assert told.stopped
+    finally:
+        signal.signal(signal.SIGTERM, before)
