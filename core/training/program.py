@@ -74,7 +74,7 @@ def main(config: dict[str, Any]) -> int:
     way = shared_way(model, train, settings["attention"], dtype)
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
     report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
-    for callback in (Checkpoints(trainer), report, best, early_stop):
+    for callback in (Checkpoints(trainer, config["archive"]), report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()
     if checkpoint:

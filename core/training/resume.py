@@ -20,8 +20,8 @@ from report import leads, log, processes
 from transformers import TrainerCallback
 
 MARK = "complete.json"
-"""files: bytes of each file of the checkpoint by its name; unlogged: loss summed since the last log, and of how many steps; plain_tokens,
-unique_tokens: tokens so far, of one process."""
+"""files: bytes of each file of the checkpoint by its name; archive: SHA-256 of what was run; unlogged: loss summed since the last
+log, and of how many steps; plain_tokens, unique_tokens: tokens so far, of one process."""
 
 
 class Finished(Exception):
@@ -31,8 +31,9 @@ class Finished(Exception):
 class Checkpoints(TrainerCallback):
     """Marks each checkpoint when all of it is on the disk, and gives a resumed run back what it had counted."""
 
-    def __init__(self, trainer: Any, folder: Path = FOLDER) -> None:
-        self._trainer, self._folder = trainer, folder
+    def __init__(self, trainer: Any, archive: str, folder: Path = FOLDER) -> None:
+        """`archive` is the SHA-256 of what is run."""
+        self._trainer, self._archive, self._folder = trainer, archive, folder
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         place = self._place(state.global_step)
@@ -41,6 +42,8 @@ class Checkpoints(TrainerCallback):
         if state.global_step == 0:
             return
         kept = json.loads((place / MARK).read_text(encoding="utf-8"))
+        if kept["archive"] != self._archive:
+            log(f"the checkpoint is of the training archive {kept['archive']}; this one has another program, settings, plan or rows")
         loss, steps = kept["unlogged"]
         self._trainer._tr_loss += loss
         self._trainer._globalstep_last_logged -= steps
@@ -57,6 +60,7 @@ class Checkpoints(TrainerCallback):
             return
         place = self._place(state.global_step)
         counted = {
+            "archive": self._archive,
             "unlogged": [loss, state.global_step - self._trainer._globalstep_last_logged],
             "plain_tokens": self._trainer.plain_tokens,
             "unique_tokens": self._trainer.unique_tokens,
