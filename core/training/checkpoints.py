@@ -1,4 +1,4 @@
-"""What is kept while a run goes on: the last checkpoint to go on from, and the adapter of the best validation.
+"""The adapter of the best validation, kept while a run goes on.
 
 The trainer's own "best model" would delete the last checkpoint whenever a run is stopped; so the best adapter stands beside it, without
 the optimizer's state.
@@ -76,12 +76,6 @@ class BestAdapter(TrainerCallback):
 
     def _place(self, standing: Standing) -> Path:
         return self._folder / f"step-{standing.step}"
-
-
-def last_checkpoint(folder: Path = FOLDER) -> str | None:
-    """The newest complete checkpoint; the trainer writes trainer_state.json last."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
 
 
 def why(chosen: Standing | None, history: Sequence[dict[str, Any]], last: int) -> str:

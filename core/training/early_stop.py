@@ -23,6 +23,8 @@ class EarlyStop(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for entry in state.log_history:  # what a resumed run measured before
             self.curves.add({"step": entry["step"], "values": entry})
+        if self.curves.train:
+            self._state = diagnose(self.curves, finished=False, planned=state.max_steps).state
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         self.curves.add({"step": state.global_step, "values": logs or {}})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Points = list[tuple[int, float]]
@@ -59,6 +61,15 @@ def curves_of(events: Iterable[Mapping[str, Any]]) -> Curves:
     for event in events:
         if event.get("type") == "metric":
             curves.add(event)
+    return curves
+
+
+def read_curves(path: Path) -> Curves:
+    """Curves of a metrics.jsonl, whose lines are {"step", and values by name}."""
+    curves = Curves()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        values = json.loads(line)
+        curves.add({"step": values.pop("step"), "values": values})
     return curves
 
 

@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from importlib.resources.abc import Traversable
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def exactly_written(trainer: TreeTrainer, rows: Dataset) -> list[bool]:
 
 
 def write_predictions(
-    model: Any, tokenizer: Any, path: str, rows: Dataset, chosen: Sequence[int], exact: Sequence[bool]
+    model: Any, tokenizer: Any, path: Traversable, rows: Dataset, chosen: Sequence[int], exact: Sequence[bool]
 ) -> None:
     """Leave predictions.jsonl with the `chosen` rows of `path`; `exact` says which of them match without being generated."""
     began = time.monotonic()

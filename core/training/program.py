@@ -1,12 +1,10 @@
-"""The training program: TRL's SFTTrainer with PEFT's LoRA, over token trees. Runs as `python program.py config.json` on any machine.
+"""The training program: TRL's SFTTrainer with PEFT's LoRA, over token trees. Runs as `python training.pyz BASE_MODEL` on any machine.
 
-Needs torch, transformers, trl, peft and datasets, and the files of `bundle.training_program()` beside it; nothing else of calmtune.
-
-config.json (all paths relative to the working folder or absolute; see `plan.TrainingSettings` for the units):
-    model           folder of the base model
-    train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
-    settings        the fields of TrainingSettings
-    plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
+It is the __main__.py of an archive that `archive.write_archive` makes. Needs torch, transformers, trl, peft and datasets; nothing else of
+calmtune. In the archive, beside the modules:
+    train.jsonl, val.jsonl      rows, {"prompt", "completion"} or {"messages"}; there may be no val.jsonl
+    config.json                 settings    the fields of TrainingSettings (`plan.py` has the units)
+                                plan        how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
 Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
 $CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
 validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
@@ -16,22 +14,26 @@ writes a checkpoint and ends; started again, it goes on from the last checkpoint
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import sys
+import zipfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
+from checkpoints import FOLDER, BestAdapter, why
 from early_stop import EarlyStop
 from loading import load_model
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
 from report import Report, leads, log, processes
+from resume import Checkpoints, Finished, end_with_parent, last_checkpoint
 from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
@@ -44,7 +46,19 @@ STOPPED = 75
 """Exit code after SIGTERM: not done, but resumable."""
 
 
+def configuration(archive: Path, model: str) -> dict[str, Any]:
+    """What the archive says, with what `main` needs beside it: the base model's folder, the rows and the archive's SHA-256."""
+    inside = zipfile.Path(archive)
+    val = inside / "val.jsonl"
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    told = json.loads((inside / "config.json").read_text(encoding="utf-8"))
+    rows = {"train": inside / "train.jsonl", "val": val if val.exists() else None}
+    return {**told, **rows, "model": model, "archive": digest}
+
+
 def main(config: dict[str, Any]) -> int:
+    log(f"the training archive has SHA-256 {config['archive']}")
     settings, plan = config["settings"], planned(config)
     set_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
@@ -53,19 +67,20 @@ def main(config: dict[str, Any]) -> int:
     model = load_model(config["model"], settings, plan, dtype)
     longest = min(settings["max_length"] or model.config.max_position_embeddings, model.config.max_position_embeddings)
     train = read_rows(config["train"], tokenizer, longest)
-    val = read_rows(config["val"], tokenizer, longest) if config.get("val") else None
+    val = read_rows(config["val"], tokenizer, longest) if config["val"] else None
     measured = val
     if val is not None and len(val) > settings["eval_rows"] > 0:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
     way = shared_way(model, train, settings["attention"], dtype)
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
     report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
-    for callback in (report, best, early_stop):
+    for callback in (Checkpoints(trainer, config["archive"]), report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()
     if checkpoint:
         log(f"going on from {checkpoint}")
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with suppress(Finished):
+        trainer.train(resume_from_checkpoint=checkpoint)
     if report.stopped:
         log("stopped; started again, training goes on from the last checkpoint")
         return STOPPED
@@ -89,6 +104,7 @@ def main(config: dict[str, Any]) -> int:
         "steps": steps,
         "chosen": chosen,
         "settings": settings,
+        "archive": config["archive"],
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }
     write_manifest(Path("model"), facts)
@@ -109,7 +125,8 @@ def _has_learnt(best: BestAdapter) -> bool:
 if __name__ == "__main__":
     if processes() == 1:  # one process with several GPUs would copy the model to each for every batch
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    end_with_parent()
+    told = configuration(Path(sys.argv[0]), sys.argv[1])
     try:
         code = main(told)
     except RowError as error:

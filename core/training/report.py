@@ -57,11 +57,11 @@ class Report(TrainerCallback):
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         self._began = time.monotonic()
-        self.stopped = False
+        self._asked = self.stopped = False
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = True
+        self._asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         spent = time.monotonic() - self._began
@@ -72,14 +72,20 @@ class Report(TrainerCallback):
 
     def _stopped_anywhere(self) -> bool:
         """The same answer in all processes, which would otherwise wait for one another."""
+        asked = self._asked  # a signal that comes from here on is seen the next time
         if processes() > 1:
-            flag = torch.tensor(int(self.stopped), device=self._trainer.args.device)
+            flag = torch.tensor(int(asked), device=self._trainer.args.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            self.stopped = bool(flag)
+            asked = bool(flag)
+        self.stopped = self.stopped or asked
         return self.stopped
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._stopped_anywhere()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began, self._first = time.monotonic(), state.global_step
+        self._tokens_before = self._trainer.plain_tokens, self._trainer.unique_tokens
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         values = {name: value for name, value in (logs or {}).items() if name in TOLD}
@@ -87,8 +93,9 @@ class Report(TrainerCallback):
             return
         spent = max(1e-9, time.monotonic() - self._began)
         if "loss" in values:
-            values["tokens_per_second"] = processes() * self._trainer.plain_tokens / spent
-            values["unique_tokens_per_second"] = processes() * self._trainer.unique_tokens / spent
+            plain, unique = self._trainer.plain_tokens, self._trainer.unique_tokens
+            values["tokens_per_second"] = processes() * (plain - self._tokens_before[0]) / spent
+            values["unique_tokens_per_second"] = processes() * (unique - self._tokens_before[1]) / spent
             values["unique_token_ratio"] = self._trainer.plain_tokens / max(1, self._trainer.unique_tokens)
             values["memory_gb"] = peak_memory() / 1e9
         emit("metric", step=state.global_step, values=values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ class RowError(Exception):
     """A row that cannot be trained on; a sentence naming it."""
 
 
-def read_rows(path: str, tokenizer: Any, longest: int) -> Dataset:
+def read_rows(path: Traversable, tokenizer: Any, longest: int) -> Dataset:
     """Rows as token ids with the index of their first label. Raises RowError for one that is too long or has no completion."""
     found = []
     for number, body in enumerate(_bodies(path), 1):
@@ -40,7 +40,7 @@ def read_rows(path: str, tokenizer: Any, longest: int) -> Dataset:
     return Dataset.from_list(found)
 
 
-def describe_rows(path: str) -> list[dict[str, Any]]:
+def describe_rows(path: Traversable) -> list[dict[str, Any]]:
     """What a reader knows each row by, in their order: its line, its test and turn (if it names them), its end, what it expects."""
     return [
         {
@@ -54,8 +54,8 @@ def describe_rows(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _bodies(path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+def _bodies(path: Traversable) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, str]]:

@@ -120,7 +120,7 @@ def make_trainer(
         eval_steps=every or None,
         save_strategy="steps",
         save_steps=max(1, steps // settings["checkpoints"]),
-        save_total_limit=1,
+        save_total_limit=None,  # `resume` removes earlier ones, once the new one is whole
         bf16=dtype is torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,  # as the plan says, in `loading`

@@ -46,9 +46,9 @@ async def bench(write_assistant, tmp_path) -> Bench:
     outputs, folder = await bench.prepare(num_rephrases=0, golden_fraction=0.2, train_fraction=0.6)
     bench.upstream["dataset"] = Upstream(outputs, folder)
     (tmp_path / "manifest.json").write_text('{"files": {}}')
-    bench.upstream["training"] = Upstream(
-        Outputs({"answers": {}}, {"model": "model", "manifest": "manifest.json"}), tmp_path
-    )
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1}\n')
+    files = {"model": "model", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
+    bench.upstream["training"] = Upstream(Outputs({"answers": {}}, files), tmp_path)
     return bench
 
 
@@ -242,7 +242,8 @@ def retrained(monkeypatch) -> None:
 
         (context.folder / "model").mkdir(exist_ok=True)
         (context.folder / "manifest.json").write_text('{"files": {}}')
-        return {"train_loss": 0.1}, Diagnosis("converged", "fine")
+        (context.folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1}\n')
+        return {"train_loss": 0.1, "settings": {"epochs": 1.0}}, Diagnosis("converged", "fine")
 
     monkeypatch.setattr(production, "train", train)
     monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: None)
@@ -260,6 +261,7 @@ async def test_the_production_model_is_judged_by_the_golden_tests(bench, serve, 
     assert outputs.summary["training"]["tests"] == len(facts["train_test_ids"]) + len(facts["val_test_ids"])
     assert {gate.name: gate.passed for gate in outputs.gates} == {
         "training loss": True,
+        "course of training": True,
         "golden tests": False,
         "training tests": True,
     }
@@ -281,6 +283,6 @@ async def test_without_golden_tests_the_production_gate_says_what_it_does_not_sh
     serve(knows(bench))
     bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
     produced = await PRODUCTION.run(bench.context("production", ProductionAnswers()))
-    assert [gate.name for gate in produced.gates] == ["training loss", "validation tests", "training tests"]
+    assert [gate.name for gate in produced.gates] == ["training loss", "course of training", "validation tests", "training tests"]
     warnings = [event.text for event in bench.events if isinstance(event, Notice) and event.level == "warning"]
     assert any("there is no golden set: validation was learnt too" in text for text in warnings)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import StepFailed
-from core.training.bundle import ModelArtifact, training_program
+from core.training.archive import ARCHIVE, write_archive
+from core.training.bundle import ModelArtifact
 from core.training.metrics import curves_of
 from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
@@ -43,21 +44,11 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
-    for name, source in training_program().items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(source.read_bytes())
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
-    if validation:
-        (folder / "val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in validation))
+    for name, kept in (("train", data), ("val", validation)):
+        (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in kept or ()))
     settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
-    config = {
-        "model": str(tiny),
-        "train": "train.jsonl",
-        "val": "val.jsonl" if validation else None,
-        "settings": settings,
-        "plan": plan,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
+    val = folder / "val.rows" if validation else None
+    write_archive(folder / ARCHIVE, {"settings": settings, "plan": plan}, folder / "train.rows", val)
     environment = {
         **os.environ,
         **(environment or {}),
@@ -67,7 +58,7 @@ def start(
     }
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
     return subprocess.Popen(
-        [sys.executable, *together, "program.py", "config.json"],
+        [sys.executable, *together, ARCHIVE, str(tiny)],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -225,7 +225,7 @@ def whole_events(folder: Path):
 
 def steps_kept(folder: Path):
     """Steps of the complete checkpoints and of the best adapter that are on disk."""
-    checkpoints = [path.parent.name for path in (folder / "checkpoints").glob("checkpoint-*/trainer_state.json")]
+    checkpoints = [path.parent.name for path in (folder / "checkpoints").glob("checkpoint-*/complete.json")]
     best = [path.parent.name for path in (folder / "checkpoints" / "best").glob("*/standing.json")]
     return {
         name: sorted(int(entry.rpartition("-")[2]) for entry in found)

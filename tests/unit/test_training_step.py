@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from core.training.archive import ARCHIVE, sha256
 from core.training.diagnosis import Diagnosis
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
@@ -35,7 +37,9 @@ class OneJob:
 
     async def run(self, job, on_event, place):
         self.job = job
-        assert job.files["core/training/diagnosis.py"].is_file()
+        with zipfile.ZipFile(job.files[ARCHIVE]) as archive:
+            assert {"__main__.py", "core/training/diagnosis.py", "config.json", "train.jsonl"} <= set(archive.namelist())
+            assert "val.jsonl" not in archive.namelist()
         for event in self._events:
             on_event(event)
 
@@ -79,9 +83,11 @@ async def test_the_gate_names_the_state_and_shows_the_evidence(tmp_path, monkeyp
 @pytest.mark.parametrize("gpus", [0, 1, 2])
 async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
     jobs = OneJob("converged")
-    await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
+    outputs, _ = await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
+    assert jobs.job.files == {ARCHIVE: tmp_path / outputs.files["archive"]}
+    assert outputs.summary["archive"] == sha256(tmp_path / ARCHIVE)
     _, *arguments = jobs.job.command
-    assert arguments[-2:] == ["program.py", "config.json"]
+    assert arguments[-2:] == [ARCHIVE, str(tmp_path)]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     assert arguments[:-2] == (together if gpus == 2 else [])
     assert jobs.job.resources.gpus == gpus

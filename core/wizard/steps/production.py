@@ -9,15 +9,18 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import StepFailed
+from core.training.archive import ARCHIVE
 from core.training.bundle import ModelArtifact
+from core.training.derailed import follows
 from core.training.diagnosis import Diagnosis
+from core.training.metrics import read_curves
 from core.wizard.events import Log, Notice
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
-from core.wizard.steps.training import TrainingAnswers, train
+from core.wizard.steps.training import METRICS, TrainingAnswers, train
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import in_words
 
@@ -80,13 +83,16 @@ class ProductionStep:
         summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
+        files |= {"metrics": METRICS, "archive": ARCHIVE}
         if (context.folder / PLAN).is_file():
             files["plan"] = PLAN
         own = Upstream(Outputs({}, files), context.folder)
         judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
         evaluated = outputs_of(judged, bars.accept, retraining=summary)
         curve = curve_gate(diagnosis, summary["train_loss"])
-        return Outputs(evaluated.summary, {**files, **evaluated.files}, [curve, *evaluated.gates], artifact.digest)
+        course = course_gate(context.folder / METRICS, training.path("metrics"), summary["settings"]["epochs"])
+        gates = [curve, course, *evaluated.gates]
+        return Outputs(evaluated.summary, {**files, **evaluated.files}, gates, artifact.digest)
 
 
 def curve_gate(diagnosis: Diagnosis, train_loss: float | None) -> Gate:
@@ -94,6 +100,14 @@ def curve_gate(diagnosis: Diagnosis, train_loss: float | None) -> Gate:
     known = diagnosis.good and train_loss is not None
     ended = f"{train_loss:.3f} at the end" if known else str(diagnosis)
     return Gate("training loss", "not diverged", ended, diagnosis.good, detail="; ".join(diagnosis.evidence))
+
+
+def course_gate(metrics: Path, earlier: Path, passes: float) -> Gate:
+    """Whether training loss took the course of step 3's, which was validated. Both files are a run's metrics.jsonl."""
+    compared = follows(read_curves(metrics), read_curves(earlier), passes)
+    detail = "" if compared.followed else "look at the rows that only this run has, or train again with another seed"
+    required = "training loss within 2 sd of step 3's"
+    return Gate("course of training", required, compared.sentence, compared.followed, detail=detail)
 
 
 def _bars(context: Context) -> EvaluationAnswers:

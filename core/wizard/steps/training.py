@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import ProviderError, StepFailed, UsageError
 from core.training import base_model
+from core.training.archive import ARCHIVE, sha256, write_archive
 from core.training.base_model import DEMO_MODEL, cache_folder
 from core.training.base_models import Found, find, parameters_of
-from core.training.bundle import PREDICTIONS, ModelArtifact, training_program, training_requirements
+from core.training.bundle import PREDICTIONS, ModelArtifact, training_requirements
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.effort import SMALL
 from core.training.hub_access import access
@@ -45,7 +46,10 @@ from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
 
-_LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json"]
+METRICS = "metrics.jsonl"
+"""What the run measured, one JSON object a line: step, and values by name."""
+_LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json", ARCHIVE]
+"""The archive too: a job that is adopted may have been started with another plan."""
 
 
 class TrainingAnswers(BaseModel):
@@ -165,7 +169,7 @@ class TrainingStep:
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
+        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": METRICS, "archive": ARCHIVE}
         for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
             if (context.folder / file).is_file():
                 files[name] = file
@@ -198,31 +202,24 @@ async def train(
     settings = chosen_settings(answers, context.shared.seed, found).settings
     planned = await _plan(context, answers, found, rows, validation)
     has_validation = validation is not None and validation.stat().st_size > 0
-    config = {
-        "model": base.folder, "train": "train.jsonl", "val": "val.jsonl" if has_validation else None, "settings": asdict(settings),
-        **({"plan": planned.way} if planned is not None else {}),
-    }  # fmt: skip
-    (context.folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    config = {"settings": asdict(settings), **({"plan": planned.way} if planned is not None else {})}
+    archive = context.folder / ARCHIVE
+    await asyncio.to_thread(write_archive, archive, config, rows, validation if has_validation else None)
     together = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(answers.gpus_needed))
     start = python_command(
         answers.machine, answers.python, training_requirements(),
-        "python", *(together if answers.gpus_needed > 1 else ()), "program.py", "config.json",
+        "python", *(together if answers.gpus_needed > 1 else ()), ARCHIVE, base.folder,
     )  # fmt: skip
-    files = {
-        **start.files, **training_program(), **base.files, "config.json": context.folder / "config.json", "train.jsonl": rows,
-    }  # fmt: skip
-    if has_validation and validation is not None:
-        files["val.jsonl"] = validation
     job = Job(
         "train",
         start.command,
-        files=files,
+        files={**start.files, **base.files, ARCHIVE: archive},
         environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS},
         resources=Resources(gpus=answers.gpus_needed, cpus=2, memory_gb=8),
         limit_seconds=60 * answers.limit_minutes,
     )
     curves, steps = Curves(), None
-    with (context.folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics:
+    with (context.folder / METRICS).open("w", encoding="utf-8") as metrics:
 
         def on_event(event: dict[str, Any]) -> None:
             nonlocal steps
@@ -261,6 +258,7 @@ async def train(
         "train_loss": curves.train[-1][1] if curves.train else None,
         "validation_loss": chosen.get("loss"),
         "best_validation": curves.best,
+        "archive": await asyncio.to_thread(sha256, archive),
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
         "diagnosis": str(diagnosis),
