@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ PREDICTIONS = "predictions.jsonl"
 the row has it), message (the end of its prompt), expected, predicted."""
 
 
+MANIFEST = "manifest.json"
+FOLDERS: Mapping[str, str] = {"merged": "model", "adapter": "adapter"}
+"""Kind of artifact → its folder in that of the run."""
+
+
 @dataclass(frozen=True)
 class ModelArtifact:
-    """A merged model and its manifest."""
+    """A trained model and its manifest: merged, or an adapter for its base model."""
 
     folder: Path
     manifest: Path
@@ -25,6 +31,13 @@ class ModelArtifact:
     def read_manifest(self) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
         return body
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> ModelArtifact:
+        """The artifact a training run left in its folder. Raises OSError or ValueError when its manifest cannot be read."""
+        manifest = folder / MANIFEST
+        kind = json.loads(manifest.read_text(encoding="utf-8"))["artifact"]
+        return cls(folder / FOLDERS[kind], manifest)
 
     @property
     def digest(self) -> str:
@@ -52,7 +65,7 @@ def training_program() -> dict[str, Path]:
     names = (
         "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex",
-        "precision", "report", "checkpoints", "early_stop", "saving", "predictions",
+        "precision", "report", "checkpoints", "early_stop", "saving", "reload_check", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

@@ -4,11 +4,13 @@ Needs torch, transformers, trl, peft and datasets, and the files of `bundle.trai
 
 config.json (all paths relative to the working folder or absolute; see `plan.TrainingSettings` for the units):
     model           folder of the base model
+    name            what the owner calls the base model
+    artifact        merged, or adapter to leave that alone
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
     plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
-$CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
+Leaves: adapter/, model/ (if merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
+$CALMTUNE_EVENTS, one JSON object a line. What was saved is read back before anything is called done. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
 validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
 validation to go back to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM
 writes a checkpoint and ends; started again, it goes on from the last checkpoint.
@@ -29,12 +31,14 @@ import torch
 from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
 from early_stop import EarlyStop
 from loading import load_model
+from peft import PeftModel
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
+from reload_check import ReloadCheck, ReloadError, load_saved
 from report import Report, leads, log, processes
 from retry import planned, try_smaller
 from rows import RowError, read_rows
-from saving import plot, save_merged, write_manifest
+from saving import plot, save, write_manifest
 from self_check import shared_way
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
@@ -51,6 +55,7 @@ def main(config: dict[str, Any]) -> int:
     dtype, reason = choose_dtype(settings["dtype"])
     log(f"computing in {str(dtype).removeprefix('torch.')}: {reason}; {describe_device()}")
     model = load_model(config["model"], settings, plan, dtype)
+    own_attention = model.config._attn_implementation
     longest = min(settings["max_length"] or model.config.max_position_embeddings, model.config.max_position_embeddings)
     train = read_rows(config["train"], tokenizer, longest)
     val = read_rows(config["val"], tokenizer, longest) if config.get("val") else None
@@ -82,22 +87,28 @@ def main(config: dict[str, Any]) -> int:
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
     if not leads():
         return 0
-    merged = save_merged(trainer.model, tokenizer, config["model"], dtype)
+    check = ReloadCheck(trainer.model, train, own_attention, dtype, plan.get("method") == "qlora")
+    artifact = save(trainer.model, tokenizer, config, dtype)
+    device = trainer.model.device
+    trainer.model.to("meta")  # its memory is needed for the saved model
+    saved = load_saved(config["model"], dtype, device)
+    difference = check.passed_by(saved)
     chosen = {"step": steps, **(asdict(best.standing) if best.standing else {}), "why": reason}
     plot(early_stop.curves, chosen["step"])
     facts = {
         "steps": steps,
         "chosen": chosen,
         "settings": settings,
+        "dtype": str(dtype).removeprefix("torch."),
+        "reload_difference": difference,
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }
-    write_manifest(Path("model"), facts)
+    write_manifest(artifact, config, facts)
     if val is not None:
         if len(scored) < len(val):
             log(f"predictions are made for {len(scored)} of the {len(val)} validation rows, drawn with the seed")
-        device = trainer.model.device
-        trainer.model.to("meta")  # its memory is needed for the merged model
-        write_predictions(merged.to(device), tokenizer, config["val"], val, scored, exact)
+        plain = saved.get_base_model() if isinstance(saved, PeftModel) else saved
+        write_predictions(plain, tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 
@@ -112,7 +123,7 @@ if __name__ == "__main__":
     told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         code = main(told)
-    except RowError as error:
+    except (RowError, ReloadError) as error:
         log(str(error))
         code = GIVE_UP
     except torch.OutOfMemoryError as error:

@@ -39,7 +39,7 @@ def train(folder: Path, tiny: Path, data, validation=None, /, **overrides) -> su
 
 
 def start(
-    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, **overrides
+    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, artifact="merged", **overrides
 ) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
@@ -52,6 +52,8 @@ def start(
     settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
     config = {
         "model": str(tiny),
+        "name": "someone/tiny",
+        "artifact": artifact,
         "train": "train.jsonl",
         "val": "val.jsonl" if validation else None,
         "settings": settings,
