@@ -10,10 +10,11 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     settings        the fields of TrainingSettings
     plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
 Leaves: adapter/, model/ (if merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
-$CALMTUNE_EVENTS, one JSON object a line. What was saved is read back before anything is called done. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
-validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
-validation to go back to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM
-writes a checkpoint and ends; started again, it goes on from the last checkpoint.
+$CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
+validation loss); what was saved of them is read back before anything is called done. A run that overfits, diverges or has broken labels is
+stopped before its end (`early_stop`); a diverged one without a validation to go back to leaves nothing. Rows are never cut: one that does
+not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started again, it goes on from the last
+checkpoint.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ class ReloadCheck:
                 f"spread (at most {most:g} after training in {self._trained_in}); train again, and if this comes back, leave the other "
                 "kind of artifact (merged or adapter)"
             )
-        log(f"read back from disk, the saved model's logits differ by {found:.1e} of their spread from the trained one's")
+        log(
+            f"read back from disk, the saved model's logits differ by {found:.1e} of their spread from the trained one's"
+        )
         return found
 
 

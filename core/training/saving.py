@@ -66,10 +66,15 @@ def write_manifest(artifact: Path, config: dict[str, Any], facts: dict[str, Any]
             "name": config["name"],
             "files": {path.name: checksum(path) for kind in _BASE_FILES for path in sorted(base.glob(kind))},
         },
-        "rows": {side: checksum(Path(config[side])) if config.get(side) else None for side in ("train", "val")},
+        "rows": {side: _described(Path(config[side])) if config.get(side) else None for side in ("train", "val")},
         **facts,
     }
     MANIFEST.write_text(json.dumps(body, indent=1), encoding="utf-8")
+
+
+def _described(rows: Path) -> dict[str, Any]:
+    with rows.open("rb") as file:
+        return {"count": sum(1 for _ in file), "sha256": checksum(rows)}
 
 
 def checksum(path: Path) -> str:

@@ -50,12 +50,18 @@ def test_the_artifact_is_what_was_asked_for_and_complete(job, tiny):
         "name": "someone/tiny",
         "files": {name: sha(tiny / name) for name in ("config.json", "model.safetensors")},
     }
-    assert manifest["rows"] == {"train": sha(folder / "train.jsonl"), "val": sha(folder / "val.jsonl")}
+    assert manifest["rows"] == {
+        "train": {"count": 24, "sha256": sha(folder / "train.jsonl")},
+        "val": {"count": 6, "sha256": sha(folder / "val.jsonl")},
+    }
 
 
 def test_an_adapter_can_be_taken_elsewhere(job, tiny):
     _, folder = job
-    assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "someone/tiny"
+    assert (
+        json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "someone/tiny"
+    )
     for path in (folder / "adapter").iterdir():
         assert str(tiny).encode() not in path.read_bytes(), path
 
@@ -145,9 +151,8 @@ def test_rows_that_are_read_back_are_few_and_bounded():
 
 
 def test_a_model_of_full_training_is_a_merged_one_without_adapter(tiny, tmp_path, monkeypatch):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     saving = module("saving")
     monkeypatch.chdir(tmp_path)
