@@ -119,8 +119,19 @@ def test_the_merged_model_has_the_adapters_logits_and_the_bases_precision(tmp_pa
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "adapter")
     (tmp_path / "merged").mkdir()
     (tmp_path / "merged" / "leftover.bin").touch()
-    command = [sys.executable, MERGE_PROGRAM, base, tmp_path / "adapter", tmp_path / "merged", "python", "-c", "print('served')"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    command = [
+        sys.executable,
+        MERGE_PROGRAM,
+        base,
+        tmp_path / "adapter",
+        tmp_path / "merged",
+        "python",
+        "-c",
+        "print('served')",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "served"
     assert "merging the adapter in" in done.stdout

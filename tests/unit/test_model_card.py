@@ -61,9 +61,8 @@ def test_before_an_evaluation_it_tells_data_training_and_how_to_serve():
 
 
 def test_an_adapter_is_served_on_its_base():
-    assert (
-        f"vllm serve {LISTED} --enable-lora --max-lora-rank 16 --lora-modules calmtune=FOLDER"
-        in model_card(of_base(LISTED, "adapter"), DATASET)
+    assert f"vllm serve {LISTED} --enable-lora --max-lora-rank 16 --lora-modules calmtune=FOLDER" in model_card(
+        of_base(LISTED, "adapter"), DATASET
     )
 
 
