@@ -13,6 +13,7 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as --max-lora-rank (https://docs.vllm.ai/en/latest/api/vllm/config/lora.html)."""
 MERGED = "merged"
 """Folder that `transformers serve` gets, in the one the server is started in."""
+BASE_FILE = "base_model.json"
 MERGE_PROGRAM = Path(merge_adapter.__file__)
 
 
@@ -24,6 +25,8 @@ class Adapter:
     """Name or folder of the base model, as its owner gave it."""
     rank: int
     """The largest of any layer."""
+    like: Path | None = None
+    """File with the checksums of the base model, where it came with one."""
 
     @property
     def max_rank(self) -> int:
@@ -42,10 +45,9 @@ def adapter_in(folder: Path) -> Adapter | None:
         return None
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return Adapter(
-            str(body["base_model_name_or_path"]),
-            max([int(body["r"]), *map(int, (body.get("rank_pattern") or {}).values())]),
-        )
+        rank = max([int(body["r"]), *map(int, (body.get("rank_pattern") or {}).values())])
+        like = folder / BASE_FILE
+        return Adapter(str(body["base_model_name_or_path"]), rank, like if like.is_file() else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepFailed(f"{path} is no configuration of a LoRA adapter ({type(error).__name__}: {error})") from error
 

@@ -23,10 +23,11 @@ class PlacedBase:
     """What must be sent there for that."""
 
 
-async def resolve_here(name: str, python: str = "") -> Path:
-    """The base model's folder on this machine, downloaded if need be; `python` is the interpreter that looks (default: this one).
+async def resolve_here(name: str, python: str = "", like: Path | None = None) -> Path:
+    """The base model's folder on this machine, downloaded if need be; `python` is the interpreter that looks (default: this one),
+    `like` the base_model.json of an adapter, whose weights it must have.
 
-    Raises StepFailed when there is no such interpreter, ProviderError when the model cannot be had.
+    Raises StepFailed when there is no such interpreter, ProviderError when the model cannot be had or has other weights.
     """
     python = python or sys.executable
     if shutil.which(python) is None:
@@ -36,6 +37,7 @@ async def resolve_here(name: str, python: str = "") -> Path:
         base_model.__file__,
         name,
         str(cache_folder()),
+        *([str(like)] if like is not None else []),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

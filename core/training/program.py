@@ -39,7 +39,7 @@ from reload_check import ReloadCheck, ReloadError, load_saved
 from report import Report, leads, log, processes
 from retry import planned, try_smaller
 from rows import RowError, read_rows
-from saving import plot, save, write_manifest
+from saving import describe_base, plot, save, write_manifest
 from self_check import shared_way
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
@@ -89,7 +89,8 @@ def main(config: dict[str, Any]) -> int:
     if not leads():
         return 0
     check = ReloadCheck(trainer.model, train, own_attention, dtype, plan.get("method") == "qlora")
-    artifact = save(trainer.model, tokenizer, config, dtype)
+    base = describe_base(config)
+    artifact = save(trainer.model, tokenizer, config, base, dtype)
     device = trainer.model.device
     trainer.model.to("meta")  # its memory is needed for the saved model
     saved = load_saved(config["model"], dtype, device)
@@ -104,7 +105,7 @@ def main(config: dict[str, Any]) -> int:
         "reload_difference": difference,
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }
-    write_manifest(artifact, config, facts)
+    write_manifest(artifact, config, base, facts)
     if val is not None:
         if len(scored) < len(val):
             log(f"predictions are made for {len(scored)} of the {len(val)} validation rows, drawn with the seed")

@@ -59,11 +59,15 @@ class ReloadCheck:
 
 
 def load_saved(base: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model as it was saved here: merged, or the adapter on its base model."""
-    if MODEL.is_dir():
-        return AutoModelForCausalLM.from_pretrained(MODEL, dtype=dtype).to(device)
-    plain = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    return PeftModel.from_pretrained(plain, ADAPTER).to(device)
+    """The model as it was saved here: merged, or the adapter on its base model. It stays on the CPU where the device cannot hold it."""
+    model = AutoModelForCausalLM.from_pretrained(MODEL if MODEL.is_dir() else base, dtype=dtype)
+    if not MODEL.is_dir():
+        model = PeftModel.from_pretrained(model, ADAPTER)
+    try:
+        return model.to(device)
+    except torch.OutOfMemoryError:  # trained in 4 bits, it may be four times as large now
+        log("the saved model does not fit the GPU as a whole; it is read back on the CPU, which takes longer")
+        return model.to("cpu")
 
 
 def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:

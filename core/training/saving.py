@@ -16,11 +16,20 @@ from transformers import AutoModelForCausalLM
 from core.training.metrics import Curves, averaged
 
 ADAPTER, MODEL, MANIFEST = Path("adapter"), Path("model"), Path("manifest.json")
+BASE = ADAPTER / "base_model.json"
+"""Which base model an adapter is for, so that whoever serves it can tell another one."""
 _BASE_FILES = ("config.json", "*.safetensors.index.json", "*.safetensors")
 
 
-def save(model: Any, tokenizer: Any, config: dict[str, Any], dtype: torch.dtype) -> Path:
-    """Save the trained model; returns the folder of the artifact. `config` is the run's: base model, its name, which artifact is wanted.
+def describe_base(config: dict[str, Any]) -> dict[str, Any]:
+    """The base model's name as its owner gave it, and the SHA-256 of its configuration and weights. `config` is the run's."""
+    folder = Path(config["model"])
+    files = {path.name: checksum(path) for kind in _BASE_FILES for path in sorted(folder.glob(kind))}
+    return {"name": config["name"], "files": files}
+
+
+def save(model: Any, tokenizer: Any, config: dict[str, Any], base: dict[str, Any], dtype: torch.dtype) -> Path:
+    """Save the trained model; returns the folder of the artifact. `config` is the run's, `base` what `describe_base` says of it.
 
     A model without an adapter is saved as it is. An adapter is always left, and the merged model in `dtype` beside it if that is wanted.
     """
@@ -31,7 +40,7 @@ def save(model: Any, tokenizer: Any, config: dict[str, Any], dtype: torch.dtype)
         model.save_pretrained(MODEL)
         tokenizer.save_pretrained(MODEL)
         return MODEL
-    save_adapter(model, tokenizer, config["name"])
+    save_adapter(model, tokenizer, base)
     if config["artifact"] == "adapter":
         return ADAPTER
     log("merging the adapter into the base model")
@@ -41,19 +50,19 @@ def save(model: Any, tokenizer: Any, config: dict[str, Any], dtype: torch.dtype)
     return MODEL
 
 
-def save_adapter(model: Any, tokenizer: Any, name: str) -> None:
-    """Save adapter and tokenizer so that they can be taken elsewhere: the base model goes by `name`, not by its folder here."""
+def save_adapter(model: Any, tokenizer: Any, base: dict[str, Any]) -> None:
+    """Save adapter and tokenizer so that they can be taken elsewhere: the base model goes by its name, not by its folder here."""
     model.save_pretrained(ADAPTER)
     (ADAPTER / "README.md").unlink(missing_ok=True)  # names the base model's folder here
     path = ADAPTER / "adapter_config.json"
-    body = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": name}
+    body = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base["name"]}
     path.write_text(json.dumps(body, indent=2, sort_keys=True), encoding="utf-8")
+    BASE.write_text(json.dumps(base, indent=1), encoding="utf-8")
     tokenizer.save_pretrained(ADAPTER)
 
 
-def write_manifest(artifact: Path, config: dict[str, Any], facts: dict[str, Any]) -> None:
+def write_manifest(artifact: Path, config: dict[str, Any], base: dict[str, Any], facts: dict[str, Any]) -> None:
     """SHA-256 of every file of the artifact, of the rows and of the base model, with what is known of the run."""
-    base = Path(config["model"])
     body = {
         "artifact": "adapter" if artifact == ADAPTER else "merged",
         "folders": [folder.name for folder in (MODEL, ADAPTER) if folder.is_dir()],
@@ -62,10 +71,7 @@ def write_manifest(artifact: Path, config: dict[str, Any], facts: dict[str, Any]
             for path in sorted(artifact.rglob("*"))
             if path.is_file()
         },
-        "base": {
-            "name": config["name"],
-            "files": {path.name: checksum(path) for kind in _BASE_FILES for path in sorted(base.glob(kind))},
-        },
+        "base": base,
         "rows": {side: _described(Path(config[side])) if config.get(side) else None for side in ("train", "val")},
         **facts,
     }

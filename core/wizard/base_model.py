@@ -27,28 +27,38 @@ async def place_base(
     python: str,
     requirements: Path,
     limit_seconds: float,
+    *,
     purpose: str = "base",
+    like: Path | None = None,
 ) -> PlacedBase:
     """Find a base model on a machine, so that it is not sent without need; a folder of this machine is sent.
 
-    `python` and `requirements` as in `python_command`; `purpose` names the job that looks. Raises UsageError for a folder without weights
-    and for a model that may not be downloaded, ProviderError when it cannot be had.
+    `python` and `requirements` as in `python_command`; `purpose` names the job that looks; `like` is the base_model.json of an adapter,
+    whose weights the model must have. Raises UsageError for a folder without weights and for a model that may not be downloaded,
+    ProviderError or StepFailed when it cannot be had or has other weights.
     """
     context.emit(Log(f"looking for the base model {name}"))
     if machine == LOCAL:
-        return PlacedBase(str(await resolve_here(name, python)))
+        return PlacedBase(str(await resolve_here(name, python, like)))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not any(folder.glob("*.safetensors")):
             raise UsageError(f"{folder} holds no *.safetensors; give a model saved by transformers")
+        if like is not None:
+            await resolve_here(name, like=like)
         return PlacedBase("base", {"base": folder})
     await _require_access(name, context)
-    start = python_command(machine, python, requirements, "python", "base_model.py", name)
+    told = ("", like.name) if like is not None else ()  # the cache is that of the machine
+    start = python_command(machine, python, requirements, "python", "base_model.py", name, *told)
     token = {"HF_TOKEN": os.environ["HF_TOKEN"]} if "HF_TOKEN" in os.environ else {}
     job = Job(
         purpose,
         start.command,
-        files={**start.files, "base_model.py": Path(base_model.__file__)},
+        files={
+            **start.files,
+            "base_model.py": Path(base_model.__file__),
+            **({like.name: like} if like is not None else {}),
+        },
         secrets=token,
         limit_seconds=limit_seconds,
     )

@@ -75,14 +75,9 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
         if adapter is not None:
             requirements = requirements_of(engine_elsewhere(request.engine, facts))
             base = await place_base(
-                context,
-                adapter.base,
-                request.place,
-                request.python,
-                requirements,
-                request.limit_seconds,
-                f"{PURPOSE}-base",
-            )
+                context, adapter.base, request.place, request.python, requirements, request.limit_seconds,
+                purpose=f"{PURPOSE}-base", like=adapter.like,
+            )  # fmt: skip
         plan = plan_elsewhere(
             request.place,
             facts,
@@ -99,7 +94,7 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
                 Notice("warning", f"this server has no key: whoever has an account on {target.host} can use it")
             )
     else:
-        folder = str(await resolve_here(adapter.base, request.python)) if adapter is not None else ""
+        folder = str(await resolve_here(adapter.base, request.python, adapter.like)) if adapter is not None else ""
         plan = plan_server(
             request.model, request.served_name, request.engine, request.port, request.python, request.key, folder
         )

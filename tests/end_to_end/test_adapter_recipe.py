@@ -1,11 +1,10 @@
-"""The recipe with an adapter as its artifact: trained, judged, deployed by a real server, exported, and served by hand; the model is tiny."""
+"""The recipe with an adapter as its artifact: trained, judged, deployed by a real server, exported, served by hand; a tiny model."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 import httpx
 import pytest
@@ -122,3 +121,17 @@ def test_a_changed_adapter_is_not_deployed(home, steps, tmp_path):
         assert "tokenizer.json is not the file that was trained" in done.stderr
     finally:
         tokenizer.write_bytes(whole)
+
+
+def test_an_adapter_is_not_served_on_another_base(home, steps):
+    folder = home / steps["production"]["folder"] / "adapter"
+    weights = home / "tiny" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        done = calmtune(home, "serve", str(folder))
+        assert done.returncode == 3
+        assert "not the one the adapter was trained on (model.safetensors differs)" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        weights.write_bytes(whole)

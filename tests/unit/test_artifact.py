@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import pytest
+import torch
 from unit.test_training import events, rows, train
 
 from core.errors import StepFailed
@@ -61,6 +62,10 @@ def test_an_adapter_can_be_taken_elsewhere(job, tiny):
     assert (
         json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
         == "someone/tiny"
+    )
+    assert (
+        json.loads((folder / "adapter" / "base_model.json").read_text())
+        == json.loads((folder / "manifest.json").read_text())["base"]
     )
     for path in (folder / "adapter").iterdir():
         assert str(tiny).encode() not in path.read_bytes(), path
@@ -150,8 +155,23 @@ def test_rows_that_are_read_back_are_few_and_bounded():
     assert chosen == [[check.MOST_TOKENS + 1], [3000, 1000], [10] * check.ROWS]
 
 
+def test_a_saved_model_that_the_gpu_cannot_hold_is_read_back_on_the_cpu(tiny, tmp_path, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    plain = LlamaForCausalLM.to
+
+    def to(self, device):
+        if device == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(self, device)
+
+    monkeypatch.setattr(LlamaForCausalLM, "to", to)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(tiny)
+    assert module("reload_check").load_saved("unused", torch.float32, "gpu").device.type == "cpu"
+
+
 def test_a_model_of_full_training_is_a_merged_one_without_adapter(tiny, tmp_path, monkeypatch):
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     saving = module("saving")
@@ -159,7 +179,9 @@ def test_a_model_of_full_training_is_a_merged_one_without_adapter(tiny, tmp_path
     (tmp_path / "train.jsonl").write_text("{}\n")
     config = {"model": str(tiny), "name": "someone/tiny", "artifact": "adapter", "train": "train.jsonl", "val": None}
     model = AutoModelForCausalLM.from_pretrained(tiny)
-    saving.write_manifest(saving.save(model, AutoTokenizer.from_pretrained(tiny), config, torch.float32), config, {})
+    base = saving.describe_base(config)
+    left = saving.save(model, AutoTokenizer.from_pretrained(tiny), config, base, torch.float32)
+    saving.write_manifest(left, config, base, {})
     artifact = ModelArtifact.in_folder(tmp_path)
     artifact.verify()
     assert artifact.folder.name == "model"

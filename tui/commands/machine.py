@@ -95,7 +95,7 @@ def serve(model: Path, name: str, port: int, engine: str) -> None:
 
     async def until_stopped() -> None:
         adapter = adapter_in(model)
-        base = str(await resolve_here(adapter.base)) if adapter is not None else ""
+        base = str(await resolve_here(adapter.base, like=adapter.like)) if adapter is not None else ""
         plan = plan_server(model.resolve(), name, engine, port, base=base)  # type: ignore[arg-type]
         output.narrate(f"serving with {plan.engine}: {plan.reason}")
         with tempfile.TemporaryDirectory() as scratch:
