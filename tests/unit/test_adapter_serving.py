@@ -13,9 +13,11 @@ from unit.test_elsewhere import GPU, machine
 
 from core.errors import StepFailed
 from core.serving.adapter import MERGE_PROGRAM, Adapter, adapter_in
-from core.serving.elsewhere import plan_elsewhere
+from core.serving.elsewhere import plan_elsewhere, requirements_of
 from core.serving.server import plan_server
 from core.training.base_finder import PlacedBase
+from core.wizard.base_model import place_base
+from core.wizard.step import Context
 from tests import tiny_model
 
 
@@ -146,3 +148,40 @@ def test_the_merged_model_has_the_adapters_logits_and_the_bases_precision(tmp_pa
     with torch.no_grad():
         wanted, found = adapted(tokens).logits, merged.float()(tokens).logits
     assert float((found - wanted).std() / wanted.std()) < (1e-5 if dtype == "float32" else 0.15)
+
+
+class Machine:
+    """Jobs of a machine that finds every base model."""
+
+    async def run(self, job, on_event, place):
+        self.job = job
+
+    async def fetch(self, job, paths, into: Path):
+        (into / "log.txt").write_text("downloading\n/there/base\n")
+
+
+@pytest.mark.parametrize("like", [True, False])
+async def test_the_base_is_looked_for_where_the_adapter_is_served_and_compared_there(tmp_path, monkeypatch, like):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_TOKEN", "canary")
+    described = tmp_path / "base_model.json"
+    described.write_text("{}")
+    context = Context(None, None, {}, tmp_path, lambda event: None, Machine())
+    requirements = requirements_of("vllm")
+    found = await place_base(
+        context,
+        "someone/base",
+        "ssh:gpu",
+        "",
+        requirements,
+        60,
+        purpose="server-base",
+        like=described if like else None,
+    )
+    assert found == PlacedBase("/there/base")
+    job = context.jobs.job
+    assert job.name == "server-base"
+    told = ("someone/base", "", "base_model.json") if like else ("someone/base",)
+    assert job.command == ("python3", "environment.py", "vllm.txt", "python", "base_model.py", *told)
+    assert ("base_model.json" in job.files) is like
+    assert job.secrets == {"HF_TOKEN": "canary"}
