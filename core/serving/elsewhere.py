@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Literal
 
 from core.llm.client import Endpoint
-from core.serving.server import ANSWER_SECONDS, Engine, ServerPlan
+from core.serving.adapter import MERGE_PROGRAM, MERGED, adapter_in, vllm_model
+from core.serving.server import ANSWER_SECONDS, MERGES, Engine, ServerPlan
+from core.training.base_finder import PlacedBase
 from core.training.plan import SPINS
 from provisioning.preflight import Facts
 from provisioning.python import python_command
@@ -14,6 +17,16 @@ from provisioning.python import python_command
 _FOLDER = Path(__file__).parent
 _MODEL = "model"
 """Folder of the model in the job's folder."""
+
+
+def engine_elsewhere(engine: Engine, facts: Facts) -> Literal["vllm", "transformers"]:
+    """The server a machine gets: the one asked for, else vLLM where there is a GPU."""
+    return "vllm" if engine == "vllm" or (engine == "auto" and facts.gpus) else "transformers"
+
+
+def requirements_of(engine: Literal["vllm", "transformers"]) -> Path:
+    """What a server needs installed, pinned."""
+    return _FOLDER / f"{engine}.txt"
 
 
 def plan_elsewhere(
@@ -25,18 +38,25 @@ def plan_elsewhere(
     engine: Engine = "auto",
     python: str = "",
     key: str | None = None,
+    base: PlacedBase | None = None,
 ) -> ServerPlan:
     """The server of a model on a machine of which `facts` and a free `port` are known.
 
     The plan's endpoint is the machine's own address; a tunnel makes another of it. `python` is an interpreter there that has the
-    server; without one an environment is made there once. `key` is made up for vLLM when not given.
+    server; without one an environment is made there once. `key` is made up for vLLM when not given; `base` is the base model there,
+    needed when `model` is an adapter. Raises StepFailed when the adapter cannot be served.
     """
+    adapter = adapter_in(model)
+    if adapter is None or base is None:
+        base = PlacedBase("")
+    sent = {_MODEL: model, **base.files}
+    chosen = engine_elsewhere(engine, facts)
     name = facts.gpus[0]["name"] if facts.gpus else ""
     address = f"http://127.0.0.1:{port}/v1"
-    if engine == "vllm" or (engine == "auto" and facts.gpus):
+    if chosen == "vllm":
         key = key or secrets.token_urlsafe(32)
         start = python_command(
-            place, python, _FOLDER / "vllm.txt", "vllm", "serve", _MODEL, "--served-model-name", served_name,
+            place, python, requirements_of(chosen), "vllm", "serve", *vllm_model(_MODEL, served_name, adapter, base.folder),
             "--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching",
         )  # fmt: skip
         return ServerPlan(
@@ -46,18 +66,23 @@ def plan_elsewhere(
             {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
             {"VLLM_API_KEY": key},
             f"{place} has a GPU: {name}" if name else "as chosen",
-            files={**start.files, _MODEL: model},
+            files={**start.files, **sent},
             gpus=1,
         )
-    start = python_command(
-        place, python, _FOLDER / "transformers.txt", "transformers", "serve", _MODEL,
-        "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
+    folder = _MODEL if adapter is None else MERGED
+    serve: tuple[str, ...] = (
+        "transformers", "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
     )  # fmt: skip
+    if adapter is not None:
+        serve = ("python", MERGE_PROGRAM.name, base.folder, _MODEL, MERGED, *serve)
+        sent[MERGE_PROGRAM.name] = MERGE_PROGRAM
+    start = python_command(place, python, requirements_of(chosen), *serve)
+    reason = "as chosen" if engine == "transformers" else f"{place} has no GPU"
     return ServerPlan(
         "transformers",
         start.command,
-        Endpoint(address, _MODEL, None, ANSWER_SECONDS),  # this server knows the model by its folder
+        Endpoint(address, folder, None, ANSWER_SECONDS),  # this server knows the model by its folder
         {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS},
-        reason="as chosen" if engine == "transformers" else f"{place} has no GPU",
-        files={**start.files, _MODEL: model},
+        reason=reason + ("" if adapter is None else MERGES),
+        files={**start.files, **sent},
     )

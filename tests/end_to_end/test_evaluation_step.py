@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from end_to_end.test_dataset_step import Bench, suite
 from rigs.chat_server import ChatServer
+from rigs.finished import manifest
 from rigs.parcels import DOMAIN, FLOWS
 
 from core.dialogue.command_text import render_all
@@ -45,7 +47,7 @@ async def bench(write_assistant, tmp_path) -> Bench:
     await bench.review()
     outputs, folder = await bench.prepare(num_rephrases=0, golden_fraction=0.2, train_fraction=0.6)
     bench.upstream["dataset"] = Upstream(outputs, folder)
-    (tmp_path / "manifest.json").write_text('{"files": {}}')
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest()))
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1}\n')
     files = {"model": "model", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
     bench.upstream["training"] = Upstream(Outputs({"answers": {}}, files), tmp_path)
@@ -241,7 +243,7 @@ def retrained(monkeypatch) -> None:
         from core.training.diagnosis import Diagnosis
 
         (context.folder / "model").mkdir(exist_ok=True)
-        (context.folder / "manifest.json").write_text('{"files": {}}')
+        (context.folder / "manifest.json").write_text(json.dumps(manifest()))
         (context.folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1}\n')
         return {"train_loss": 0.1, "settings": {"epochs": 1.0}}, Diagnosis("converged", "fine")
 
@@ -258,6 +260,9 @@ async def test_the_production_model_is_judged_by_the_golden_tests(bench, serve, 
     outputs = await PRODUCTION.run(bench.context("production", ProductionAnswers()))
     assert outputs.summary["golden"]["tests"] == len(golden) >= 3
     assert outputs.summary["golden"]["passed"] == 0
+    card = (bench.folder / "runs" / "production" / "model" / "README.md").read_text()
+    assert "**Not good enough**: golden tests." in card
+    assert f"| golden | {len(golden)} | 0 | 0.0 % |" in card
     assert outputs.summary["training"]["tests"] == len(facts["train_test_ids"]) + len(facts["val_test_ids"])
     assert {gate.name: gate.passed for gate in outputs.gates} == {
         "training loss": True,
@@ -271,7 +276,14 @@ async def test_a_model_that_is_not_trained_again_has_to_pass_the_golden_tests_to
     serve(knows(bench))
     bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
     (bench.folder / "model").mkdir()
+    (bench.folder / "model" / "model.safetensors").write_text("weights")
+    (bench.folder / "model" / "README.md").write_text("Not evaluated yet.")
+    assert "**Passed** all 2 gates." in (bench.folder / "runs" / "evaluation" / "model_card.md").read_text()
     outputs = await PRODUCTION.run(bench.context("production", ProductionAnswers(retrain=False)))
+    kept = bench.folder / "runs" / "production" / outputs.files["model"]
+    assert (kept / "model.safetensors").samefile(bench.folder / "model" / "model.safetensors"), "takes no space twice"
+    assert "**Passed** all 3 gates." in (kept / "README.md").read_text()
+    assert (bench.folder / "model" / "README.md").read_text() == "Not evaluated yet."
     assert [gate.name for gate in outputs.gates] == ["golden tests"]
     assert outputs.passed
     assert "validation" not in outputs.summary

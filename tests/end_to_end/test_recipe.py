@@ -56,7 +56,9 @@ def test_seven_steps_then_nothing_is_repeated_then_stop(tmp_path, tiny):
     steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
     assert [step["state"] for step in steps.values()] == ["fresh"] * 7
     assert steps["coverage"]["summary"]["total"] == 1.0
-    assert (Path(tmp_path) / steps["production"]["folder"] / "model" / "model.safetensors").is_file()
+    final = Path(tmp_path) / steps["production"]["folder"] / "model"
+    assert (final / "model.safetensors").is_file()
+    assert "**Passed** all" in (final / "README.md").read_text()
     diff = (Path(tmp_path) / steps["connection"]["folder"] / "configuration.diff").read_text()
     assert "+      model_group: calmtune" in diff
     assert "# the model that understands users" not in [line[1:] for line in diff.splitlines() if line[:1] in "+-"]

@@ -75,7 +75,9 @@ def test_seven_steps_over_ssh_with_the_link_cut_twice_while_training(tmp_path, s
         metrics = (tmp_path / steps["training"]["folder"] / "metrics.jsonl").read_text().splitlines()
         told = [json.loads(line)["step"] for line in metrics]
         assert told == sorted(told)
-        assert (tmp_path / steps["production"]["folder"] / "model" / "model.safetensors").is_file()
+        produced = tmp_path / steps["production"]["folder"]
+        assert (produced / "adapter" / "adapter_model.safetensors").is_file()
+        assert not (produced / "model").exists(), "only the adapter travels"
         again = calmtune(tmp_path, environment, "resume", "one")
         assert again.stderr.count("nothing to repeat") == 7, again.stderr
     finally:

@@ -102,7 +102,27 @@ TRAINING = {
 METRICS = [{"step": step, "loss": 2.0 / step} for step in range(1, 10)] + [
     {"step": step, "eval_loss": 1.0 / step} for step in (3, 6, 9)
 ]
-MANIFEST = {"files": {"model.safetensors": "ab" * 32}, "steps": 9, "settings": SETTINGS, "unique_token_ratio": 5.5}
+
+
+def manifest(kind: str = "merged", **more: Any) -> dict[str, Any]:
+    """The manifest of a training that left an artifact of this kind."""
+    return {
+        "artifact": kind,
+        "folders": ["model", "adapter"] if kind == "merged" else ["adapter"],
+        "files": {},
+        "base": {"name": "tiny/model", "files": {"config.json": "cd" * 32}},
+        "rows": {"train": {"count": 36, "sha256": "12" * 32}, "val": {"count": 8, "sha256": "34" * 32}},
+        "steps": 9,
+        "chosen": {"step": 6, "exact_match": 0.875, "loss": 0.28, "why": "it is best"},
+        "settings": SETTINGS,
+        "dtype": "float32",
+        "reload_difference": 2e-6,
+        "unique_token_ratio": 5.5,
+        **more,
+    }
+
+
+MANIFEST = manifest(files={"model.safetensors": "ab" * 32})
 PLAIN_EVALUATION = {
     "answers": {},
     "validation": {

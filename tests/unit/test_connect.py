@@ -11,6 +11,7 @@ import yaml
 from core.assistant.source import Reader
 from core.dialogue.retrieval import difference
 from core.errors import UsageError
+from core.serving.adapter import Adapter
 from core.serving.connect import Connection, patch
 from core.serving.manifests import VLLM_VERSION, docker_command, kubernetes
 
@@ -223,3 +224,35 @@ def test_a_prompt_of_an_earlier_model_is_replaced(root):
     backups = patch(root, replace(CONNECTION, prompt="new\n")).apply(root)
     assert [path.read_text() for path in backups] == ["old\n"]
     assert (root / "prompts" / "calmtune.jinja2").read_text() == "new\n"
+
+
+def flags(words: list[str]) -> dict[str, str]:
+    return {word: words[at + 1] for at, word in enumerate(words[:-1]) if word.startswith("--")}
+
+
+def test_docker_serves_an_adapter_on_its_base(tmp_path):
+    adapter = Adapter("Qwen/Qwen3-8B", 24)
+    words = shlex.split(docker_command(tmp_path / "adapter", "tuned", adapter))
+    given = flags(words)
+    assert (given["--model"], given["--max-lora-rank"]) == ("Qwen/Qwen3-8B", "32")
+    assert given["--lora-modules"] == "tuned=/models/tuned"
+    assert "--served-model-name" not in words
+    assert "calmtune-base-models:/root/.cache/huggingface" in words, "downloaded once"
+    assert "HF_TOKEN" in words
+    (tmp_path / "base").mkdir()
+    own = shlex.split(docker_command(tmp_path / "adapter", "tuned", Adapter(str(tmp_path / "base"), 24)))
+    assert f"{tmp_path}/base:/models/tuned-base:ro" in own
+    assert flags(own)["--model"] == "/models/tuned-base"
+    assert "HF_TOKEN" not in own
+
+
+def test_kubernetes_serves_an_adapter_with_a_base_from_the_volume():
+    text = kubernetes("tuned", adapter=Adapter("Qwen/Qwen3-8B", 16))
+    deployment, _, policy = yaml.safe_load_all(text)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert flags(container["args"])["--model"] == "/models/tuned-base"
+    assert flags(container["args"])["--lora-modules"] == "tuned=/models/tuned"
+    assert policy["spec"]["egress"] == [], "nothing is downloaded"
+    assert "# " in text
+    assert "hf download Qwen/Qwen3-8B --local-dir tuned-base" in text
+    assert "copy the adapter folder to /tuned" in text

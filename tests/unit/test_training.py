@@ -40,7 +40,7 @@ def train(folder: Path, tiny: Path, data, validation=None, /, **overrides) -> su
 
 
 def start(
-    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, **overrides
+    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, artifact="merged", **overrides
 ) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
     folder.mkdir(exist_ok=True)
@@ -48,7 +48,8 @@ def start(
         (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in kept or ()))
     settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
     val = folder / "val.rows" if validation else None
-    write_archive(folder / ARCHIVE, {"settings": settings, "plan": plan}, folder / "train.rows", val)
+    config = {"name": "someone/tiny", "artifact": artifact, "settings": settings, "plan": plan}
+    write_archive(folder / ARCHIVE, config, folder / "train.rows", val)
     environment = {
         **os.environ,
         **(environment or {}),

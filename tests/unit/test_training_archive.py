@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from core.training.archive import ARCHIVE, sha256, write_archive
+from core.training.archive import ARCHIVE, write_archive
 from core.training.bundle import ModelArtifact
+from core.training.checksums import checksum
 from core.training.plan import settings_of
 from provisioning.job import Job
 from provisioning.local import wait
@@ -35,7 +36,7 @@ def archive_in(folder: Path, count: int = 24, config=CONFIG, val: bool = True) -
     for name, size in (("train.rows", count), ("val.rows", 6)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows(size)))
     place = folder / ARCHIVE
-    assert write_archive(place, config, folder / "train.rows", folder / "val.rows" if val else None) == sha256(place)
+    assert write_archive(place, config, folder / "train.rows", folder / "val.rows" if val else None) == checksum(place)
     return place
 
 
@@ -62,7 +63,7 @@ def test_other_inputs_are_other_bytes(tmp_path):
         archive_in(tmp_path / "c", val=False),
         archive_in(tmp_path / "d", config={**CONFIG, "plan": {"micro_rows": 4}}),
     ]
-    assert len({sha256(archive) for archive in made}) == 4
+    assert len({checksum(archive) for archive in made}) == 4
 
 
 def test_an_archive_holds_the_rows_as_they_are(tmp_path):
@@ -90,7 +91,7 @@ def test_it_trains_in_a_bare_folder(tmp_path, tiny):
         [sys.executable, "copy.pyz", str(tiny)], cwd=bare, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    digest = sha256(bare / "copy.pyz")
+    digest = checksum(bare / "copy.pyz")
     assert f"the training archive has SHA-256 {digest}" in done.stdout
     artifact = ModelArtifact(bare / "model", bare / "manifest.json")
     artifact.verify()
@@ -109,10 +110,10 @@ def test_every_place_runs_the_same_bytes(tmp_path, tiny):
         with server_for(kind, tmp_path / f"{kind}d") as server, place_of(kind, tmp_path / kind, server) as place:
             status = wait(place.target, place.target.submit(job), 300)
             assert status.state == "succeeded", status.detail
-            assert sha256(place.folder("train") / ARCHIVE) == sha256(archive)
+            assert checksum(place.folder("train") / ARCHIVE) == checksum(archive)
             place.target.fetch("train", ["model", "manifest.json", ARCHIVE], tmp_path / "back" / kind)
         back = tmp_path / "back" / kind
-        assert sha256(back / ARCHIVE) == sha256(archive)
+        assert checksum(back / ARCHIVE) == checksum(archive)
         models.append(ModelArtifact(back / "model", back / "manifest.json").read_manifest())
-    assert models[0]["archive"] == models[1]["archive"] == sha256(archive)
+    assert models[0]["archive"] == models[1]["archive"] == checksum(archive)
     assert models[0]["files"]["model.safetensors"] == models[1]["files"]["model.safetensors"]

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.training.archive import ARCHIVE, sha256
+from core.training.archive import ARCHIVE
+from core.training.checksums import checksum
 from core.training.metrics import curves_of
 from tests import tiny_model
 from tests.rigs.program import module
@@ -170,7 +171,7 @@ def test_going_on_with_another_archive_is_said(tmp_path, eager, whole):
     done = train(tmp_path, eager, *DATA, **SETTINGS, plan={"micro_rows": 2})
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"the checkpoint is of the training archive {manifest(whole)['archive']}; this one has another" in done.stdout
-    assert manifest(tmp_path)["archive"] == sha256(tmp_path / ARCHIVE) != manifest(whole)["archive"]
+    assert manifest(tmp_path)["archive"] == checksum(tmp_path / ARCHIVE) != manifest(whole)["archive"]
 
 
 def test_processes_that_train_together_stop_and_die_together(tmp_path, eager):

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from core.training.archive import ARCHIVE, sha256
+from core.training.archive import ARCHIVE
+from core.training.checksums import checksum
 from core.training.diagnosis import Diagnosis
+from core.wizard import base_model
 from core.wizard.events import Notice
+from core.wizard.session import Session
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps import production, training
 from core.wizard.steps.training import TrainingAnswers
 from tests.rigs.curves import curves_like
+from tests.rigs.finished import finish_all, manifest
 
 
 class OneJob:
@@ -35,6 +39,8 @@ class OneJob:
         told = {"step": 1, "state": "overfitting", "sentence": "it rose", "good": False}
         self._events.append({"type": "diagnosis", **told})
 
+        self.fetched: list[str] = []
+
     async def run(self, job, on_event, place):
         self.job = job
         with zipfile.ZipFile(job.files[ARCHIVE]) as archive:
@@ -44,9 +50,17 @@ class OneJob:
             on_event(event)
 
     async def fetch(self, job, paths, into: Path):
-        (into / "model").mkdir(exist_ok=True)
-        body = {"files": {}, "steps": 9, "chosen": {"step": 6, "why": "it is best"}, "unique_token_ratio": 2.0}
-        (into / "manifest.json").write_text(json.dumps(body))
+        kind = json.loads(job_configuration(self.job))["artifact"]
+        for name in paths:
+            if name == "manifest.json":
+                (into / name).write_text(json.dumps(manifest(kind)))
+            else:
+                (into / name).mkdir(exist_ok=True)
+        self.fetched = [*self.fetched, *paths]
+
+
+def job_configuration(job) -> str:
+    return job.files["config.json"].read_text()
 
 
 async def trained(
@@ -54,7 +68,7 @@ async def trained(
 ) -> tuple[Outputs, list[object]]:
     (folder / "train.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     (folder / "val.jsonl").write_text("")
-    monkeypatch.setattr(training, "_resolve_here", lambda *_: as_is(folder))
+    monkeypatch.setattr(base_model, "resolve_here", lambda *_: as_is(folder))
     dataset = Upstream(Outputs({}, {"train_rows": "train.jsonl", "val_rows": "val.jsonl"}), folder)
     told: list[object] = []
     shared = SharedAnswers.model_construct(seed=1)
@@ -85,7 +99,7 @@ async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
     jobs = OneJob("converged")
     outputs, _ = await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(gpus=gpus), jobs)
     assert jobs.job.files == {ARCHIVE: tmp_path / outputs.files["archive"]}
-    assert outputs.summary["archive"] == sha256(tmp_path / ARCHIVE)
+    assert outputs.summary["archive"] == checksum(tmp_path / ARCHIVE)
     _, *arguments = jobs.job.command
     assert arguments[-2:] == [ARCHIVE, str(tmp_path)]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -104,3 +118,49 @@ async def test_several_gpus_train_together(tmp_path, monkeypatch, gpus):
 def test_the_production_model_has_no_validation_but_may_be_broken(found, measured):
     gate = production.curve_gate(found, 0.1)
     assert (gate.measured, gate.passed) == (measured, found.good)
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "kind"),
+    [
+        ("auto", "local", "merged"),
+        ("auto", "ssh:box", "adapter"),
+        ("merged", "ssh:box", "merged"),
+        ("adapter", "local", "adapter"),
+    ],
+)
+def test_an_adapter_travels_and_a_merged_model_stays_unless_told_otherwise(asked, machine, kind):
+    assert TrainingAnswers(artifact=asked, machine=machine).artifact_kind == kind
+
+
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+async def test_only_what_was_asked_for_is_fetched_and_given_on_as_the_model(tmp_path, monkeypatch, kind):
+    jobs = OneJob("converged")
+    answers = TrainingAnswers(artifact=kind, base_model="tiny/model")
+    outputs, _ = await trained(tmp_path, "converged", monkeypatch, answers, jobs)
+    told = json.loads(job_configuration(jobs.job))
+    assert (told["name"], told["artifact"]) == ("tiny/model", kind)
+    assert jobs.fetched[0] == "manifest.json"
+    assert ("model" in jobs.fetched) is (kind == "merged")
+    assert outputs.files["model"] == ("model" if kind == "merged" else "adapter")
+    assert outputs.files["adapter"] == "adapter"
+    assert outputs.summary["artifact"] == kind
+    card = (tmp_path / outputs.files["card"]).read_text()
+    assert card == (tmp_path / outputs.files["model"] / "README.md").read_text()
+    assert "Not evaluated yet." in card
+
+
+def test_another_kind_of_artifact_is_another_training_but_another_machine_is_not(tmp_path):
+    (tmp_path / "bot").mkdir()
+    session = Session.create(tmp_path / "home", "one")
+    session.answer("session", {"assistant": str(tmp_path / "bot")})
+    finish_all(session)
+    assert session.status("training").state == "fresh"
+    session.answer("training", {"machine": "ssh:box"})
+    assert session.status("training").state == "fresh", "auto is content with what is there"
+    session.answer("training", {"artifact": "adapter"})
+    status = session.status("training")
+    assert (status.state, status.reason) == ("stale", "artifact auto → adapter")
+    session.answer("training", {})
+    assert session.status("training").state == "fresh"
+    session.close()

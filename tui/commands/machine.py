@@ -84,15 +84,20 @@ def doctor(path: Path | None, tests: str | None, patterns: PatternChoice, host: 
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
 def serve(model: Path, name: str, port: int, engine: str) -> None:
-    """Serve the model in folder MODEL on this machine until Ctrl-C."""
+    """Serve the model or adapter in folder MODEL on this machine until Ctrl-C."""
     import asyncio
     import tempfile
 
+    from core.serving.adapter import adapter_in
     from core.serving.server import ModelServer, plan_server
+    from core.training.base_finder import resolve_here
     from tui import output
 
     async def until_stopped() -> None:
-        plan = plan_server(model.resolve(), name, engine, port)  # type: ignore[arg-type]
+        adapter = adapter_in(model)
+        base = str(await resolve_here(adapter.base, like=adapter.like)) if adapter is not None else ""
+        plan = plan_server(model.resolve(), name, engine, port, base=base)  # type: ignore[arg-type]
+        output.narrate(f"serving with {plan.engine}: {plan.reason}")
         with tempfile.TemporaryDirectory() as scratch:
             async with ModelServer(plan, Path(scratch) / "server.log"):
                 output.as_json(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import CalmtuneError
 from core.llm.client import Endpoint
+from core.serving.adapter import adapter_in
 from core.serving.connect import KEY_VARIABLE
 from core.serving.manifests import docker_command, kubernetes
 from core.serving.server import ServerPlan
@@ -88,6 +89,7 @@ class DeploymentStep:
         production = context.upstream["production"]
         model = production.path("model").resolve()
         ModelArtifact(model, production.path("manifest")).verify()
+        adapter = adapter_in(model)
         request = ServerRequest(
             model,
             answers.machine,
@@ -105,11 +107,11 @@ class DeploymentStep:
                 Notice("warning", f"a key was made up for this run; deploy with {KEY_VARIABLE} set to keep one")
             )
         endpoint, jobs = await _start(context, request, plan)
+        docker = docker_command(model, answers.served_name, adapter)
         (context.folder / "docker.sh").write_text(
-            "#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\n"
-            f"exec {docker_command(model, answers.served_name)}\n"
+            f"#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\nexec {docker}\n"
         )
-        (context.folder / "kubernetes.yaml").write_text(kubernetes(answers.served_name))
+        (context.folder / "kubernetes.yaml").write_text(kubernetes(answers.served_name, adapter=adapter))
         address = endpoint.base_url or ""
         gates = [
             Gate("endpoint healthy", "answers a completion", "it did", True),
@@ -123,7 +125,7 @@ class DeploymentStep:
             "engine": plan.engine,
             "job": next(iter(jobs)),
             "needs_key": bool(plan.secrets),
-            "docker": docker_command(model, answers.served_name),
+            "docker": docker,
         }
         files = {"docker": "docker.sh", "kubernetes": "kubernetes.yaml"}
         return Outputs(summary, files, gates, production.outputs.digest + ":" + address, jobs)

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from core.training.bundle import ModelArtifact
+from core.wizard.model_card import model_card, write_card
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
@@ -44,7 +46,10 @@ class EvaluationStep:
             TestSet("training", dataset.outputs.summary["train_test_ids"], answers.train_min),
         )
         judged = await judge(context, answers, training, dataset, sets)
-        return outputs_of(judged, answers.accept, answers=answers.model_dump(mode="json"))
+        found = outputs_of(judged, answers.accept, answers=answers.model_dump(mode="json"))
+        manifest = ModelArtifact(training.path("model"), training.path("manifest")).read_manifest()
+        card = write_card(model_card(manifest, dataset.outputs.summary, found.gates, found.summary), context.folder)
+        return Outputs(found.summary, {**found.files, "card": card}, found.gates)
 
 
 STEP = EvaluationStep()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,12 +17,13 @@ from core.training.derailed import follows
 from core.training.diagnosis import Diagnosis
 from core.training.metrics import read_curves
 from core.wizard.events import Log, Notice
+from core.wizard.model_card import CARD, model_card, write_card
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
-from core.wizard.steps.training import METRICS, TrainingAnswers, train
+from core.wizard.steps.training import METRICS, TrainingAnswers, left_files, train
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import in_words
 
@@ -81,9 +84,8 @@ class ProductionStep:
         context.emit(Log(f"training on all {rows} rows"))
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
         summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
-        artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
-        files |= {"metrics": METRICS, "archive": ARCHIVE}
+        artifact = ModelArtifact.in_folder(context.folder)
+        files = {**left_files(artifact), "rows": ROWS, "metrics": METRICS, "archive": ARCHIVE}
         if (context.folder / PLAN).is_file():
             files["plan"] = PLAN
         own = Upstream(Outputs({}, files), context.folder)
@@ -92,6 +94,8 @@ class ProductionStep:
         curve = curve_gate(diagnosis, summary["train_loss"])
         course = course_gate(context.folder / METRICS, training.path("metrics"), summary["settings"]["epochs"])
         gates = [curve, course, *evaluated.gates]
+        text = model_card(artifact.read_manifest(), dataset.outputs.summary, gates, evaluated.summary)
+        files["card"] = write_card(text, context.folder, artifact.folder)
         return Outputs(evaluated.summary, {**files, **evaluated.files}, gates, artifact.digest)
 
 
@@ -149,18 +153,36 @@ def merge_rows(train_rows: Path, validation_rows: Path, into: Path) -> int:
 
 
 async def _kept(context: Context, training: Upstream, dataset: Upstream, bars: EvaluationAnswers) -> Outputs:
-    """The model of step 3 as the final one, linked into this step's folder; it has yet to pass the golden tests."""
-    for name in ("model", "manifest"):
-        place = context.folder / training.outputs.files[name]
-        if not place.exists():
-            place.symlink_to(training.path(name).resolve())
+    """The model of step 3 as the final one, in this step's folder with a card of its own; it has yet to pass the golden tests."""
     files = {name: training.outputs.files[name] for name in ("model", "manifest")}
+    shutil.rmtree(context.folder / files["model"], ignore_errors=True)
+    shutil.copytree(
+        training.path("model"),
+        context.folder / files["model"],
+        copy_function=_link,
+        ignore=shutil.ignore_patterns(CARD),
+    )
+    shutil.copyfile(training.path("manifest"), context.folder / files["manifest"])
+    artifact = ModelArtifact(context.folder / files["model"], context.folder / files["manifest"])
     golden = dataset.outputs.summary.get("golden_test_ids", ())
-    if not golden:
-        return Outputs({"retrained": False}, files, [], training.outputs.digest)
-    judged = await judge(context, bars, training, dataset, [TestSet("golden", golden, bars.validation_min)])
-    evaluated = outputs_of(judged, bars.accept, retrained=False)
+    if golden:
+        judged = await judge(context, bars, training, dataset, [TestSet("golden", golden, bars.validation_min)])
+        evaluated = outputs_of(judged, bars.accept, retrained=False)
+    else:
+        evaluated = Outputs({"retrained": False})
+    before = context.upstream["evaluation"].outputs
+    gates, summary = [*before.gates, *evaluated.gates], {**before.summary, **evaluated.summary}
+    text = model_card(artifact.read_manifest(), dataset.outputs.summary, gates, summary)
+    files["card"] = write_card(text, context.folder, artifact.folder)
     return Outputs(evaluated.summary, {**files, **evaluated.files}, evaluated.gates, training.outputs.digest)
+
+
+def _link(source: str, place: str) -> None:
+    """Another name of the same file, so that weights take no space twice; a copy where the disk has no such names."""
+    try:
+        os.link(source, place)
+    except OSError:
+        shutil.copy2(source, place)
 
 
 STEP = ProductionStep()

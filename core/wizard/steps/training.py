@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import ProviderError, StepFailed, UsageError
-from core.training import base_model
-from core.training.archive import ARCHIVE, sha256, write_archive
-from core.training.base_model import DEMO_MODEL, cache_folder
+from core.errors import StepFailed
+from core.training.archive import ARCHIVE, write_archive
+from core.training.base_model import DEMO_MODEL
 from core.training.base_models import Found, find, parameters_of
-from core.training.bundle import PREDICTIONS, ModelArtifact, training_requirements
+from core.training.bundle import MANIFEST, PREDICTIONS, ModelArtifact, training_requirements
+from core.training.checksums import checksum
 from core.training.diagnosis import Diagnosis, diagnose
 from core.training.effort import SMALL
-from core.training.hub_access import access
 from core.training.metrics import Curves
 from core.training.plan import SPINS
 from core.training.planner import Plan
+from core.wizard.base_model import place_base
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
+from core.wizard.model_card import model_card, write_card
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from core.wizard.steps import pregate
@@ -48,8 +45,6 @@ from provisioning.python import python_command
 
 METRICS = "metrics.jsonl"
 """What the run measured, one JSON object a line: step, and values by name."""
-_LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json", ARCHIVE]
-"""The archive too: a job that is adopted may have been started with another plan."""
 
 
 class TrainingAnswers(BaseModel):
@@ -88,6 +83,13 @@ class TrainingAnswers(BaseModel):
         "auto",
         title="Precision",
         description="auto takes what this machine computes faster.",
+        json_schema_extra={"advanced": True},
+    )
+    artifact: Literal["auto", "merged", "adapter"] = Field(
+        "auto",
+        title="Artifact",
+        description="merged: the whole model, ready for any server. adapter: only what training added, some hundredth of it; it needs the "
+        "base model wherever it is served. auto: merged when training runs on this machine, adapter when it must travel from another.",
         json_schema_extra={"advanced": True},
     )
     command_match_min: float = Field(
@@ -140,6 +142,13 @@ class TrainingAnswers(BaseModel):
         return int((parameters_of(self.base_model) or 0) >= SMALL)
 
     @property
+    def artifact_kind(self) -> str:
+        """merged or adapter."""
+        if self.artifact != "auto":
+            return self.artifact
+        return "merged" if self.machine == LOCAL else "adapter"
+
+    @property
     def kind(self) -> str:
         """What is trained, for sentences."""
         return f"training {self.base_model}" if self.preset == PRESET_OFF else f"the preset {self.preset}"
@@ -149,7 +158,7 @@ class TrainingStep:
     """Runs the training program as a job and keeps the model."""
 
     id: ClassVar[str] = "training"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     title: ClassVar[str] = "Fine-tuning"
     purpose: ClassVar[str] = "Fine-tune a small base model on the training rows and watch its loss."
     upstream: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -168,8 +177,9 @@ class TrainingStep:
         dataset = context.upstream["dataset"]
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
         summary["answers"] = context.answers.model_dump(mode="json")
-        artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": METRICS, "archive": ARCHIVE}
+        artifact = ModelArtifact.in_folder(context.folder)
+        card = write_card(model_card(artifact.read_manifest(), dataset.outputs.summary), context.folder, artifact.folder)
+        files = {**left_files(artifact), "metrics": METRICS, "archive": ARCHIVE, "card": card}
         for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
             if (context.folder / file).is_file():
                 files[name] = file
@@ -188,21 +198,32 @@ class TrainingStep:
         return Outputs(summary, files, gates, digest=artifact.digest)
 
 
+def left_files(artifact: ModelArtifact) -> dict[str, str]:
+    """Outputs of a training: "model" is the folder that is served, "adapter" there when training made one."""
+    adapter = {"adapter": "adapter"} if "adapter" in artifact.read_manifest()["folders"] else {}
+    return {"model": artifact.folder.name, "manifest": MANIFEST, **adapter}
+
+
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
 ) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves plan.json, model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with
-    validation rows predictions.jsonl.
+    """Train as `answers` say; leaves plan.json, adapter/, model/ (where it is merged), manifest.json, metrics.jsonl and loss.png in the
+    step's folder, and with validation rows predictions.jsonl.
 
     Raises ProviderError when the base model cannot be had, and what a failed job raises.
     """
     await _require_gpus(answers, context)
-    base = await _base_model(answers, context)
+    base = await place_base(
+        context, answers.base_model, answers.machine, answers.python, training_requirements(), 60 * answers.limit_minutes
+    )
     found = find(base.folder if answers.machine == LOCAL else answers.base_model)
     settings = chosen_settings(answers, context.shared.seed, found).settings
     planned = await _plan(context, answers, found, rows, validation)
     has_validation = validation is not None and validation.stat().st_size > 0
-    config = {"settings": asdict(settings), **({"plan": planned.way} if planned is not None else {})}
+    config = {
+        "name": answers.base_model, "artifact": answers.artifact_kind, "settings": asdict(settings),
+        **({"plan": planned.way} if planned is not None else {}),
+    }  # fmt: skip
     archive = context.folder / ARCHIVE
     await asyncio.to_thread(write_archive, archive, config, rows, validation if has_validation else None)
     together = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(answers.gpus_needed))
@@ -239,17 +260,21 @@ async def train(
                 context.emit(Notice(level, f"{event['state']}: {event['sentence']}"))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
-    left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
+    await context.jobs.fetch(trained, [MANIFEST], context.folder)
+    artifact = ModelArtifact.in_folder(context.folder)
+    manifest = artifact.read_manifest()
+    # The archive too: a job that is adopted may have been started with another plan.
+    left = [*manifest["folders"], ARCHIVE, *([PREDICTIONS] if has_validation else [])]
     await context.jobs.fetch(trained, left, context.folder)
     for picture in ("loss.png", "loss.svg"):
         await _fetch_if_there(context, trained, picture)
     diagnosis = diagnose(curves, planned=steps)
-    manifest = ModelArtifact(context.folder / "model", context.folder / "manifest.json").read_manifest()
     chosen = manifest["chosen"]
     with rows.open(encoding="utf-8") as file:
         count = sum(1 for _ in file)
     return {
         "base_model": answers.base_model,
+        "artifact": manifest["artifact"],
         "rows": count,
         "steps": manifest["steps"],
         "chosen_step": chosen["step"],
@@ -258,7 +283,7 @@ async def train(
         "train_loss": curves.train[-1][1] if curves.train else None,
         "validation_loss": chosen.get("loss"),
         "best_validation": curves.best,
-        "archive": await asyncio.to_thread(sha256, archive),
+        "archive": await asyncio.to_thread(checksum, archive),
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
         "diagnosis": str(diagnosis),
@@ -283,16 +308,6 @@ async def _plan(
     return made
 
 
-async def _require_access(name: str, context: Context) -> None:
-    """Ask the hub before another machine is put to work. Raises UsageError for a model that may not be downloaded."""
-    if name == DEMO_MODEL:  # open to everybody, and there without the hub
-        return
-    found = await asyncio.to_thread(access, name)
-    if found.state in ("refused", "missing"):
-        raise UsageError(found.sentence)
-    context.emit(Log(found.sentence))
-
-
 async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
     """Look for the GPUs before anything large is sent. Raises StepFailed when another machine lacks them."""
     if answers.machine == LOCAL or not answers.gpus_needed:
@@ -301,70 +316,6 @@ async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
     (offer,) = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
     if not offer.fits:
         raise StepFailed(f"{answers.machine} is not fit for {answers.kind}: {offer.reason}")
-
-
-@dataclass(frozen=True)
-class _BaseModel:
-    """A base model as the training job sees it."""
-
-    folder: str
-    """Where the machine finds it, absolute or in the job's folder."""
-    files: dict[str, Path]
-    """What must be sent there for that."""
-
-
-async def _base_model(answers: TrainingAnswers, context: Context) -> _BaseModel:
-    """Find the base model on the machine that trains, so that nothing heavy is imported here nor sent without need."""
-    name = answers.base_model
-    context.emit(Log(f"looking for the base model {name}"))
-    if answers.machine == LOCAL:
-        return _BaseModel(str(await _resolve_here(name, answers.python or sys.executable)), {})
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not any(folder.glob("*.safetensors")):
-            raise UsageError(f"{folder} holds no *.safetensors; give a model saved by transformers")
-        return _BaseModel("base", {"base": folder})
-    await _require_access(name, context)
-    start = python_command(answers.machine, answers.python, training_requirements(), "python", "base_model.py", name)
-    token = {"HF_TOKEN": os.environ["HF_TOKEN"]} if "HF_TOKEN" in os.environ else {}
-    job = Job(
-        "base",
-        start.command,
-        files={**start.files, "base_model.py": Path(base_model.__file__)},
-        secrets=token,
-        limit_seconds=60 * answers.limit_minutes,
-    )
-
-    def on_event(event: dict[str, Any]) -> None:
-        if event.get("type") == "log":
-            context.emit(Log(event["line"]))
-
-    found = await context.jobs.run(job, on_event, answers.machine)
-    with tempfile.TemporaryDirectory() as scratch:
-        await context.jobs.fetch(found, ["log.txt"], Path(scratch))
-        said = (Path(scratch) / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if not said:
-        raise ProviderError(f"{answers.machine} does not say where the base model {name} is; run again")
-    return _BaseModel(said[-1], {})
-
-
-async def _resolve_here(name: str, python: str) -> Path:
-    """The base model's folder on this machine, found by a child process."""
-    if shutil.which(python) is None:
-        raise StepFailed(f"there is no Python at {python}")
-    child = await asyncio.create_subprocess_exec(
-        python,
-        base_model.__file__,
-        name,
-        str(cache_folder()),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await child.communicate()
-    if child.returncode:
-        reason = err.decode(errors="replace").strip().splitlines()
-        raise ProviderError(reason[-1] if reason else f"the base model {name} cannot be had")
-    return Path(out.decode().strip().splitlines()[-1])
 
 
 async def _fetch_if_there(context: Context, job: Launched, path: str) -> None:

@@ -1,0 +1,137 @@
+"""The recipe with an adapter as its artifact: trained, judged, deployed by a real server, exported, served by hand; a tiny model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import httpx
+import pytest
+from end_to_end.test_recipe import calmtune, command, environment, write_answers
+
+from core.training.bundle import ModelArtifact
+from tests import tiny_model
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def steps(home):
+    """Outcome of the steps by id, after all seven with `artifact: adapter`."""
+    write_answers(home, tiny_model.make(home / "tiny"))
+    done = calmtune(
+        home, "run", "--answers", "answers.yml", "--session", "one", "--json", "--set", "training.artifact=adapter"
+    )
+    try:
+        assert done.returncode == 0, done.stderr
+        yield {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    finally:
+        calmtune(home, "stop", "one")
+
+
+def test_an_adapter_goes_through_all_seven_steps(home, steps):
+    assert [step["state"] for step in steps.values()] == ["fresh"] * 7
+    for id in ("training", "production"):
+        folder = home / steps[id]["folder"]
+        artifact = ModelArtifact.in_folder(folder)
+        assert artifact.folder.name == "adapter"
+        artifact.verify()
+        assert not (folder / "model").exists(), "no merged weights anywhere"
+        config = json.loads((artifact.folder / "adapter_config.json").read_text())
+        assert config["base_model_name_or_path"] == str(home / "tiny")
+    log = (home / steps["evaluation"]["folder"] / "server.log").read_text()
+    assert "merging the adapter in" in log
+    docker = (home / steps["deployment"]["folder"] / "docker.sh").read_text()
+    assert f"{home}/tiny:/models/calmtune-base:ro" in docker
+    assert "--enable-lora" in docker
+    assert "--lora-modules" in (home / steps["deployment"]["folder"] / "kubernetes.yaml").read_text()
+
+
+def test_the_cards_tell_the_verdict_and_no_path(home, steps):
+    cards = {
+        id: (home / steps[id]["folder"] / "model_card.md").read_text()
+        for id in ("training", "evaluation", "production")
+    }
+    assert "Not evaluated yet." in cards["training"]
+    for id in ("evaluation", "production"):
+        assert "**Passed** all" in cards[id]
+        assert "95 % interval" in cards[id]
+    assert cards["production"] == (home / steps["production"]["folder"] / "adapter" / "README.md").read_text()
+    for card in cards.values():
+        assert str(home) not in card
+        assert "/root" not in card
+        assert "library_name: peft" in card
+
+
+def test_the_cards_are_exported(home, steps):
+    done = calmtune(home, "export", "one", "--out", "copy")
+    assert done.returncode == 0, done.stderr
+    for id in ("training", "evaluation", "production"):
+        exported = (home / "copy" / id / "model_card.md").read_text()
+        assert exported == (home / steps[id]["folder"] / "model_card.md").read_text()
+    assert not list((home / "copy").rglob("*.safetensors"))
+
+
+def test_an_adapters_folder_is_served_by_hand(home, steps):
+    folder = home / steps["production"]["folder"] / "adapter"
+    serving = subprocess.Popen(
+        command("serve", str(folder)),
+        cwd=home,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        endpoint = json.loads(_one_object(serving))
+        body = {"model": endpoint["model"], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+        answer = httpx.post(f"{endpoint['endpoint']}/chat/completions", json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+    finally:
+        serving.send_signal(signal.SIGINT)
+        _, said = serving.communicate()
+    assert "the adapter is merged into its base model first" in said
+
+
+def _one_object(running: subprocess.Popen[str]) -> str:
+    """What a program writes up to the end of its first JSON object."""
+    lines: list[str] = []
+    for line in running.stdout:
+        lines.append(line)
+        try:
+            json.loads("".join(lines))
+        except ValueError:
+            continue
+        return "".join(lines)
+    raise AssertionError(running.stderr.read())
+
+
+def test_a_changed_adapter_is_not_deployed(home, steps, tmp_path):
+    artifact = ModelArtifact.in_folder(home / steps["production"]["folder"])
+    tokenizer = artifact.folder / "tokenizer.json"
+    whole = tokenizer.read_bytes()
+    tokenizer.write_bytes(whole + b" ")
+    try:
+        done = calmtune(home, "run", "--session", "one", "--set", "deployment.served_name=other")
+        assert done.returncode == 1
+        assert "tokenizer.json is not the file that was trained" in done.stderr
+    finally:
+        tokenizer.write_bytes(whole)
+
+
+def test_an_adapter_is_not_served_on_another_base(home, steps):
+    folder = home / steps["production"]["folder"] / "adapter"
+    weights = home / "tiny" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        done = calmtune(home, "serve", str(folder))
+        assert done.returncode == 3
+        assert "not the one the adapter was trained on (model.safetensors differs)" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        weights.write_bytes(whole)
