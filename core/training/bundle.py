@@ -52,7 +52,7 @@ def training_program() -> dict[str, Path]:
     names = (
         "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex",
-        "precision", "report", "checkpoints", "early_stop", "saving", "predictions",
+        "precision", "report", "checkpoints", "early_stop", "weights", "saving", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

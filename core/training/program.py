@@ -1,4 +1,5 @@
-"""The training program: TRL's SFTTrainer with PEFT's LoRA, over token trees. Runs as `python program.py config.json` on any machine.
+"""The training program: TRL's SFTTrainer over token trees, with PEFT's LoRA or of all weights. Runs as `python program.py config.json` on
+any machine.
 
 Needs torch, transformers, trl, peft and datasets, and the files of `bundle.training_program()` beside it; nothing else of calmtune.
 
@@ -7,11 +8,11 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
     plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
-$CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
-validation loss). A run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a
-validation to go back to leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM
-writes a checkpoint and ends; started again, it goes on from the last checkpoint.
+Leaves: model/ (merged), adapter/ unless all weights are trained, loss.png, loss.svg, manifest.json, and with validation rows
+predictions.jsonl; appends events to $CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most
+validation rows exactly (then: of the lowest validation loss). A run that overfits, diverges or has broken labels is stopped before its
+end (`early_stop`); a diverged one without a validation to go back to leaves nothing. Rows are never cut: one that does not fit the
+model's context is an error that names it. SIGTERM writes a checkpoint and ends; started again, it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import FOLDER, BestAdapter, last_checkpoint, why
+from checkpoints import FOLDER, BestWeights, last_checkpoint, why
 from early_stop import EarlyStop
-from loading import load_model
+from loading import load_model, method_of
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
 from report import Report, leads, log, processes
@@ -38,6 +39,7 @@ from saving import plot, save_merged, write_manifest
 from self_check import shared_way
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
+from weights import save_whole_model, trained_weights
 
 GIVE_UP = 1
 STOPPED = 75
@@ -59,7 +61,7 @@ def main(config: dict[str, Any]) -> int:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
     way = shared_way(model, train, settings["attention"], dtype)
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
-    report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
+    report, best, early_stop = Report(trainer), BestWeights(), EarlyStop(settings["early_stop"])
     for callback in (report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()
@@ -80,9 +82,13 @@ def main(config: dict[str, Any]) -> int:
         best.load_into(trainer.model)
     scored = choose_rows(len(val), settings["scored_rows"], settings["seed"]) if val is not None else []
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
+    weights = trained_weights(trainer.model)
     if not leads():
         return 0
-    merged = save_merged(trainer.model, tokenizer, config["model"], dtype)
+    if method_of(settings, plan) == "full":
+        saved = save_whole_model(weights, tokenizer, config["model"], dtype)
+    else:
+        saved = save_merged(trainer.model, weights, tokenizer, config["model"], dtype)
     chosen = {"step": steps, **(asdict(best.standing) if best.standing else {}), "why": reason}
     plot(early_stop.curves, chosen["step"])
     facts = {
@@ -96,13 +102,13 @@ def main(config: dict[str, Any]) -> int:
         if len(scored) < len(val):
             log(f"predictions are made for {len(scored)} of the {len(val)} validation rows, drawn with the seed")
         device = trainer.model.device
-        trainer.model.to("meta")  # its memory is needed for the merged model
-        write_predictions(merged.to(device), tokenizer, config["val"], val, scored, exact)
+        trainer.model.to("meta")  # its memory is needed for the model that was saved
+        write_predictions(saved.to(device), tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 
 
-def _has_learnt(best: BestAdapter) -> bool:
+def _has_learnt(best: BestWeights) -> bool:
     return best.standing is not None and math.isfinite(best.standing.loss)
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves: the adapter, the model with the adapter merged in, its manifest and a picture of the loss."""
+"""What a run leaves: the adapter if there is one, the model with all that was learnt, its manifest and a picture of the loss."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM
 from core.training.metrics import Curves, averaged
 
 
-def save_merged(model: Any, tokenizer: Any, base: str, dtype: torch.dtype) -> Any:
-    """Save the adapter, and the base model with it merged in, ready to be served; returns the merged model."""
+def save_merged(model: Any, weights: dict[str, torch.Tensor], tokenizer: Any, base: str, dtype: torch.dtype) -> Any:
+    """Save the adapter (`weights`), and the base model with it merged in, ready to be served; returns the merged model."""
     for name in ("adapter", "model"):
         shutil.rmtree(name, ignore_errors=True)
-    model.save_pretrained("adapter")
+    model.save_pretrained("adapter", state_dict=weights)
     log("merging the adapter into the base model")
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     merged = PeftModel.from_pretrained(plain, "adapter").merge_and_unload().to(dtype)

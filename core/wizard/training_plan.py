@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import ProviderError, UsageError
 from core.training.base_models import Found, find, listed_parameters, read_models
-from core.training.effort import Chosen, settings_for
+from core.training.effort import Chosen, for_all_weights, settings_for
 from core.training.hardware import Hardware, cpu, gpu
 from core.training.plan import settings_of
 from core.training.planner import Plan, plan
@@ -39,13 +39,15 @@ def chosen_settings(answers: TrainingAnswers, seed: int, found: Found) -> Chosen
         "rows_per_step": answers.rows_per_step,
     }
     if answers.preset != PRESET_OFF:
-        settings = settings_of(answers.preset, **given, dtype=answers.dtype, seed=seed)
+        settings = settings_of(answers.preset, **given, method=answers.method, dtype=answers.dtype, seed=seed)
         why = {
             name: "as answered" if value is not None else f"preset {answers.preset}" for name, value in given.items()
         }
+        if answers.method == "full" and answers.learning_rate is None:
+            return Chosen(*for_all_weights(settings, why))
         return Chosen(settings, why)
     parameters = found.facts.parameters if found.facts is not None else listed_parameters(answers.base_model)
-    return settings_for(answers.effort, parameters, **given, dtype=answers.dtype, seed=seed)
+    return settings_for(answers.effort, parameters, **given, method=answers.method, dtype=answers.dtype, seed=seed)
 
 
 def make_plan(

@@ -79,9 +79,8 @@ class ProductionStep:
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
         summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "manifest": "manifest.json", "adapter": "adapter", "rows": ROWS}
-        if (context.folder / PLAN).is_file():
-            files["plan"] = PLAN
+        files = {"model": "model", "manifest": "manifest.json", "rows": ROWS}
+        files |= {name: file for name, file in (("adapter", "adapter"), ("plan", PLAN)) if (context.folder / file).exists()}
         own = Upstream(Outputs({}, files), context.folder)
         judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
         evaluated = outputs_of(judged, bars.accept, retraining=summary)

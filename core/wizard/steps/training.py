@@ -45,7 +45,8 @@ from provisioning.job import Job, Resources
 from provisioning.places import LOCAL, PLACE_PATTERN
 from provisioning.python import python_command
 
-_LEFT_BY_THE_JOB = ["model", "adapter", "manifest.json"]
+_LEFT_BY_THE_JOB = ["model", "manifest.json"]
+"""Always; an adapter too unless all weights are trained."""
 
 
 class TrainingAnswers(BaseModel):
@@ -67,6 +68,13 @@ class TrainingAnswers(BaseModel):
         title="Preset",
         description="Fixed settings instead of the effort's: small-cpu for some hundred million parameters without a GPU; recipe-2025 "
         "for 8B on an A100.",
+        json_schema_extra={"advanced": True},
+    )
+    method: Literal["auto", "lora", "qlora", "full"] = Field(
+        "auto",
+        title="Method",
+        description="What is trained: lora an adapter, qlora an adapter to weights in 4 bits (needs a GPU), full all weights, which takes "
+        "16 to 18 bytes of memory each. auto is lora, or qlora where memory needs it.",
         json_schema_extra={"advanced": True},
     )
     epochs: float | None = Field(None, gt=0, le=100, title="Epochs", description="Passes over the rows.")
@@ -165,10 +173,11 @@ class TrainingStep:
         summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
-        files = {"model": "model", "adapter": "adapter", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
-        for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
-            if (context.folder / file).is_file():
-                files[name] = file
+        files = {"model": "model", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
+        may_be = {
+            "adapter": "adapter", "loss_plot": "loss.png", "loss_plot_svg": "loss.svg", "predictions": PREDICTIONS, "plan": PLAN,
+        }  # fmt: skip
+        files |= {name: file for name, file in may_be.items() if (context.folder / file).exists()}
         curve = Gate(
             "curve healthy",
             "neither broken, diverged nor overfitted",
@@ -187,10 +196,11 @@ class TrainingStep:
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
 ) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves plan.json, model/, adapter/, manifest.json, metrics.jsonl and loss.png in the step's folder, and with
-    validation rows predictions.jsonl.
+    """Train as `answers` say; leaves plan.json, model/, adapter/ (unless all weights are trained), manifest.json, metrics.jsonl and
+    loss.png in the step's folder, and with validation rows predictions.jsonl.
 
-    Raises ProviderError when the base model cannot be had, and what a failed job raises.
+    Raises UsageError for a method that does not fit the machine, ProviderError when the base model cannot be had, and what a failed job
+    raises.
     """
     await _require_gpus(answers, context)
     base = await _base_model(answers, context)
@@ -242,7 +252,8 @@ async def train(
                 context.emit(Notice(level, f"{event['state']}: {event['sentence']}"))
 
         trained = await context.jobs.run(job, on_event, answers.machine)
-    left = [*_LEFT_BY_THE_JOB, PREDICTIONS] if has_validation else _LEFT_BY_THE_JOB
+    adapter = [] if settings.method == "full" else ["adapter"]
+    left = [*_LEFT_BY_THE_JOB, *adapter, *([PREDICTIONS] if has_validation else [])]
     await context.jobs.fetch(trained, left, context.folder)
     for picture in ("loss.png", "loss.svg"):
         await _fetch_if_there(context, trained, picture)
@@ -280,6 +291,8 @@ async def _plan(
     if made is None:
         return None
     write_plan(made, context.folder)
+    if made.problem and answers.method != "auto":
+        raise UsageError(f"training.method {answers.method}: {made.problem}")
     if answers.machine != LOCAL or made.problem:
         context.emit(Notice("warning" if made.problem else "info", f"{answers.machine}: {made.sentence}"))
     return made
