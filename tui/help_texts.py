@@ -31,7 +31,7 @@ rank and learning rate for the model's size; what you answer yourself wins.
 
 Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
 The run says itself what it sees; one that overfits, diverges or has labels that teach nothing stops, and the weights of its best \
-validation are kept.
+validation are kept: when those are from before and had learnt, the recipe goes on with them and warns.
 
 Stopping keeps a checkpoint; running again goes on from there.""",
     "evaluation": """\

@@ -77,7 +77,7 @@ class ProductionStep:
         rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
         context.emit(Log(f"training on all {rows} rows"))
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
-        summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
+        summary, diagnosis, _ = await train(context, settings, context.folder / ROWS, None)
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "manifest": "manifest.json", "rows": ROWS}
         files |= {name: file for name, file in (("adapter", "adapter"), ("plan", PLAN)) if (context.folder / file).exists()}

@@ -29,8 +29,8 @@ from core.training.planner import Plan
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.shared import SharedAnswers
-from core.wizard.step import Context, Gate, Outputs
-from core.wizard.steps import pregate
+from core.wizard.step import Context, Outputs
+from core.wizard.steps import curve, pregate
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import (
     PRESET_OFF,
@@ -170,7 +170,9 @@ class TrainingStep:
 
     async def run(self, context: Context) -> Outputs:
         dataset = context.upstream["dataset"]
-        summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
+        summary, diagnosis, curves = await train(
+            context, context.answers, dataset.path("train_rows"), dataset.path("val_rows")
+        )
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact(context.folder / "model", context.folder / "manifest.json")
         files = {"model": "model", "manifest": "manifest.json", "metrics": "metrics.jsonl"}
@@ -178,14 +180,10 @@ class TrainingStep:
             "adapter": "adapter", "loss_plot": "loss.png", "loss_plot_svg": "loss.svg", "predictions": PREDICTIONS, "plan": PLAN,
         }  # fmt: skip
         files |= {name: file for name, file in may_be.items() if (context.folder / file).exists()}
-        curve = Gate(
-            "curve healthy",
-            "neither broken, diverged nor overfitted",
-            str(diagnosis),
-            diagnosis.good,
-            detail="; ".join(diagnosis.evidence),
-        )
-        gates = [curve]
+        rolled_back = curve.rollback_of(diagnosis, curves, summary["chosen_step"], summary["steps"])
+        if told := curve.warning(diagnosis, rolled_back):
+            context.emit(told)
+        gates = [curve.gate(diagnosis, rolled_back)]
         if "predictions" in files:
             scores = pregate.score(context.folder / PREDICTIONS, context.shared, dataset)
             summary["command_scores"] = scores.facts
@@ -195,7 +193,7 @@ class TrainingStep:
 
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
-) -> tuple[dict[str, Any], Diagnosis]:
+) -> tuple[dict[str, Any], Diagnosis, Curves]:
     """Train as `answers` say; leaves plan.json, model/, adapter/ (unless all weights are trained), manifest.json, metrics.jsonl and
     loss.png in the step's folder, and with validation rows predictions.jsonl.
 
@@ -275,7 +273,7 @@ async def train(
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
         "diagnosis": str(diagnosis),
-    }, diagnosis
+    }, diagnosis, curves
 
 
 async def _plan(
