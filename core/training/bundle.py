@@ -50,7 +50,7 @@ def training_program() -> dict[str, Path]:
     """
     here = Path(__file__).parent
     names = (
-        "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
+        "program", "loading", "trainer", "self_check", "sharded", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex",
         "precision", "report", "checkpoints", "early_stop", "weights", "saving", "predictions",
     )  # fmt: skip

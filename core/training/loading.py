@@ -24,9 +24,11 @@ def load_model(folder: str, settings: dict[str, Any], plan: dict[str, Any], dtyp
     """A PEFT model, or the model itself where all weights are trained, which are kept in float32 whatever it computes in.
 
     The method is that of `plan` (lora, qlora for weights in 4 bits, or full), else of the settings; `plan` also names how many layers
-    compute their activations again.
+    compute their activations again, and whether weights will be shared out among GPUs, for which they wait in the machine's memory.
     """
     device, method = device_of_this_process(), method_of(settings, plan)
+    if plan.get("sharded"):
+        device = torch.device("cpu")
     if method == "full":
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
         computed_again(model, plan.get("checkpointed_layers", 0))

@@ -47,6 +47,8 @@ class Memory:
     """Scores between tokens."""
     logits: int
     overhead: int
+    gathered: int = 0
+    """Where weights are shared out among GPUs: those of layers at work, whole."""
 
     @property
     def total(self) -> int:
@@ -62,11 +64,13 @@ def memory(
     checkpointed: float = 0.0,
     gpu: bool = True,
     bytes_per_number: int = 2,
+    shards: int = 1,
 ) -> Memory:
     """What training takes. `checkpointed` is the share of layers whose activations are computed again instead of kept.
 
     `bytes_per_number` computed with: 2 in bfloat16, 4 in float32. Frozen weights and activations have it; weights that are trained stay
-    in float32, and so does what flows from layer to layer.
+    in float32, and so does what flows from layer to layer. With more than one of `shards`, what each GPU holds when weights, gradients
+    and moments are shared out among so many.
     """
     number = FLOAT32 if method == "full" else bytes_per_number
     layer = number * _kept_numbers(facts)
@@ -74,14 +78,22 @@ def memory(
     kept = facts.layers * ((1 - checkpointed) * layer + checkpointed * border)
     at_work = (2 if checkpointed else 1) * layer  # gradients, and once more what is computed again
     scores = facts.heads * load.pairs
+    trained = 12 * facts.parameters if method == "full" else 16 * facts.adapter_parameters(rank)
     return Memory(
-        weights=round(_weights(facts, method, bytes_per_number)),
-        adapter=12 * facts.parameters if method == "full" else 16 * facts.adapter_parameters(rank),
+        weights=round(_weights(facts, method, bytes_per_number if shards == 1 else number) / shards),
+        adapter=round(trained / shards),
         activations=round(load.tokens * (kept + at_work)),
         attention=round(scores * (number * facts.layers * (1 - checkpointed) + number + 4)),
         logits=4 * LOGIT_COPIES * load.labels * facts.vocabulary,
         overhead=OVERHEAD[gpu],
+        gathered=_gathered(facts, method, bytes_per_number) if shards > 1 else 0,
     )
+
+
+def _gathered(facts: ModelFacts, method: Method, number: int) -> int:
+    """A layer at work, the next one on its way, embedding and head; and as much again for gradients of all weights."""
+    whole = 2 * facts.body_parameters // facts.layers + facts.head_parameters * (1 if facts.tied else 2)
+    return number * whole * (2 if method == "full" else 1)
 
 
 def _kept_numbers(facts: ModelFacts) -> int:

@@ -10,7 +10,7 @@ from core.training.memory import FLOAT32, Method, memory
 from core.training.model_facts import ModelFacts
 from core.training.out_of_memory import gigabytes
 from core.training.plan import TrainingSettings
-from core.training.ways import METHODS, Way
+from core.training.ways import EFFICIENCY, METHODS, Way
 
 SPARE = 0.12
 """Share of a memory that is left free for its fragments and for what an estimate misses."""
@@ -31,7 +31,9 @@ def memory_reasons(
             **({"method": _as_asked(best)} if settings.method != "auto" else {}),
         }
     has = f"{whose(hardware)} {gigabytes(hardware.memory)}, of which {SPARE:.0%} are left free"
-    whole = {(way.method, way.checkpointed): way for way in possible if way.micro_rows == best.micro_rows}
+    alike = [way for way in possible if way.sharded == best.sharded]
+    whole = {(way.method, way.checkpointed): way for way in alike if way.micro_rows == best.micro_rows}
+    most = max(way.micro_rows for way in possible)
     without = whole[best.method, 0.0]
     need = f"{without.tokens.peak.tokens:,} tokens need {gigabytes(without.memory.total)} without"
     found = {
@@ -43,15 +45,16 @@ def memory_reasons(
     elif best.method == "qlora":
         least = min((way for way in possible if way.method == "lora"), key=lambda way: way.memory.total)
         found["method"] = f"QLoRA (nf4): bf16 LoRA needs at least {gigabytes(least.memory.total)}, {has}"
-    if best.micro_rows == settings.rows_per_step:
-        found["micro-batch"] = f"a whole step of {best.micro_rows} rows at once"
+    if best.micro_rows == most:
+        what = "a whole step of {} rows" if hardware.count == 1 else "all {} rows that a GPU has of a step"
+        found["micro-batch"] = f"{what.format(most)} at once"
     else:
         step = min(
-            (way for way in possible if way.micro_rows == settings.rows_per_step and way.method == best.method),
+            (way for way in alike if way.micro_rows == most and way.method == best.method),
             key=lambda way: way.memory.total,
         )
         found["micro-batch"] = (
-            f"{best.micro_rows} of {settings.rows_per_step} rows at a time: all together need at least "
+            f"{best.micro_rows} of {most} rows at a time: all together need at least "
             f"{gigabytes(step.memory.total)}, or more computing"
         )
     return found
@@ -109,9 +112,33 @@ def offers(
     return (f"training all weights would fit too ({gigabytes(whole.total)}): method full",)
 
 
+def gpus_reason(best: Way, possible: Sequence[Way], hardware: Hardware) -> str:
+    """What several GPUs share out, and why."""
+    speed = f"assumed to be {speed_up(hardware, best):.1f} times as fast as one, which was not measured"
+    if not best.sharded:
+        return f"{hardware.count} share out the rows of a step, each with the whole model (data parallel); {speed}"
+    least = min(way.memory.total for way in possible if way.method == best.method and not way.sharded)
+    return (
+        f"{hardware.count} share out rows, weights, gradients and moments (FSDP): with the whole model each would need at least "
+        f"{gigabytes(least)}, {whose(hardware)} {gigabytes(hardware.memory)}; {speed}"
+    )
+
+
+def speed_up(hardware: Hardware, way: Way) -> float:
+    """Times the speed of one GPU that a machine's GPUs are assumed to reach."""
+    return EFFICIENCY[way.sharded] * hardware.count if hardware.count > 1 else 1.0
+
+
+def machine_name(hardware: Hardware) -> str:
+    """A machine in a few words."""
+    return f"{hardware.count} × {hardware.name}" if hardware.count > 1 else hardware.name
+
+
 def whose(hardware: Hardware) -> str:
     """The beginning of a sentence about what a machine has."""
-    return f"{hardware.name} has" if hardware.gpu else "the machine has"
+    if not hardware.gpu:
+        return "the machine has"
+    return f"each {hardware.name} has" if hardware.count > 1 else f"{hardware.name} has"
 
 
 def _as_asked(way: Way) -> str:

@@ -1,7 +1,7 @@
 """A training run planned before anything is spent: how it fits the memory, how long it takes, what it costs, and why.
 
-Of all ways that fit the memory the one with the fewest operations is taken, with weights in 4 bits only where none with 16 fits or
-they are asked for.
+Of all ways that fit the memory the one with the fewest operations is taken; weights are shared out among several GPUs only where one does
+not hold them, and in 4 bits only where none with 16 fits or they are asked for.
 The speed is a range, so minutes are one.
 """
 
@@ -15,7 +15,7 @@ from core.training.memory import Memory, Method
 from core.training.model_facts import ModelFacts
 from core.training.out_of_memory import gigabytes
 from core.training.plan import TrainingSettings
-from core.training.plan_reasons import SPARE, memory_reasons, offers, problem
+from core.training.plan_reasons import SPARE, gpus_reason, machine_name, memory_reasons, offers, problem, speed_up
 from core.training.row_tokens import RowSet, folded
 from core.training.sharing import can_share
 from core.training.throughput import validation_operations
@@ -40,6 +40,10 @@ class Plan:
     """Rows of one forward pass; gradients add up to the rows of a step."""
     micro_tokens: int = 0
     """Unique tokens of the largest forward pass."""
+    gpus: int = 1
+    """That train together; memory and its budget are those of each."""
+    sharded: bool = False
+    """Whether weights, gradients and moments are shared out among them (FSDP) instead of being whole on each (data parallel)."""
     checkpointed_layers: int = 0
     """Layers whose activations are computed again on the way back."""
     parameters: int | None = None
@@ -67,6 +71,7 @@ class Plan:
             "micro_rows": self.micro_rows,
             "checkpointed_layers": self.checkpointed_layers,
             "shares": self.shares,
+            "sharded": self.sharded,
             "micro_tokens": self.micro_tokens,
             "bytes": self.memory.total if self.memory is not None else None,
         }
@@ -81,7 +86,8 @@ class Plan:
             parts.append(f"about {_range(self.minutes)} min on {self.machine}{price}")
         if self.memory is not None:
             needed = gigabytes(self.memory.total)
-            parts.append(f"{needed} of {gigabytes(self.budget)}" if self.budget else f"from {needed} of memory on")
+            each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+            parts.append(f"{needed} of {gigabytes(self.budget)}{each}" if self.budget else f"from {needed} of memory on{each}")
         return "; ".join(parts) + (f". {self.problem}" if self.problem else "")
 
 
@@ -124,19 +130,22 @@ def plan(
     if hardware is not None and not hardware.gpu and settings.method == "qlora":
         fitting = []
     plain = [way for way in fitting if way.method != "qlora"]
+    whole_on_each = [way for way in plain if not way.sharded]
     if budget is None:  # the careful way that still shares all it can
-        whole = [way for way in plain or possible if way.micro_rows == settings.rows_per_step]
-        best = min(whole, key=lambda way: way.memory.total)
+        most = max(way.micro_rows for way in possible)
+        best = min((way for way in whole_on_each or possible if way.micro_rows == most), key=lambda way: way.memory.total)
     else:
-        best = min(plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
+        best = min(whole_on_each or plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
     fits = bool(fitting) if budget is not None or not fitting else None
     why |= memory_reasons(best, possible, settings, hardware, facts)
     operations = best.operations + validation_operations(facts, settings, validation, shares)
     minutes = usd = None
     if hardware is not None:
         why["minutes"] = hardware.why
+        if hardware.count > 1:
+            why["GPUs"] = gpus_reason(best, possible, hardware)
         if hardware.flops is not None and fits is not False:
-            low, high = hardware.flops
+            low, high = (speed * speed_up(hardware, best) for speed in hardware.flops)
             minutes = (operations / high / 60, operations / low / 60)
             if usd_per_hour is not None:
                 usd = (minutes[0] / 60 * usd_per_hour, minutes[1] / 60 * usd_per_hour)
@@ -153,10 +162,12 @@ def plan(
         method=best.method,
         micro_rows=best.micro_rows,
         micro_tokens=best.tokens.peak.tokens,
+        gpus=hardware.count if hardware else 1,
+        sharded=best.sharded,
         checkpointed_layers=round(best.checkpointed * facts.layers),
         parameters=facts.parameters,
         memory=best.memory,
-        machine=hardware.name if hardware else "",
+        machine=machine_name(hardware) if hardware else "",
         budget=hardware.memory if hardware and hardware.memory else None,
         fits=fits,
         minutes=minutes,

@@ -7,7 +7,7 @@ config.json (all paths relative to the working folder or absolute; see `plan.Tra
     model           folder of the base model
     train, val      JSONL rows, {"prompt", "completion"} or {"messages"}; val may be null
     settings        the fields of TrainingSettings
-    plan            how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
+    plan            how it fits the memory: method, micro_rows, checkpointed_layers, sharded; may be missing
 Leaves: model/ (merged), adapter/ unless all weights are trained, loss.png, loss.svg, manifest.json, and with validation rows
 predictions.jsonl; appends events to $CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most
 validation rows exactly (then: of the lowest validation loss). A run that overfits, diverges or has broken labels is stopped before its
@@ -37,6 +37,7 @@ from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import plot, save_merged, write_manifest
 from self_check import shared_way
+from sharded import release, spread
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
 from weights import save_whole_model, trained_weights
@@ -59,8 +60,8 @@ def main(config: dict[str, Any]) -> int:
     measured = val
     if val is not None and len(val) > settings["eval_rows"] > 0:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
-    way = shared_way(model, train, settings["attention"], dtype)
-    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
+    way = shared_way(model, train, settings["attention"], dtype, bool(plan.get("sharded")))
+    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan)
     report, best, early_stop = Report(trainer), BestWeights(), EarlyStop(settings["early_stop"])
     for callback in (report, best, early_stop):
         trainer.add_callback(callback)
@@ -83,6 +84,8 @@ def main(config: dict[str, Any]) -> int:
     scored = choose_rows(len(val), settings["scored_rows"], settings["seed"]) if val is not None else []
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
     weights = trained_weights(trainer.model)
+    if plan.get("sharded"):
+        release(trainer.model)
     if not leads():
         return 0
     if method_of(settings, plan) == "full":
@@ -101,9 +104,13 @@ def main(config: dict[str, Any]) -> int:
     if val is not None:
         if len(scored) < len(val):
             log(f"predictions are made for {len(scored)} of the {len(val)} validation rows, drawn with the seed")
-        device = trainer.model.device
-        trainer.model.to("meta")  # its memory is needed for the model that was saved
-        write_predictions(saved.to(device), tokenizer, config["val"], val, scored, exact)
+        if plan.get("sharded"):
+            saved = spread("model", dtype)
+        else:
+            device = trainer.model.device
+            trainer.model.to("meta")  # its memory is needed for the model that was saved
+            saved = saved.to(device)
+        write_predictions(saved, tokenizer, config["val"], val, scored, exact)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 

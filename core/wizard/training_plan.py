@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from core.errors import ProviderError, UsageError
 from core.training.base_models import Found, find, listed_parameters, read_models
 from core.training.effort import Chosen, for_all_weights, settings_for
-from core.training.hardware import Hardware, cpu, gpu
+from core.training.hardware import Hardware, cpu, gpu, together
 from core.training.plan import settings_of
 from core.training.planner import Plan, plan
 from core.training.row_tokens import RowSet, read_rows
@@ -69,7 +69,7 @@ def make_plan(
         found.facts,
         train,
         chosen.settings,
-        machine,
+        together(machine, answers.gpus_needed) if machine is not None else None,
         validation=_rows([validation], per_step, seed, found) if validation is not None else None,
         usd_per_hour=answers.machine_usd_per_hour,
         others=read_models().facts(),
@@ -109,7 +109,7 @@ def this_machine() -> Hardware:
 
 def _hardware(found: Facts, bfloat16: bool = False) -> Hardware:
     if found.gpus:
-        first = found.gpus[0]  # planned for one; several share out the rows of a step
+        first = found.gpus[0]  # several are taken to be alike
         return gpu(str(first["name"]), int(first["memory"]))
     return cpu(found.cores, found.memory, bfloat16)
 
