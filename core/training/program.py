@@ -49,6 +49,9 @@ STOPPED = 75
 
 def main(config: dict[str, Any]) -> int:
     settings, plan = config["settings"], planned(config)
+    if method_of(settings, plan) == "qlora" and not torch.cuda.is_available():
+        log("QLoRA needs a GPU for weights in 4 bits, and this machine has none; take the method lora or a machine with a GPU")
+        return GIVE_UP
     set_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
     dtype, reason = choose_dtype(settings["dtype"])

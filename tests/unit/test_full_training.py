@@ -125,3 +125,14 @@ def test_several_processes_come_to_the_same(tmp_path, tied):
         assert [step for step, _ in one] == [step for step, _ in other]
         assert [loss for _, loss in one] == pytest.approx([loss for _, loss in other], rel=1e-4)
     assert loss_of_merged(tmp_path / "two", rows(6)) == pytest.approx(loss_of_merged(tmp_path / "one", rows(6)), rel=1e-4)
+
+
+def test_weights_in_4_bits_without_a_gpu_are_refused_with_a_sentence(tmp_path, tied):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = train(tmp_path, tied, rows(4), method="qlora")
+    assert done.returncode == 1
+    assert "QLoRA needs a GPU for weights in 4 bits, and this machine has none; take the method lora" in done.stdout
+    assert "Traceback" not in done.stderr

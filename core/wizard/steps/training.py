@@ -115,10 +115,15 @@ class TrainingAnswers(BaseModel):
         json_schema_extra={"cosmetic": True},
     )
     gpus: int | None = Field(
-        None, ge=0, le=8, title="GPUs", description="How many train together, which the machine must have: they share out the rows "
-        "of a step, and weights that one of them does not hold. Empty asks for one on another machine when the preset is a recipe or the model has half a billion parameters or more.",
+        None,
+        ge=0,
+        le=8,
+        title="GPUs",
+        description="How many train together, which the machine must have: they share out the rows of a step, and weights that one of "
+        "them does not hold. Empty asks for one on another machine when the preset is a recipe or the model has half a billion parameters "
+        "or more.",
         json_schema_extra={"cosmetic": True, "advanced": True},
-    )  # fmt: skip
+    )
     machine_usd_per_hour: float | None = Field(
         None,
         ge=0,
