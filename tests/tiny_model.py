@@ -10,8 +10,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def make(folder: Path, context: int = 4096, spread: float = 0.02) -> Path:
-    """Save a tiny Llama with a byte-level tokenizer; the folder. A `spread` of weights near 1 lets an adapter become sure of a token."""
+def make(folder: Path, context: int = 4096, spread: float = 0.02, tied: bool = False) -> Path:
+    """Save a tiny Llama with a byte-level tokenizer; the folder. A `spread` of weights near 1 lets an adapter become sure of a token;
+    `tied` makes the head the embedding."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -36,6 +37,7 @@ def make(folder: Path, context: int = 4096, spread: float = 0.02) -> Path:
             num_key_value_heads=2,
             max_position_embeddings=context,
             initializer_range=spread,
+            tie_word_embeddings=tied,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )

@@ -22,7 +22,8 @@ When it fails: something is only in validation. Add a test that holds it too.
 
 `v` shows the rows one by one: accept, reject and edit wordings, then run again. What you decide is written down at once.""",
     "training": """\
-A small adapter (LoRA) is trained on the rows and merged into the base model. What several rows of a step begin with is \
+A small adapter (LoRA) is trained on the rows and merged into the base model; for a small model the method `full` trains all weights \
+instead. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
 
 The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. Effort chooses epochs, \
@@ -30,7 +31,7 @@ rank and learning rate for the model's size; what you answer yourself wins.
 
 Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
 The run says itself what it sees; one that overfits, diverges or has labels that teach nothing stops, and the weights of its best \
-validation are kept.
+validation are kept: when those are from before and had learnt, the recipe goes on with them and warns.
 
 Stopping keeps a checkpoint; running again goes on from there.""",
     "evaluation": """\

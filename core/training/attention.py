@@ -63,6 +63,8 @@ def tree_attention(
     """
     if tree_layout is None or dropout:
         raise ValueError("tree attention needs `tree_layout` and no dropout")
+    # With float32 weights under autocast, rotation leaves queries and keys in float32; torch's own attention casts them too.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     return tree_layout.attend(query, key, value, scaling or query.shape[-1] ** -0.5), None
 
 

@@ -63,9 +63,9 @@ def training_program() -> dict[str, Path]:
     """
     here = Path(__file__).parent
     names = (
-        "program", "loading", "trainer", "self_check", "sharing", "rows", "tree", "retry", "out_of_memory",
+        "program", "loading", "trainer", "self_check", "sharded", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex",
-        "precision", "report", "checkpoints", "resume", "early_stop", "checksums", "saving", "reload_check", "predictions",
+        "precision", "report", "checkpoints", "resume", "early_stop", "checksums", "weights", "saving", "reload_check", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

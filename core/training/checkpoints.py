@@ -1,6 +1,6 @@
-"""The adapter of the best validation, kept while a run goes on.
+"""The trained weights of the best validation, kept while a run goes on.
 
-The trainer's own "best model" would delete the last checkpoint whenever a run is stopped; so the best adapter stands beside it, without
+The trainer's own "best model" would delete the last checkpoint whenever a run is stopped; so the best weights stand beside it, without
 the optimizer's state.
 """
 
@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from report import leads
+from report import leads, wait_for_all
 from transformers import TrainerCallback
+from weights import load_weights, save_weights, trained_weights
 
 FOLDER = Path("checkpoints")
 _STANDING = "standing.json"
+_WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Standing:
         return self.exact_match, -self.loss if math.isfinite(self.loss) else -math.inf
 
 
-class BestAdapter(TrainerCallback):
-    """Keeps the adapter of the best validation so far, through stops and kills; of equals the earliest."""
+class BestWeights(TrainerCallback):
+    """Keeps the trained weights of the best validation so far, through stops and kills; of equals the earliest."""
 
     def __init__(self, folder: Path = FOLDER / "best") -> None:
         self._folder = folder
@@ -57,11 +59,13 @@ class BestAdapter(TrainerCallback):
         if self.standing and (standing.step <= self.standing.step or not standing.better_than(self.standing)):
             return
         self.standing = standing
+        weights = trained_weights(model)
         if not leads():
             return
         place = self._place(standing)
         shutil.rmtree(place, ignore_errors=True)
-        model.save_pretrained(place)
+        place.mkdir(parents=True)
+        save_weights(weights, place / _WEIGHTS)
         partial = place / f".{_STANDING}"
         partial.write_text(json.dumps(asdict(standing)), encoding="utf-8")
         os.replace(partial, place / _STANDING)
@@ -70,9 +74,10 @@ class BestAdapter(TrainerCallback):
                 shutil.rmtree(other, ignore_errors=True)
 
     def load_into(self, model: Any) -> None:
-        """Give the model the adapter that is kept."""
+        """Give the model the weights that are kept."""
         assert self.standing is not None
-        model.load_adapter(self._place(self.standing), model.active_adapter)
+        wait_for_all()  # the process that leads may still be writing them
+        load_weights(self._place(self.standing) / _WEIGHTS, model)
 
     def _place(self, standing: Standing) -> Path:
         return self._folder / f"step-{standing.step}"

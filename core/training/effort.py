@@ -20,6 +20,8 @@ _RATES = ((2e9, 4e-4), (5e9, 2e-4), (float("inf"), 1e-4))
 """Learning rate of standard runs by the parameters it holds up to."""
 _UNKNOWN_RATE = 2e-4
 _SHORT_RUN = 1.5
+ALL_WEIGHTS = 0.1
+"""Share of LoRA's learning rate at which all weights are trained."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,22 @@ class Chosen:
 def settings_for(effort: Effort, parameters: int | None, **given: object) -> Chosen:
     """Settings of an effort for a model of so many parameters (None: not known); values `given` win unless they are None."""
     derived, reasons = _small(effort) if parameters is not None and parameters < SMALL else _large(effort, parameters)
+    if given.get("method") == "full":
+        derived, reasons = for_all_weights(derived, reasons)
     explicit = {name: value for name, value in given.items() if value is not None}
     kept = {name: why for name, why in reasons.items() if name not in explicit}
     return Chosen(
         replace(derived, **explicit),  # type: ignore[arg-type]
         {**kept, **{name: "as answered" for name in explicit if name in reasons}},
     )
+
+
+def for_all_weights(settings: TrainingSettings, reasons: Mapping[str, str]) -> tuple[TrainingSettings, dict[str, str]]:
+    """Settings for LoRA and their reasons, as they are when all weights are trained."""
+    rate = float(f"{ALL_WEIGHTS * settings.learning_rate:.3g}")
+    kept = {name: why for name, why in reasons.items() if name != "lora_rank"}
+    why = f"{rate:g}, a tenth of LoRA's ({reasons['learning_rate']}): all weights are trained"
+    return replace(settings, learning_rate=rate), {**kept, "learning_rate": why}
 
 
 def _small(effort: Effort) -> tuple[TrainingSettings, dict[str, str]]:

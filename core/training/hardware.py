@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TERA = 1e12
 DENSE_BF16: dict[str, float] = {
@@ -30,6 +30,13 @@ class Hardware:
     """Useful FLOP/s, low and high; None where the machine's speed is not known."""
     why: str
     """Where the speed comes from, as a sentence."""
+    count: int = 1
+    """GPUs that train together; memory and speed are those of each."""
+
+
+def together(hardware: Hardware, count: int) -> Hardware:
+    """So many of a machine's GPUs, taken to be alike; a machine without GPUs is what it is."""
+    return replace(hardware, count=max(1, count)) if hardware.gpu else hardware
 
 
 def gpu(name: str, memory: int) -> Hardware:

@@ -1,4 +1,4 @@
-"""The base model with its adapter, on the device it is trained on, in the way the plan decided."""
+"""The base model, with an adapter unless all weights are trained, on the device it is trained on, in the way the plan decided."""
 
 from __future__ import annotations
 
@@ -21,9 +21,19 @@ def device_of_this_process() -> torch.device:
 
 
 def load_model(folder: str, settings: dict[str, Any], plan: dict[str, Any], dtype: torch.dtype) -> Any:
-    """A PEFT model. `plan` names the method (lora, or qlora for weights in 4 bits) and how many layers compute their activations again."""
-    device = device_of_this_process()
-    if plan.get("method") == "qlora":
+    """A PEFT model, or the model itself where all weights are trained, which are kept in float32 whatever it computes in.
+
+    The method is that of `plan` (lora, qlora for weights in 4 bits, or full), else of the settings; `plan` also names how many layers
+    compute their activations again, and whether weights will be shared out among GPUs, for which they wait in the machine's memory.
+    """
+    device, method = device_of_this_process(), method_of(settings, plan)
+    if plan.get("sharded"):
+        device = torch.device("cpu")
+    if method == "full":
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
+        computed_again(model, plan.get("checkpointed_layers", 0))
+        return model
+    if method == "qlora":
         four_bits = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -50,9 +60,15 @@ def load_model(folder: str, settings: dict[str, Any], plan: dict[str, Any], dtyp
     return model
 
 
+def method_of(settings: dict[str, Any], plan: dict[str, Any]) -> str:
+    """lora, qlora or full."""
+    asked = settings.get("method", "auto")
+    return str(plan.get("method") or ("lora" if asked == "auto" else asked))
+
+
 def computed_again(model: Any, layers: int) -> None:
     """Let the first layers keep their inputs only, and compute the rest again on the way back."""
-    found = model.get_base_model().get_decoder().layers
+    found = model.get_decoder().layers
     for layer in found[:layers]:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     if layers:

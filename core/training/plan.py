@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 Preset = Literal["small-cpu", "recipe-2024", "recipe-2025"]
 SPINS = "10000"
@@ -15,6 +16,8 @@ makes steps thirty times slower as soon as another program computes there too.""
 class TrainingSettings:
     """What the training program is told. Frozen into its config.json."""
 
+    method: str = "auto"
+    """full trains all weights, lora an adapter, qlora an adapter to weights in 4 bits; auto is lora, or qlora where memory needs it."""
     epochs: float = 3.0
     """Passes over the rows; fractions are allowed."""
     rows_per_step: int = 16
@@ -35,7 +38,7 @@ class TrainingSettings:
     scored_rows: int = 400
     """Most validation rows the trained model's predictions are written down for."""
     checkpoints: int = 6
-    """How many checkpoints are written over the run; the last is kept, and the best validation's adapter."""
+    """How many checkpoints are written over the run; the last is kept, and the best validation's weights."""
     max_length: int | None = None
     """Tokens; None for the model's own context. Longer rows are an error, never cut."""
     dtype: str = "auto"
@@ -65,6 +68,12 @@ PRESETS: dict[str, TrainingSettings] = {
 }
 """The recipe's notebooks of 2024 and 2025 (their dropout is left out: it has no place in shared-prefix training), and settings for models
 of some hundred million parameters on a CPU."""
+
+
+def adapter_in_words(settings: Mapping[str, Any]) -> str:
+    """What was trained, from the settings of a run as they were written down; older ones name no method."""
+    what = "none, all weights" if settings.get("method") == "full" else f"LoRA of rank {settings['lora_rank']}"
+    return f"{what}, learning rate {settings['learning_rate']:g}"
 
 
 def settings_of(preset: str, **overrides: object) -> TrainingSettings:

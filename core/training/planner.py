@@ -1,6 +1,7 @@
 """A training run planned before anything is spent: how it fits the memory, how long it takes, what it costs, and why.
 
-Of all ways that fit the memory the one with the fewest operations is taken, with weights in 4 bits only where none with 16 fits.
+Of all ways that fit the memory the one with the fewest operations is taken; weights are shared out among several GPUs only where one does
+not hold them, and in 4 bits only where none with 16 fits or they are asked for.
 The speed is a range, so minutes are one.
 """
 
@@ -10,19 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.training.hardware import Hardware
-from core.training.memory import Memory, Method, memory
+from core.training.memory import Memory, Method
 from core.training.model_facts import ModelFacts
 from core.training.out_of_memory import gigabytes
 from core.training.plan import TrainingSettings
+from core.training.plan_reasons import SPARE, gpus_reason, machine_name, memory_reasons, offers, problem, speed_up
 from core.training.row_tokens import RowSet, folded
 from core.training.sharing import can_share
 from core.training.throughput import validation_operations
-from core.training.ways import FLOAT32, Way, ways
-
-SPARE = 0.12
-"""Share of a memory that is left free for its fragments and for what an estimate misses."""
-FULL_TUNING = 0.5e9
-"""Parameters below which training all weights is worth naming."""
+from core.training.ways import METHODS, Way, ways
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,10 @@ class Plan:
     """Rows of one forward pass; gradients add up to the rows of a step."""
     micro_tokens: int = 0
     """Unique tokens of the largest forward pass."""
+    gpus: int = 1
+    """That train together; memory and its budget are those of each."""
+    sharded: bool = False
+    """Whether weights, gradients and moments are shared out among them (FSDP) instead of being whole on each (data parallel)."""
     checkpointed_layers: int = 0
     """Layers whose activations are computed again on the way back."""
     parameters: int | None = None
@@ -70,6 +71,7 @@ class Plan:
             "micro_rows": self.micro_rows,
             "checkpointed_layers": self.checkpointed_layers,
             "shares": self.shares,
+            "sharded": self.sharded,
             "micro_tokens": self.micro_tokens,
             "bytes": self.memory.total if self.memory is not None else None,
         }
@@ -84,7 +86,8 @@ class Plan:
             parts.append(f"about {_range(self.minutes)} min on {self.machine}{price}")
         if self.memory is not None:
             needed = gigabytes(self.memory.total)
-            parts.append(f"{needed} of {gigabytes(self.budget)}" if self.budget else f"from {needed} of memory on")
+            each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+            parts.append(f"{needed} of {gigabytes(self.budget)}{each}" if self.budget else f"from {needed} of memory on{each}")
         return "; ".join(parts) + (f". {self.problem}" if self.problem else "")
 
 
@@ -114,25 +117,35 @@ def plan(
     if facts is None:
         step = folded(rows, settings.rows_per_step)
         return Plan(
-            name, rows.rows, steps, tokens, round(tokens / step.ratio), step.ratio, rows.longest, True, reasons=why
-        )
-    possible = ways(facts, rows, settings, hardware, shares, tokens)
+            name, rows.rows, steps, tokens, round(tokens / step.ratio), step.ratio, rows.longest, True, reasons=why,
+            method=next((method for method in METHODS if method == settings.method), "lora"),
+        )  # fmt: skip
+
+    def ways_of(settings: TrainingSettings) -> list[Way]:
+        return ways(facts, rows, settings, hardware, shares, tokens)
+
+    possible = ways_of(settings)
     budget = round(hardware.memory * (1 - SPARE)) if hardware and hardware.memory else None
     fitting = [way for way in possible if budget is None or way.memory.total <= budget]
-    plain = [way for way in fitting if way.method == "lora"]
+    if hardware is not None and not hardware.gpu and settings.method == "qlora":
+        fitting = []
+    plain = [way for way in fitting if way.method != "qlora"]
+    whole_on_each = [way for way in plain if not way.sharded]
     if budget is None:  # the careful way that still shares all it can
-        whole = [way for way in plain if way.micro_rows == settings.rows_per_step]
-        best = min(whole, key=lambda way: way.memory.total)
+        most = max(way.micro_rows for way in possible)
+        best = min((way for way in whole_on_each or possible if way.micro_rows == most), key=lambda way: way.memory.total)
     else:
-        best = min(plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
-    fits = bool(fitting) if budget is not None else None
-    why |= _memory_reasons(best, possible, settings, hardware, facts)
+        best = min(whole_on_each or plain or fitting or possible, key=lambda way: _worth(way, bool(fitting)))
+    fits = bool(fitting) if budget is not None or not fitting else None
+    why |= memory_reasons(best, possible, settings, hardware, facts)
     operations = best.operations + validation_operations(facts, settings, validation, shares)
     minutes = usd = None
     if hardware is not None:
         why["minutes"] = hardware.why
+        if hardware.count > 1:
+            why["GPUs"] = gpus_reason(best, possible, hardware)
         if hardware.flops is not None and fits is not False:
-            low, high = hardware.flops
+            low, high = (speed * speed_up(hardware, best) for speed in hardware.flops)
             minutes = (operations / high / 60, operations / low / 60)
             if usd_per_hour is not None:
                 usd = (minutes[0] / 60 * usd_per_hour, minutes[1] / 60 * usd_per_hour)
@@ -149,16 +162,18 @@ def plan(
         method=best.method,
         micro_rows=best.micro_rows,
         micro_tokens=best.tokens.peak.tokens,
+        gpus=hardware.count if hardware else 1,
+        sharded=best.sharded,
         checkpointed_layers=round(best.checkpointed * facts.layers),
         parameters=facts.parameters,
         memory=best.memory,
-        machine=hardware.name if hardware else "",
+        machine=machine_name(hardware) if hardware else "",
         budget=hardware.memory if hardware and hardware.memory else None,
         fits=fits,
         minutes=minutes,
         usd=usd,
-        problem=_problem(best, facts, settings, hardware, others) if fits is False and hardware else "",
-        offers=_offers(facts, best, settings, hardware, budget),
+        problem=problem(best, ways_of, facts, settings, hardware, others) if fits is False and hardware else "",
+        offers=offers(facts, best, settings, hardware, budget),
         reasons=why,
     )
 
@@ -166,86 +181,6 @@ def plan(
 def _worth(way: Way, fits: bool) -> tuple[float, float]:
     """Among ways that fit the quickest; among those that do not the smallest."""
     return (way.operations, -way.micro_rows) if fits else (way.memory.total, way.operations)
-
-
-def _memory_reasons(
-    best: Way, possible: Sequence[Way], settings: TrainingSettings, hardware: Hardware | None, facts: ModelFacts
-) -> dict[str, str]:
-    if hardware is None or not hardware.memory:
-        return {
-            "memory": "the machine's memory is not known; so much takes a whole step at once with as few activations kept as can be"
-        }
-    has = f"{_whose(hardware)} {gigabytes(hardware.memory)}, of which {SPARE:.0%} are left free"
-    whole = {(way.method, way.checkpointed): way for way in possible if way.micro_rows == best.micro_rows}
-    without = whole[best.method, 0.0]
-    need = f"{without.tokens.peak.tokens:,} tokens need {gigabytes(without.memory.total)} without"
-    found = {
-        "checkpointing": f"{_layers(best, facts)}: {need}, {has}",
-        "method": "LoRA fits, weights need not be rounded to 4 bits",
-    }
-    if best.method == "qlora":
-        least = min((way for way in possible if way.method == "lora"), key=lambda way: way.memory.total)
-        found["method"] = f"QLoRA (nf4): bf16 LoRA needs at least {gigabytes(least.memory.total)}, {has}"
-    if best.micro_rows == settings.rows_per_step:
-        found["micro-batch"] = f"a whole step of {best.micro_rows} rows at once"
-    else:
-        step = min(
-            (way for way in possible if way.micro_rows == settings.rows_per_step and way.method == best.method),
-            key=lambda way: way.memory.total,
-        )
-        found["micro-batch"] = (
-            f"{best.micro_rows} of {settings.rows_per_step} rows at a time: all together need at least "
-            f"{gigabytes(step.memory.total)}, or more computing"
-        )
-    return found
-
-
-def _whose(hardware: Hardware) -> str:
-    return f"{hardware.name} has" if hardware.gpu else "the machine has"
-
-
-def _layers(way: Way, facts: ModelFacts) -> str:
-    if not way.checkpointed:
-        return "no layers computed again"
-    return f"activations of {round(way.checkpointed * facts.layers)} of {facts.layers} layers computed again"
-
-
-def _problem(
-    best: Way, facts: ModelFacts, settings: TrainingSettings, hardware: Hardware, others: Sequence[ModelFacts]
-) -> str:
-    """What is missing, and the largest other model that would do."""
-    usable = hardware.memory * (1 - SPARE)
-    way = "even as QLoRA " if best.method == "qlora" else ""
-    said = (
-        f"{facts.name} needs at least {gigabytes(best.memory.total)} {way}and {_whose(hardware)} {gigabytes(hardware.memory)}"
-        f" ({gigabytes(usable)} usable)"
-    )
-    fitting = []
-    for other in others:
-        least = memory(
-            other, best.tokens.peak, settings.lora_rank, method=best.method, checkpointed=1.0, gpu=hardware.gpu,
-            bytes_per_number=2 if hardware.gpu else FLOAT32,
-        )  # fmt: skip
-        if least.total <= usable:
-            fitting.append((other.parameters, other.name, least.total))
-    if not fitting:
-        return f"{said}; no model of the list would fit, take a larger machine."
-    _, name, least_total = max(fitting)
-    return f"{said}; {name} would fit ({gigabytes(least_total)})."
-
-
-def _offers(
-    facts: ModelFacts, best: Way, settings: TrainingSettings, hardware: Hardware | None, budget: int | None
-) -> tuple[str, ...]:
-    if facts.parameters >= FULL_TUNING or budget is None or hardware is None:
-        return ()
-    whole = memory(
-        facts, best.tokens.peak, settings.lora_rank, method="full", checkpointed=best.checkpointed, gpu=hardware.gpu,
-        bytes_per_number=FLOAT32,
-    )  # fmt: skip
-    if whole.total > budget:
-        return ()
-    return (f"training all weights would fit too ({gigabytes(whole.total)})",)
 
 
 def _millions(count: int) -> str:

@@ -1,4 +1,5 @@
-"""The training program: TRL's SFTTrainer with PEFT's LoRA, over token trees. Runs as `python training.pyz BASE_MODEL` on any machine.
+"""The training program: TRL's SFTTrainer over token trees, with PEFT's LoRA or of all weights. Runs as `python training.pyz BASE_MODEL` on
+any machine.
 
 It is the __main__.py of an archive that `archive.write_archive` makes. Needs torch, transformers, trl, peft and datasets; nothing else of
 calmtune. In the archive, beside the modules:
@@ -6,13 +7,13 @@ calmtune. In the archive, beside the modules:
     config.json                 name        what the owner calls the base model
                                 artifact    merged, or adapter to leave that alone
                                 settings    the fields of TrainingSettings (`plan.py` has the units)
-                                plan        how it fits the memory: method, micro_rows, checkpointed_layers; may be missing
-Leaves: adapter/, model/ (if merged), loss.png, loss.svg, manifest.json, and with validation rows predictions.jsonl; appends events to
-$CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote most validation rows exactly (then: of the lowest
-validation loss); what was saved of them is read back before anything is called done. A run that overfits, diverges or has broken labels is
-stopped before its end (`early_stop`); a diverged one without a validation to go back to leaves nothing. Rows are never cut: one that does
-not fit the model's context is an error that names it. SIGTERM writes a checkpoint and ends; started again, it goes on from the last
-checkpoint.
+                                plan        how it fits the memory: method, micro_rows, checkpointed_layers, sharded; may be missing
+Leaves: adapter/ unless all weights are trained, model/ unless the adapter alone is wanted, loss.png, loss.svg, manifest.json, and with
+validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS, one JSON object a line. The weights are those of the step that wrote
+most validation rows exactly (then: of the lowest validation loss); what was saved of them is read back before anything is called done. A
+run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back to
+leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and
+ends; started again, it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from checkpoints import FOLDER, BestAdapter, why
+from checkpoints import FOLDER, BestWeights, why
 from checksums import checksum
 from early_stop import EarlyStop
-from loading import load_model
+from loading import load_model, method_of
 from peft import PeftModel
 from precision import choose_dtype, describe_device
 from predictions import choose_rows, exactly_written, write_predictions
@@ -43,8 +44,10 @@ from retry import planned, try_smaller
 from rows import RowError, read_rows
 from saving import describe_base, plot, save, write_manifest
 from self_check import shared_way
+from sharded import release
 from trainer import make_trainer
 from transformers import AutoTokenizer, set_seed
+from weights import trained_weights
 
 GIVE_UP = 1
 STOPPED = 75
@@ -63,6 +66,9 @@ def configuration(archive: Path, model: str) -> dict[str, Any]:
 def main(config: dict[str, Any]) -> int:
     log(f"the training archive has SHA-256 {config['archive']}")
     settings, plan = config["settings"], planned(config)
+    if method_of(settings, plan) == "qlora" and not torch.cuda.is_available():
+        log("QLoRA needs a GPU for weights in 4 bits, and this machine has none; take the method lora or a machine with a GPU")
+        return GIVE_UP
     set_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
     dtype, reason = choose_dtype(settings["dtype"])
@@ -75,9 +81,9 @@ def main(config: dict[str, Any]) -> int:
     measured = val
     if val is not None and len(val) > settings["eval_rows"] > 0:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
-    way = shared_way(model, train, settings["attention"], dtype)
-    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan.get("micro_rows"))
-    report, best, early_stop = Report(trainer), BestAdapter(), EarlyStop(settings["early_stop"])
+    way = shared_way(model, train, settings["attention"], dtype, bool(plan.get("sharded")))
+    trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan)
+    report, best, early_stop = Report(trainer), BestWeights(), EarlyStop(settings["early_stop"])
     for callback in (Checkpoints(trainer, config["archive"]), report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()
@@ -99,12 +105,15 @@ def main(config: dict[str, Any]) -> int:
         best.load_into(trainer.model)
     scored = choose_rows(len(val), settings["scored_rows"], settings["seed"]) if val is not None else []
     exact = exactly_written(trainer, val.select(scored)) if val is not None else []
+    check = ReloadCheck(trainer.model, train, own_attention, dtype, method_of(settings, plan) == "qlora")
+    weights = trained_weights(trainer.model)
+    device = None if plan.get("sharded") else trainer.model.device
+    if plan.get("sharded"):
+        release(trainer.model)
     if not leads():
         return 0
-    check = ReloadCheck(trainer.model, train, own_attention, dtype, plan.get("method") == "qlora")
     base = describe_base(config)
-    artifact = save(trainer.model, tokenizer, config, base, dtype)
-    device = trainer.model.device
+    artifact = save(trainer.model, weights, tokenizer, config, base, dtype)
     trainer.model.to("meta")  # its memory is needed for the saved model
     saved = load_saved(config["model"], dtype, device)
     difference = check.passed_by(saved)
@@ -129,7 +138,7 @@ def main(config: dict[str, Any]) -> int:
     return 0
 
 
-def _has_learnt(best: BestAdapter) -> bool:
+def _has_learnt(best: BestWeights) -> bool:
     return best.standing is not None and math.isfinite(best.standing.loss)
 
 

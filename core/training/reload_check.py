@@ -35,7 +35,7 @@ class ReloadCheck:
     """The logits of a trained model at the labels of a few rows, to be found again in what was saved."""
 
     def __init__(self, model: Any, rows: Dataset, attention: str, dtype: torch.dtype, four_bits: bool) -> None:
-        """`model` is asked now, with its adapter, and need not be kept; `attention` is its own way to compute it, for plain rows."""
+        """`model` is asked now, by all processes together, and need not be kept; `attention` is its own, for plain rows."""
         model.set_attn_implementation(attention)
         self._rows = _first(rows)
         self._mixed = dtype is torch.bfloat16
@@ -58,11 +58,17 @@ class ReloadCheck:
         return found
 
 
-def load_saved(base: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model as it was saved here: merged, or the adapter on its base model. It stays on the CPU where the device cannot hold it."""
-    model = AutoModelForCausalLM.from_pretrained(MODEL if MODEL.is_dir() else base, dtype=dtype)
+def load_saved(base: str, dtype: torch.dtype, device: torch.device | None) -> Any:
+    """The model as it was saved here: whole, or the adapter on its base model. Without a `device` it is spread over all GPUs there are.
+
+    It stays on the CPU where the device cannot hold it.
+    """
+    spread = {"device_map": "auto"} if device is None else {}
+    model = AutoModelForCausalLM.from_pretrained(MODEL if MODEL.is_dir() else base, dtype=dtype, **spread)
     if not MODEL.is_dir():
         model = PeftModel.from_pretrained(model, ADAPTER)
+    if device is None:
+        return model
     try:
         return model.to(device)
     except torch.OutOfMemoryError:  # trained in 4 bits, it may be four times as large now

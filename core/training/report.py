@@ -28,6 +28,12 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def wait_for_all() -> None:
+    """Go on when all processes have come here."""
+    if processes() > 1:
+        torch.distributed.barrier()
+
+
 def peak_memory() -> int:
     """Most bytes in use so far: of the GPU where there is one, else of this process."""
     if torch.cuda.is_available():

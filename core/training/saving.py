@@ -1,4 +1,4 @@
-"""What a run leaves: the adapter, where it is wanted the model with the adapter merged in, a manifest and a picture of the loss."""
+"""What a run leaves: an adapter, a whole model or both, a manifest and a picture of the loss."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from checksums import checksum, checksums
 from peft import PeftModel
 from report import log
 from transformers import AutoModelForCausalLM
+from weights import put_weights
 
 from core.training.metrics import Curves, averaged
 
@@ -28,31 +29,41 @@ def describe_base(config: dict[str, Any]) -> dict[str, Any]:
     return {"name": config["name"], "files": files}
 
 
-def save(model: Any, tokenizer: Any, config: dict[str, Any], base: dict[str, Any], dtype: torch.dtype) -> Path:
-    """Save the trained model; returns the folder of the artifact. `config` is the run's, `base` what `describe_base` says of it.
+def save(
+    model: Any,
+    weights: dict[str, torch.Tensor],
+    tokenizer: Any,
+    config: dict[str, Any],
+    base: dict[str, Any],
+    dtype: torch.dtype,
+) -> Path:
+    """Save what was trained; returns the folder of the artifact. `weights` are the trained ones of `model`, which may be gone from it.
 
-    A model without an adapter is saved as it is. An adapter is always left, and the merged model in `dtype` beside it if that is wanted.
+    `config` is the run's, `base` what `describe_base` says of its base model. A model without an adapter is saved as a whole. An adapter is
+    always left, and the merged model in `dtype` beside it if that is wanted.
     """
     for folder in (ADAPTER, MODEL):
         shutil.rmtree(folder, ignore_errors=True)
     MANIFEST.unlink(missing_ok=True)
-    if not isinstance(model, PeftModel):
-        model.save_pretrained(MODEL)
-        tokenizer.save_pretrained(MODEL)
-        return MODEL
-    save_adapter(model, tokenizer, base)
-    if config["artifact"] == "adapter":
-        return ADAPTER
-    log("merging the adapter into the base model")
-    plain = AutoModelForCausalLM.from_pretrained(config["model"], dtype=torch.float32)
-    PeftModel.from_pretrained(plain, ADAPTER).merge_and_unload().to(dtype).save_pretrained(MODEL)
+    adapter = isinstance(model, PeftModel)
+    if adapter:
+        save_adapter(model, weights, tokenizer, base)
+        if config["artifact"] == "adapter":
+            return ADAPTER
+        log("merging the adapter into the base model")
+    whole = AutoModelForCausalLM.from_pretrained(config["model"], dtype=torch.float32)
+    if adapter:
+        whole = PeftModel.from_pretrained(whole, ADAPTER).merge_and_unload()
+    else:
+        put_weights(weights, whole)
+    whole.to(dtype).save_pretrained(MODEL)
     tokenizer.save_pretrained(MODEL)
     return MODEL
 
 
-def save_adapter(model: Any, tokenizer: Any, base: dict[str, Any]) -> None:
+def save_adapter(model: Any, weights: dict[str, torch.Tensor], tokenizer: Any, base: dict[str, Any]) -> None:
     """Save adapter and tokenizer so that they can be taken elsewhere: the base model goes by its name, not by its folder here."""
-    model.save_pretrained(ADAPTER)
+    model.save_pretrained(ADAPTER, state_dict=weights)
     (ADAPTER / "README.md").unlink(missing_ok=True)  # names the base model's folder here
     path = ADAPTER / "adapter_config.json"
     body = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base["name"]}

@@ -8,8 +8,10 @@ from typing import Any
 import attention
 import torch
 from datasets import Dataset
+from loading import device_of_this_process
 from report import log
 from rows import FoldRows
+from sharded import stand_in
 from sharing import can_share
 from trainer import summed_loss
 
@@ -19,22 +21,25 @@ LARGEST_GRADIENT_DIFFERENCE = {dtype: 4 * most for dtype, most in LARGEST_LOSS_D
 """Relative; bfloat16 has 8 bits, so that two orders of adding up differ by some percent in a gradient of three rows."""
 
 
-def shared_way(model: Any, train: Dataset, asked: str, dtype: torch.dtype) -> str | None:
+def shared_way(model: Any, train: Dataset, asked: str, dtype: torch.dtype, sharded: bool = False) -> str | None:
     """How shared prefixes are computed once here: a name of `attention.WAYS`. None, with the reason told, when they cannot be, and
-    rows are to be trained one by one."""
+    rows are to be trained one by one. A model that will be `sharded` has a small one of its kind checked in its stead."""
+    device = device_of_this_process()
     own = model.config._attn_implementation
     way: str | None = None
     obstacle: str | None = can_share(model.config.to_dict(), max(map(len, train["input_ids"])))
     if obstacle is None:
         try:
-            way, reason = attention.choose_way(asked, model.device)
+            way, reason = attention.choose_way(asked, device)
         except ValueError as error:
             obstacle = str(error)
         else:
             attention.register()
             log(f"attention over shared prefixes by {way}: {reason}")
-            obstacle = differs(model, [train[number] for number in range(min(ROWS, len(train)))], way, dtype)
+            checked = stand_in(model.config, device, dtype) if sharded else model
+            obstacle = differs(checked, [train[number] for number in range(min(ROWS, len(train)))], way, dtype)
     if obstacle is None:
+        model.set_attn_implementation(attention.NAME)
         return way
     log(f"{obstacle}; rows are trained one by one, which takes longer and comes to the same")
     model.set_attn_implementation(own)

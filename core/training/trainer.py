@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import attention
+import sharded
 import torch
 from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
@@ -93,12 +94,12 @@ def make_trainer(
     settings: dict[str, Any],
     dtype: torch.dtype,
     way: str | None,
-    micro_rows: int | None = None,
+    plan: dict[str, Any],
 ) -> TreeTrainer:
-    """The trainer of a run; says how many rows and steps it has. `way` as in `TreeTrainer`; `micro_rows` is the most rows of one forward
-    pass, by default all that a process has of a step."""
+    """The trainer of a run; says how many rows and steps it has. `way` as in `TreeTrainer`; of `plan`, `micro_rows` is the most rows of one
+    forward pass, by default all that a process has of a step, and `sharded` says whether the weights are shared out among processes."""
     rows = settings["rows_per_step"]
-    micro = micro_batch(rows, micro_rows, processes()) if way else 1
+    micro = micro_batch(rows, plan.get("micro_rows"), processes()) if way else 1
     steps = max(1, round(settings["epochs"] * len(train) / rows))
     every = max(1, steps // settings["evaluations"]) if val is not None else 0
     log(f"{len(train)} rows, {rows} a step, {steps} steps" + (f", validation every {every} steps" if every else ""))
@@ -133,6 +134,7 @@ def make_trainer(
         disable_tqdm=True,
         ddp_find_unused_parameters=False if processes() > 1 else None,
         dataloader_pin_memory=torch.cuda.is_available(),
+        **(sharded.arguments() if plan.get("sharded") else {}),
     )
     trainer = TreeTrainer(
         model=model,
@@ -144,6 +146,9 @@ def make_trainer(
         compute_metrics=match,
     )
     trainer.way = way
+    if plan.get("sharded"):
+        sharded.keep_precision(trainer.accelerator, dtype)
+        log(f"weights are shared out among {processes()} GPUs")
     return trainer
 
 

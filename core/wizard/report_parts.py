@@ -31,6 +31,7 @@ from core.evaluation.report_content import (
     Training,
 )
 from core.training.metrics import Curves, averaged
+from core.training.plan import adapter_in_words
 from core.wizard.session import StepStatus
 
 SETS = ("validation", "golden", "training")
@@ -135,7 +136,7 @@ def training(status: StepStatus) -> Training:
     shown = {
         "Base model": str(facts["base_model"]),
         "Rows": f"{facts['rows']:,}, {settings['rows_per_step']} a step, {facts['steps']:,} steps",
-        "Adapter": f"LoRA of rank {settings['lora_rank']}, learning rate {settings['learning_rate']:g}",
+        "Adapter": adapter_in_words(settings),
         "Shared prefixes": f"each prompt token computed once instead of {ratio} times",
     }
     curve = loss_curve(file_of(status, "metrics", "metrics.jsonl"), "Loss", facts.get("diagnosis", ""))

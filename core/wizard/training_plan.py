@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from core.errors import ProviderError, UsageError
 from core.training.base_models import Found, find, listed_parameters, read_models
-from core.training.effort import Chosen, settings_for
-from core.training.hardware import Hardware, cpu, gpu
+from core.training.effort import Chosen, for_all_weights, settings_for
+from core.training.hardware import Hardware, cpu, gpu, together
 from core.training.plan import settings_of
 from core.training.planner import Plan, plan
 from core.training.row_tokens import RowSet, read_rows
@@ -39,13 +39,15 @@ def chosen_settings(answers: TrainingAnswers, seed: int, found: Found) -> Chosen
         "rows_per_step": answers.rows_per_step,
     }
     if answers.preset != PRESET_OFF:
-        settings = settings_of(answers.preset, **given, dtype=answers.dtype, seed=seed)
+        settings = settings_of(answers.preset, **given, method=answers.method, dtype=answers.dtype, seed=seed)
         why = {
             name: "as answered" if value is not None else f"preset {answers.preset}" for name, value in given.items()
         }
+        if answers.method == "full" and answers.learning_rate is None:
+            return Chosen(*for_all_weights(settings, why))
         return Chosen(settings, why)
     parameters = found.facts.parameters if found.facts is not None else listed_parameters(answers.base_model)
-    return settings_for(answers.effort, parameters, **given, dtype=answers.dtype, seed=seed)
+    return settings_for(answers.effort, parameters, **given, method=answers.method, dtype=answers.dtype, seed=seed)
 
 
 def make_plan(
@@ -67,7 +69,7 @@ def make_plan(
         found.facts,
         train,
         chosen.settings,
-        machine,
+        together(machine, answers.gpus_needed) if machine is not None else None,
         validation=_rows([validation], per_step, seed, found) if validation is not None else None,
         usd_per_hour=answers.machine_usd_per_hour,
         others=read_models().facts(),
@@ -107,7 +109,7 @@ def this_machine() -> Hardware:
 
 def _hardware(found: Facts, bfloat16: bool = False) -> Hardware:
     if found.gpus:
-        first = found.gpus[0]  # planned for one; several share out the rows of a step
+        first = found.gpus[0]  # several are taken to be alike
         return gpu(str(first["name"]), int(first["memory"]))
     return cpu(found.cores, found.memory, bfloat16)
 

@@ -37,13 +37,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def write_answers(folder: Path, tiny: Path, **gates: float) -> None:
+def write_answers(folder: Path, tiny: Path, method: str = "auto", **gates: float) -> None:
     (folder / "answers.yml").write_text(
         f"""
 assistant: {ASSISTANT}
 commands: infer
 dataset: {{num_rephrases: 0}}
-training: {{base_model: {tiny}, epochs: 1, dtype: float32, command_match_min: 0}}
+training: {{base_model: {tiny}, epochs: 1, dtype: float32, method: {method}, command_match_min: 0}}
 evaluation: {{validation_min: {gates.get("validation", 0)}, train_min: 0}}
 """
     )
@@ -67,6 +67,18 @@ def test_seven_steps_then_nothing_is_repeated_then_stop(tmp_path, tiny):
     assert again.stderr.count("nothing to repeat") == 7
     stopped = calmtune(tmp_path, "stop", "one")
     assert "stopped one-deployment" in stopped.stderr
+
+
+def test_a_model_whose_weights_are_all_trained_is_evaluated(tmp_path, tiny):
+    write_answers(tmp_path, tiny, method="full")
+    done = calmtune(tmp_path, "run", "--answers", "answers.yml", "--session", "one", "--until", "evaluation", "--json")
+    assert done.returncode == 0, done.stderr
+    steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    assert steps["evaluation"]["state"] == "fresh"
+    left = Path(tmp_path) / steps["training"]["folder"]
+    assert (left / "model" / "model.safetensors").is_file()
+    assert not (left / "adapter").exists()
+    assert json.loads((left / "plan.json").read_text())["method"] == "full"
 
 
 def test_a_gate_that_is_not_reached_ends_with_five(tmp_path, tiny):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.training.base_models import read_models
-from core.training.hardware import gpu
+from core.training.hardware import gpu, together
 from core.training.memory import Load, memory
 from core.training.out_of_memory import smaller
 from core.training.plan import TrainingSettings
@@ -69,6 +69,18 @@ def test_what_fits_fits_and_what_does_not_says_so(size, facts, card):
     assert not found.problem or " would fit" in found.problem
     assert per_step % found.micro_rows == 0
     assert found.unique_tokens <= found.tokens + 1
+
+
+@given(sizes, models, gpus, st.integers(2, 8), st.sampled_from(["auto", "lora", "full"]))
+@settings(max_examples=60, deadline=None)
+def test_more_gpus_never_do_less(size, facts, card, count, method):
+    several, asked = together(card, count), TrainingSettings(rows_per_step=size[3], method=method)
+    one, more = (plan("it", facts, rows(*size), asked, hardware, others=MODELS) for hardware in (card, several))
+    assert more.memory is not None
+    assert more.fits == (more.memory.total <= round(card.memory * (1 - SPARE)))
+    assert more.fits or not one.fits
+    assert not (more.sharded and one.fits and one.method == more.method), "weights are shared out only where one does not hold them"
+    assert max(1, size[3] // count) % more.micro_rows == 0
 
 
 @given(models, st.integers(1, 20_000), st.integers(1, 256), st.sampled_from([0.0, 0.5]))

@@ -143,14 +143,21 @@ def test_other_ways_through_a_step_come_to_the_same(tmp_path, tiny, whole, way):
         assert "activations of 1 of 2 layers are computed again" in said
 
 
-def test_weights_shared_out_among_processes_have_the_same_gradient(tiny):
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_shared_out_among_processes_have_the_same_gradient_and_are_kept_whole(tmp_path, tied):
+    tiny = tiny_model.make(tmp_path / "model", tied=tied)
     program = [str(ROOT / "tests" / "rigs" / "sharded.py"), str(tiny)]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *program],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.split("apart ")[1]) < 1e-5
+    gradients, *kept = done.stdout.splitlines()
+    assert float(gradients.removeprefix("gradients ")) < 1e-5
+    whole = 20 if tied else 21
+    assert kept == [
+        "kept 28 of an adapter float32", "kept 28 of an adapter bfloat16", f"kept {whole} of all weights float32",
+    ]  # fmt: skip
 
 
 OUT_OF_MEMORY = """

@@ -1,4 +1,4 @@
-"""Which step's weights are taken, and what they write: exact match against real decoding, the best adapter through stops and kills."""
+"""Which step's weights are taken, and what they write: exact match against real decoding, the best weights through stops and kills."""
 
 from __future__ import annotations
 
@@ -208,9 +208,9 @@ def test_stopped_and_killed_it_goes_on_from_the_last_checkpoint_and_keeps_the_be
     assert not (tmp_path / "checkpoints").exists()
 
 
-def until(folder: Path, model: Path, step: int) -> subprocess.Popen[bytes]:
+def until(folder: Path, model: Path, step: int, **settings) -> subprocess.Popen[bytes]:
     """Start the program, or start it again, and return it when it has come to `step`."""
-    running = start(folder, model, *contradicting(), **WORSENING)
+    running = start(folder, model, *contradicting(), **WORSENING | settings)
     while running.poll() is None:
         if (folder / "events.jsonl").exists() and any(event.get("done", 0) >= step for event in whole_events(folder)):
             return running
@@ -224,7 +224,7 @@ def whole_events(folder: Path):
 
 
 def steps_kept(folder: Path):
-    """Steps of the complete checkpoints and of the best adapter that are on disk."""
+    """Steps of the complete checkpoints and of the best weights that are on disk."""
     checkpoints = [path.parent.name for path in (folder / "checkpoints").glob("checkpoint-*/complete.json")]
     best = [path.parent.name for path in (folder / "checkpoints" / "best").glob("*/standing.json")]
     return {

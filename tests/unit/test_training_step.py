@@ -54,13 +54,13 @@ class OneJob:
         for name in paths:
             if name == "manifest.json":
                 (into / name).write_text(json.dumps(manifest(kind)))
-            else:
+            elif name != ARCHIVE:  # it is in the step's folder already
                 (into / name).mkdir(exist_ok=True)
         self.fetched = [*self.fetched, *paths]
 
 
 def job_configuration(job) -> str:
-    return job.files["config.json"].read_text()
+    return (zipfile.Path(job.files[ARCHIVE]) / "config.json").read_text()
 
 
 async def trained(

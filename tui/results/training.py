@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from core.training.plan import adapter_in_words
 from tui.results.panel import ResultPanel, facts, files
 from tui.widgets.loss_chart import LossChart
 
@@ -43,7 +44,7 @@ class TrainingResult(ResultPanel):
             {
                 "base model": summary["base_model"],
                 "rows": f"{summary['rows']:,}, {settings['rows_per_step']} a step, {summary['steps']} steps",
-                "adapter": f"LoRA of rank {settings['lora_rank']}, learning rate {settings['learning_rate']:g}",
+                "adapter": adapter_in_words(settings),
                 "shared prefixes": f"each prompt token computed once instead of {summary['unique_token_ratio']} times",
             }
         )

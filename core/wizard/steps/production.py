@@ -83,7 +83,7 @@ class ProductionStep:
         rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
         context.emit(Log(f"training on all {rows} rows"))
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
-        summary, diagnosis = await train(context, settings, context.folder / ROWS, None)
+        summary, diagnosis, _ = await train(context, settings, context.folder / ROWS, None)
         artifact = ModelArtifact.in_folder(context.folder)
         files = {**left_files(artifact), "rows": ROWS, "metrics": METRICS, "archive": ARCHIVE}
         if (context.folder / PLAN).is_file():

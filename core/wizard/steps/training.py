@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import StepFailed
+from core.errors import StepFailed, UsageError
 from core.training.archive import ARCHIVE, write_archive
 from core.training.base_model import DEMO_MODEL
 from core.training.base_models import Found, find, parameters_of
@@ -27,8 +27,8 @@ from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.model_card import model_card, write_card
 from core.wizard.shared import SharedAnswers
-from core.wizard.step import Context, Gate, Outputs
-from core.wizard.steps import pregate
+from core.wizard.step import Context, Outputs
+from core.wizard.steps import curve, pregate
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import (
     PRESET_OFF,
@@ -66,6 +66,13 @@ class TrainingAnswers(BaseModel):
         title="Preset",
         description="Fixed settings instead of the effort's: small-cpu for some hundred million parameters without a GPU; recipe-2025 "
         "for 8B on an A100.",
+        json_schema_extra={"advanced": True},
+    )
+    method: Literal["auto", "lora", "qlora", "full"] = Field(
+        "auto",
+        title="Method",
+        description="What is trained: lora an adapter, qlora an adapter to weights in 4 bits (needs a GPU), full all weights, which takes "
+        "16 to 18 bytes of memory each. auto is lora, or qlora where memory needs it.",
         json_schema_extra={"advanced": True},
     )
     epochs: float | None = Field(None, gt=0, le=100, title="Epochs", description="Passes over the rows.")
@@ -113,10 +120,15 @@ class TrainingAnswers(BaseModel):
         json_schema_extra={"cosmetic": True},
     )
     gpus: int | None = Field(
-        None, ge=0, le=8, title="GPUs", description="How many train together, which the machine must have; empty asks for one on "
-        "another machine when the preset is a recipe or the model has half a billion parameters or more.",
+        None,
+        ge=0,
+        le=8,
+        title="GPUs",
+        description="How many train together, which the machine must have: they share out the rows of a step, and weights that one of "
+        "them does not hold. Empty asks for one on another machine when the preset is a recipe or the model has half a billion parameters "
+        "or more.",
         json_schema_extra={"cosmetic": True, "advanced": True},
-    )  # fmt: skip
+    )
     machine_usd_per_hour: float | None = Field(
         None,
         ge=0,
@@ -175,22 +187,19 @@ class TrainingStep:
 
     async def run(self, context: Context) -> Outputs:
         dataset = context.upstream["dataset"]
-        summary, diagnosis = await train(context, context.answers, dataset.path("train_rows"), dataset.path("val_rows"))
+        summary, diagnosis, curves = await train(
+            context, context.answers, dataset.path("train_rows"), dataset.path("val_rows")
+        )
         summary["answers"] = context.answers.model_dump(mode="json")
         artifact = ModelArtifact.in_folder(context.folder)
         card = write_card(model_card(artifact.read_manifest(), dataset.outputs.summary), context.folder, artifact.folder)
         files = {**left_files(artifact), "metrics": METRICS, "archive": ARCHIVE, "card": card}
-        for name, file in (("loss_plot", "loss.png"), ("loss_plot_svg", "loss.svg"), ("predictions", PREDICTIONS), ("plan", PLAN)):
-            if (context.folder / file).is_file():
-                files[name] = file
-        curve = Gate(
-            "curve healthy",
-            "neither broken, diverged nor overfitted",
-            str(diagnosis),
-            diagnosis.good,
-            detail="; ".join(diagnosis.evidence),
-        )
-        gates = [curve]
+        may_be = {"loss_plot": "loss.png", "loss_plot_svg": "loss.svg", "predictions": PREDICTIONS, "plan": PLAN}
+        files |= {name: file for name, file in may_be.items() if (context.folder / file).is_file()}
+        rolled_back = curve.rollback_of(diagnosis, curves, summary["chosen_step"], summary["steps"])
+        if told := curve.warning(diagnosis, rolled_back):
+            context.emit(told)
+        gates = [curve.gate(diagnosis, rolled_back)]
         if "predictions" in files:
             scores = pregate.score(context.folder / PREDICTIONS, context.shared, dataset)
             summary["command_scores"] = scores.facts
@@ -206,11 +215,12 @@ def left_files(artifact: ModelArtifact) -> dict[str, str]:
 
 async def train(
     context: Context, answers: TrainingAnswers, rows: Path, validation: Path | None
-) -> tuple[dict[str, Any], Diagnosis]:
-    """Train as `answers` say; leaves plan.json, adapter/, model/ (where it is merged), manifest.json, metrics.jsonl and loss.png in the
-    step's folder, and with validation rows predictions.jsonl.
+) -> tuple[dict[str, Any], Diagnosis, Curves]:
+    """Train as `answers` say; leaves plan.json, adapter/ (unless all weights are trained), model/ (unless the adapter alone is wanted),
+    manifest.json, metrics.jsonl, training.pyz and loss.png in the step's folder, and with validation rows predictions.jsonl.
 
-    Raises ProviderError when the base model cannot be had, and what a failed job raises.
+    Raises UsageError for a method that does not fit the machine, ProviderError when the base model cannot be had, and what a failed job
+    raises.
     """
     await _require_gpus(answers, context)
     base = await place_base(
@@ -287,7 +297,7 @@ async def train(
         "unique_token_ratio": round(manifest["unique_token_ratio"], 2),
         "settings": asdict(settings),
         "diagnosis": str(diagnosis),
-    }, diagnosis
+    }, diagnosis, curves
 
 
 async def _plan(
@@ -303,6 +313,8 @@ async def _plan(
     if made is None:
         return None
     write_plan(made, context.folder)
+    if made.problem and answers.method != "auto":
+        raise UsageError(f"training.method {answers.method}: {made.problem}")
     if answers.machine != LOCAL or made.problem:
         context.emit(Notice("warning" if made.problem else "info", f"{answers.machine}: {made.sentence}"))
     return made
