@@ -42,8 +42,14 @@ class ReloadCheck:
         self._trained_in = "4 bits" if four_bits else str(dtype).removeprefix("torch.")
         self._logits = _logits(model, self._rows, self._mixed)
 
-    def passed_by(self, saved: Any) -> float:
-        """How far the logits of a model are from the trained one's, relative to their spread. Raises ReloadError when that is too far."""
+    def passed_by(self, saved: Any) -> float | None:
+        """How far the logits of a model are from the trained one's, relative to their spread; None when the trained one's are no numbers.
+
+        Raises ReloadError when that is too far.
+        """
+        if not self._logits.isfinite().all():
+            log("the trained model's logits are no numbers; what was saved cannot be compared with it")
+            return None
         found = difference(_logits(saved, self._rows, self._mixed), self._logits)
         most = LARGEST_DIFFERENCE[self._trained_in]
         if not found <= most:
@@ -82,6 +88,8 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
     What all logits of a label have in common is left out, since no probability depends on it.
     """
     apart, spread = (table - table.mean(-1, keepdim=True) for table in (found - wanted, wanted))
+    if not apart.any():  # also where a model that diverged finds all tokens equally likely
+        return 0.0
     return float((apart.square().mean() / spread.square().mean()).sqrt())
 
 

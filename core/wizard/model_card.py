@@ -132,7 +132,7 @@ def _data(manifest: Mapping[str, Any], dataset: Mapping[str, Any]) -> Iterator[s
 
 
 def _training(manifest: Mapping[str, Any]) -> Iterator[str]:
-    chosen = manifest["chosen"]
+    chosen, apart = manifest["chosen"], manifest["reload_difference"]
     yield "## Training"
     facts = {
         "Step taken": f"{chosen['step']} of {manifest['steps']}",
@@ -142,7 +142,9 @@ def _training(manifest: Mapping[str, Any]) -> Iterator[str]:
         else "not measured",
         "Tokens for each one computed": f"{manifest['unique_token_ratio']:.2f} (shared prefixes)",
         "Precision": manifest["dtype"],
-        "Logits of the saved model differ by": f"{manifest['reload_difference']:.1e} of their spread from the trained one's",
+        "Logits of the saved model differ by": "not comparable"
+        if apart is None
+        else f"{apart:.1e} of their spread from the trained one's",
         **{name.replace("_", " ").capitalize(): _number(value) for name, value in manifest["settings"].items()},
     }
     yield _table(("", ""), list(facts.items()))

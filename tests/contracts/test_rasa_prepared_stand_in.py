@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from rigs import rasa_bench
+from rigs.finished import manifest
 from rigs.rasa_bench import Bench
 
 from core.e2e.recording import read_recording
@@ -214,6 +215,7 @@ async def test_a_tuned_model_is_judged_by_the_command(bench, version, monkeypatc
 
     monkeypatch.setattr(judging, "served", served)
     monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None))
+    (bench.folder / "manifest.json").write_text(json.dumps(manifest()))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
     bench.upstream["training"] = model
     context = bench.context("evaluation", EvaluationAnswers())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rigs.chat_server import ChatServer
+from rigs.finished import manifest
 from rigs.parcels import DOMAIN, FLOWS
 from rigs.words import Words
 
@@ -123,7 +124,7 @@ async def test_an_evaluation_shows_the_model_prompts_like_those_of_the_rows(benc
             yield Endpoint(server.url, "small")
 
         monkeypatch.setattr("core.wizard.steps.judging.served", served)
-        (bench.folder / "manifest.json").write_text('{"files": {}}')
+        (bench.folder / "manifest.json").write_text(json.dumps(manifest()))
         model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
         bench.upstream["training"] = model
         await EVALUATION.run(bench.context("evaluation", EvaluationAnswers()))

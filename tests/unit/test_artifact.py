@@ -186,3 +186,14 @@ def test_a_model_of_full_training_is_a_merged_one_without_adapter(tiny, tmp_path
     artifact.verify()
     assert artifact.folder.name == "model"
     assert artifact.read_manifest()["folders"] == ["model"]
+
+
+def test_logits_that_say_nothing_are_no_damage():
+    check = module("reload_check")
+    table = torch.randn(5, 11)
+    flat = torch.ones(5, 11)
+    assert check.difference(flat, flat) == 0.0
+    assert check.difference(table + 3.0, table) < 1e-6, "no probability depends on a constant"
+    assert check.difference(table, flat) > 1, "a spread out of nothing is one"
+    assert check.difference(table * 1.1, table) == pytest.approx(0.1, rel=1e-3)
+    assert not check.difference(torch.full((5, 11), float("nan")), table) <= 1
