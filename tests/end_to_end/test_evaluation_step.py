@@ -241,11 +241,12 @@ def retrained(monkeypatch) -> None:
 
     async def train(context, answers, rows: Path, validation: Path | None):
         from core.training.diagnosis import Diagnosis
+        from core.training.metrics import Curves
 
         (context.folder / "model").mkdir(exist_ok=True)
         (context.folder / "manifest.json").write_text(json.dumps(manifest()))
         (context.folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1}\n')
-        return {"train_loss": 0.1, "settings": {"epochs": 1.0}}, Diagnosis("converged", "fine")
+        return {"train_loss": 0.1, "settings": {"epochs": 1.0}}, Diagnosis("converged", "fine"), Curves()
 
     monkeypatch.setattr(production, "train", train)
     monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: None)

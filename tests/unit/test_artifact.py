@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,8 +53,8 @@ def test_the_artifact_is_what_was_asked_for_and_complete(job, tiny):
         "files": {name: sha(tiny / name) for name in ("config.json", "model.safetensors")},
     }
     assert manifest["rows"] == {
-        "train": {"count": 24, "sha256": sha(folder / "train.jsonl")},
-        "val": {"count": 6, "sha256": sha(folder / "val.jsonl")},
+        "train": {"count": 24, "sha256": sha(folder / "train.rows")},
+        "val": {"count": 6, "sha256": sha(folder / "val.rows")},
     }
 
 
@@ -177,10 +178,11 @@ def test_a_model_of_full_training_is_a_merged_one_without_adapter(tiny, tmp_path
     saving = module("saving")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.jsonl").write_text("{}\n")
-    config = {"model": str(tiny), "name": "someone/tiny", "artifact": "adapter", "train": "train.jsonl", "val": None}
+    config = {"model": str(tiny), "name": "someone/tiny", "artifact": "merged", "train": Path("train.jsonl"), "val": None}
     model = AutoModelForCausalLM.from_pretrained(tiny)
     base = saving.describe_base(config)
-    left = saving.save(model, AutoTokenizer.from_pretrained(tiny), config, base, torch.float32)
+    weights = module("weights").trained_weights(model)
+    left = saving.save(model, weights, AutoTokenizer.from_pretrained(tiny), config, base, torch.float32)
     saving.write_manifest(left, config, base, {})
     artifact = ModelArtifact.in_folder(tmp_path)
     artifact.verify()

@@ -23,7 +23,12 @@ from tests import tiny_model
 from tests.contracts.places import place_of, server_for
 from tests.unit.test_training import rows
 
-CONFIG = {"settings": asdict(settings_of("small-cpu", dtype="float32", rows_per_step=4)), "plan": {"micro_rows": 2}}
+CONFIG = {
+    "name": "someone/tiny",
+    "artifact": "merged",
+    "settings": asdict(settings_of("small-cpu", dtype="float32", rows_per_step=4)),
+    "plan": {"micro_rows": 2},
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def test_the_same_inputs_are_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     old = os.umask(0o077)
     try:
-        other_order = {"plan": CONFIG["plan"], "settings": dict(reversed(CONFIG["settings"].items()))}
+        other_order = dict(reversed({**CONFIG, "settings": dict(reversed(CONFIG["settings"].items()))}.items()))
         again = archive_in(tmp_path / "b", config=other_order)
         os.utime(tmp_path / "b" / "train.rows", (1e9, 1e9))
         assert again.read_bytes() == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from core.training.throughput import operations
 from core.wizard.steps import training
 from core.wizard.steps.training import TrainingAnswers
 from core.wizard.training_plan import chosen_settings
+from tests.rigs.finished import manifest
 from tests.unit.test_training_plan import A100_40, LLAMA, listed, made
 from tests.unit.test_training_step import OneJob, trained
 
@@ -124,21 +126,26 @@ def test_what_was_trained_is_told():
     assert adapter_in_words({"method": "full", "lora_rank": 16, "learning_rate": 1e-5}) == "none, all weights, learning rate 1e-05"
 
 
-class Fetched(OneJob):
-    """Remembers what it was asked for, and leaves no adapter."""
+class WithoutAdapter(OneJob):
+    """A run of full training leaves a whole model alone."""
 
     async def fetch(self, job, paths, into):
-        self.paths = [*getattr(self, "paths", []), *paths]
         await super().fetch(job, paths, into)
+        if "manifest.json" in paths:
+            (into / "manifest.json").write_text(json.dumps(manifest(folders=["model"])))
 
 
-@pytest.mark.parametrize("method", ["auto", "full"])
-async def test_the_step_asks_for_an_adapter_only_where_there_is_one(tmp_path, monkeypatch, method):
-    jobs = Fetched("converged")
-    outputs, _ = await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(method=method), jobs)
-    assert ("adapter" in jobs.paths) == (method != "full")
-    assert "adapter" not in outputs.files, "nothing left one here"
+@pytest.mark.parametrize(("method", "jobs"), [("auto", OneJob), ("full", WithoutAdapter)])
+async def test_an_adapter_is_fetched_only_where_there_is_one(tmp_path, monkeypatch, method, jobs):
+    ran = jobs("converged")
+    outputs, _ = await trained(tmp_path, "converged", monkeypatch, TrainingAnswers(method=method), ran)
+    assert ("adapter" in ran.fetched) == ("adapter" in outputs.files) == (method == "auto")
+    assert outputs.files["model"] == "model"
     assert outputs.summary["settings"]["method"] == method
+
+
+def test_training_all_weights_never_leaves_an_adapter():
+    assert TrainingAnswers(method="full", machine="ssh:box").artifact_kind == "merged"
 
 
 async def test_the_step_refuses_before_anything_runs(tmp_path, monkeypatch):

@@ -155,7 +155,9 @@ class TrainingAnswers(BaseModel):
 
     @property
     def artifact_kind(self) -> str:
-        """merged or adapter."""
+        """merged or adapter; training all weights leaves no adapter."""
+        if self.method == "full":
+            return "merged"
         if self.artifact != "auto":
             return self.artifact
         return "merged" if self.machine == LOCAL else "adapter"
