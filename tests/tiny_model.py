@@ -10,9 +10,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def make(folder: Path, context: int = 4096, spread: float = 0.02, tied: bool = False) -> Path:
+def make(folder: Path, context: int = 4096, spread: float = 0.02, tied: bool = False, width: int = 32) -> Path:
     """Save a tiny Llama with a byte-level tokenizer; the folder. A `spread` of weights near 1 lets an adapter become sure of a token;
-    `tied` makes the head the embedding."""
+    `tied` makes the head the embedding. `width` is a multiple of 8."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -30,8 +30,8 @@ def make(folder: Path, context: int = 4096, spread: float = 0.02, tied: bool = F
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
+            hidden_size=width,
+            intermediate_size=2 * width,
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,

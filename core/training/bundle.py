@@ -76,3 +76,14 @@ def training_program() -> dict[str, Path]:
 def training_requirements() -> Path:
     """What the training program needs installed, pinned."""
     return Path(__file__).parent / "requirements.txt"
+
+
+def quantising_program() -> dict[str, Path]:
+    """The files a quantising job needs beside its configuration, rows and model: path in the job's folder → file here."""
+    here = Path(__file__).parent
+    return {f"{name}.py": here / f"{name}.py" for name in ("quantise", "rows", "tree", "report", "checksums")}
+
+
+def quantising_requirements() -> Path:
+    """What the quantising program needs installed, pinned."""
+    return Path(__file__).parent / "quantising.txt"

@@ -32,29 +32,39 @@ class Standing:
     exact_match: float
     """Share of validation rows written exactly, 0 to 1."""
     loss: float
+    rows: int
+    """Validation rows that were measured."""
 
     def better_than(self, other: Standing) -> bool:
-        """More rows written exactly, or as many with a lower loss."""
-        return self._rank > other._rank
+        """More rows written exactly, or about as many (within a standard deviation of such a count) with a lower loss.
+
+        Without that the luck of some rows would take weights from before the learning rate came down.
+        """
+        apart = self.rows * (self.exact_match - other.exact_match)
+        share = (self.exact_match + other.exact_match) / 2
+        if abs(apart) > math.sqrt(self.rows * share * (1 - share)):
+            return apart > 0
+        return self._loss < other._loss
 
     def __str__(self) -> str:
         return f"{100 * self.exact_match:.1f} % of validation rows exactly, loss {self.loss:.3f}"
 
     @property
-    def _rank(self) -> tuple[float, float]:
-        return self.exact_match, -self.loss if math.isfinite(self.loss) else -math.inf
+    def _loss(self) -> float:
+        return self.loss if math.isfinite(self.loss) else math.inf
 
 
 class BestWeights(TrainerCallback):
     """Keeps the trained weights of the best validation so far, through stops and kills; of equals the earliest."""
 
-    def __init__(self, folder: Path = FOLDER / "best") -> None:
-        self._folder = folder
+    def __init__(self, rows: int, folder: Path = FOLDER / "best") -> None:
+        """`rows` is how many validation rows are measured."""
+        self._rows, self._folder = rows, folder
         kept = [_read(path) for path in folder.glob(f"*/{_STANDING}")]
         self.standing: Standing | None = max(kept, key=lambda standing: standing.step, default=None)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any, metrics: dict[str, float], **_: Any) -> None:
-        standing = Standing(state.global_step, metrics["eval_exact_match"], metrics["eval_loss"])
+        standing = Standing(state.global_step, metrics["eval_exact_match"], metrics["eval_loss"], self._rows)
         # Steps done again after a resume were judged before.
         if self.standing and (standing.step <= self.standing.step or not standing.better_than(self.standing)):
             return
@@ -90,7 +100,7 @@ def why(chosen: Standing | None, history: Sequence[dict[str, Any]], last: int) -
     if chosen.step == last:
         return f"step {last}, the last, is taken: {chosen}"
     entries = [entry for entry in history if "eval_loss" in entry and entry["step"] == last]
-    others = [Standing(last, entry["eval_exact_match"], entry["eval_loss"]) for entry in entries]
+    others = [Standing(last, entry["eval_exact_match"], entry["eval_loss"], chosen.rows) for entry in entries]
     return f"step {chosen.step} is taken: {chosen}" + "".join(f"; the last, {last}: {other}" for other in others[-1:])
 
 

@@ -83,7 +83,7 @@ def main(config: dict[str, Any]) -> int:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
     way = shared_way(model, train, settings["attention"], dtype, bool(plan.get("sharded")))
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan)
-    report, best, early_stop = Report(trainer), BestWeights(), EarlyStop(settings["early_stop"])
+    report, best, early_stop = Report(trainer), BestWeights(len(measured or ())), EarlyStop(settings["early_stop"])
     for callback in (Checkpoints(trainer, config["archive"]), report, best, early_stop):
         trainer.add_callback(callback)
     checkpoint = last_checkpoint()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 from collections import Counter
@@ -22,11 +24,12 @@ from core.errors import UsageError
 from core.llm.client import Endpoint
 from core.wizard.events import Notice
 from core.wizard.step import Outputs, Upstream
-from core.wizard.steps import judging, production
+from core.wizard.steps import judging, production, quantised
 from core.wizard.steps.evaluation import STEP
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.production import STEP as PRODUCTION
 from core.wizard.steps.production import ProductionAnswers
+from core.wizard.steps.training import TrainingAnswers
 
 Reply = Callable[[str], str]
 
@@ -249,7 +252,7 @@ def retrained(monkeypatch) -> None:
         return {"train_loss": 0.1, "settings": {"epochs": 1.0}}, Diagnosis("converged", "fine"), Curves()
 
     monkeypatch.setattr(production, "train", train)
-    monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: None)
+    monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: TrainingAnswers())
 
 
 async def test_the_production_model_is_judged_by_the_golden_tests(bench, serve, retrained):
@@ -299,3 +302,81 @@ async def test_without_golden_tests_the_production_gate_says_what_it_does_not_sh
     assert [gate.name for gate in produced.gates] == ["training loss", "course of training", "validation tests", "training tests"]
     warnings = [event.text for event in bench.events if isinstance(event, Notice) and event.level == "warning"]
     assert any("there is no golden set: validation was learnt too" in text for text in warnings)
+
+
+class Quantises:
+    """A job that leaves a copy at once, as the quantising program would."""
+
+    async def run(self, job, on_event, place):
+        self.job = job
+        on_event({"type": "log", "line": "int8: 90 MB, the model has 180 MB"})
+
+    async def fetch(self, job, paths, into):
+        assert paths == ["quantised", "quantised.json"]
+        (into / "quantised").mkdir()
+        (into / "quantised" / "model.safetensors").write_text("smaller")
+        files = {"model.safetensors": hashlib.sha256(b"smaller").hexdigest()}
+        (into / "quantised.json").write_text(json.dumps({"files": files, "kind": "int8", "calibrated_on": 9}))
+
+
+async def with_copy(bench, **answers) -> tuple[Outputs, Quantises]:
+    context = bench.context("production", ProductionAnswers(quantised="int8", **answers))
+    jobs = Quantises()
+    return await PRODUCTION.run(dataclasses.replace(context, jobs=jobs)), jobs
+
+
+async def test_a_quantised_copy_has_to_pass_the_same_tests(bench, serve, retrained):
+    served = serve(knows(bench))
+    bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
+    before = len(served.requests)
+    outputs, jobs = await with_copy(bench)
+    gates = {gate.name: gate.passed for gate in outputs.gates}
+    assert gates["int8 golden tests"]
+    assert gates["int8 training tests"]
+    assert set(gates) > {"golden tests", "training tests", "course of training"}
+    assert outputs.summary["quantised"]["int8 golden"]["tests"] == outputs.summary["golden"]["tests"]
+    asked = [str(request) for request in served.requests[before:]]
+    assert sorted(asked[: len(asked) // 2]) == sorted(asked[len(asked) // 2 :]), "the copy is asked all that the model was"
+    assert outputs.files["quantised"] == "quantised"
+    assert outputs.files["model"] == "model", "the whole model is kept"
+    told = json.loads(jobs.job.files["config.json"].read_text())
+    assert (told["kind"], told["model"], told["rows"]) == ("int8", "model", "rows.jsonl")
+    assert jobs.job.files["rows.jsonl"].name == "combined_train_val.jsonl", "calibrated on the rows it was trained on"
+    assert {"quantise.py", "rows.py", "environment.py", "quantising.txt"} <= set(jobs.job.files)
+    assert jobs.job.command[1:] == ("environment.py", "quantising.txt", "python", "quantise.py", "config.json")
+
+
+async def test_a_copy_that_lost_too_much_fails_and_says_which_tests(bench, serve, retrained, monkeypatch):
+    serve(knows(bench))
+    bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
+    plain = quantised.judge
+
+    async def judged(context, bars, model, dataset, sets):
+        serve(knows(bench, *messages_of(bench, "golden")))
+        return await plain(context, bars, model, dataset, sets)
+
+    monkeypatch.setattr(quantised, "judge", judged)
+    outputs, _ = await with_copy(bench)
+    gates = {gate.name: gate.passed for gate in outputs.gates}
+    assert gates["golden tests"]
+    assert not gates["int8 golden tests"]
+    assert not outputs.passed
+
+
+async def test_a_model_that_was_not_trained_again_can_be_quantised(bench, serve, retrained):
+    serve(knows(bench))
+    bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
+    (bench.folder / "model").mkdir()
+    outputs, jobs = await with_copy(bench, retrain=False, quantise_python="/opt/compressor/bin/python")
+    assert "int8 golden tests" in [gate.name for gate in outputs.gates]
+    assert jobs.job.files["rows.jsonl"].name == "train.jsonl"
+    assert jobs.job.command == ("/opt/compressor/bin/python", "quantise.py", "config.json")
+
+
+async def test_an_adapter_cannot_be_quantised_and_that_is_said_before_training(bench, serve, retrained, monkeypatch):
+    serve(knows(bench))
+    bench.upstream["evaluation"] = Upstream(await evaluated(bench), bench.folder)
+    monkeypatch.setattr(production.TrainingAnswers, "model_validate", lambda *_: TrainingAnswers(artifact="adapter"))
+    with pytest.raises(UsageError, match=r"production.quantised int8: .* answer training.artifact: merged"):
+        await with_copy(bench)
+    assert not (bench.folder / "runs" / "production" / "model").exists()

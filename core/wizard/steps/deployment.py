@@ -87,8 +87,9 @@ class DeploymentStep:
     async def run(self, context: Context) -> Outputs:
         answers: DeploymentAnswers = context.answers
         production = context.upstream["production"]
-        model = production.path("model").resolve()
-        ModelArtifact(model, production.path("manifest")).verify()
+        copy = "quantised_" if "quantised" in production.outputs.files else ""
+        model = production.path("quantised" if copy else "model").resolve()
+        ModelArtifact(model, production.path(f"{copy}manifest")).verify()
         adapter = adapter_in(model)
         request = ServerRequest(
             model,

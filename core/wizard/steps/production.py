@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ from core.wizard.model_card import CARD, model_card, write_card
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
+from core.wizard.steps import quantised
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
 from core.wizard.steps.training import METRICS, TrainingAnswers, left_files, train
@@ -28,6 +29,10 @@ from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import in_words
 
 ROWS = "combined_train_val.jsonl"
+_NO_GOLDEN_SET = (
+    "there is no golden set: validation was learnt too, so the tests show that nothing broke, not how well the model does on what it "
+    "has not seen"
+)
 
 
 class ProductionAnswers(BaseModel):
@@ -40,6 +45,19 @@ class ProductionAnswers(BaseModel):
         title="Retrain on everything",
         description="Train the final model on training and validation rows; without it the model of step 3 is the final one. "
         "The golden tests are learnt by neither, and judge it.",
+    )
+    quantised: Literal["none", "int8", "int4"] = Field(
+        "none",
+        title="Quantised copy",
+        description="A smaller copy, made with llm-compressor, that must pass the same tests and is deployed in the model's place: "
+        "int8 (W8A8) serves many at once faster, int4 (W4A16) takes least memory and answers one at a time fastest.",
+        json_schema_extra={"advanced": True},
+    )
+    quantise_python: str = Field(
+        "",
+        title="Python that quantises",
+        description="Interpreter with llm-compressor on the machine that trains; empty for an environment that is made there once.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
     )
 
 
@@ -77,26 +95,39 @@ class ProductionStep:
 
     async def run(self, context: Context) -> Outputs:
         dataset, training = context.upstream["dataset"], context.upstream["training"]
-        bars = _bars(context)
-        if not context.answers.retrain:
-            return await _kept(context, training, dataset, bars)
-        rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
-        context.emit(Log(f"training on all {rows} rows"))
+        bars, answers = _bars(context), context.answers
         settings = TrainingAnswers.model_validate(training.outputs.summary["answers"])
-        summary, diagnosis, _ = await train(context, settings, context.folder / ROWS, None)
-        artifact = ModelArtifact.in_folder(context.folder)
-        files = {**left_files(artifact), "rows": ROWS, "metrics": METRICS, "archive": ARCHIVE}
-        if (context.folder / PLAN).is_file():
-            files["plan"] = PLAN
-        own = Upstream(Outputs({}, files), context.folder)
-        judged = await judge(context, bars, own, dataset, _sets(context, dataset, bars))
-        evaluated = outputs_of(judged, bars.accept, retraining=summary)
-        curve = curve_gate(diagnosis, summary["train_loss"])
-        course = course_gate(context.folder / METRICS, training.path("metrics"), summary["settings"]["epochs"])
-        gates = [curve, course, *evaluated.gates]
-        text = model_card(artifact.read_manifest(), dataset.outputs.summary, gates, evaluated.summary)
-        files["card"] = write_card(text, context.folder, artifact.folder)
-        return Outputs(evaluated.summary, {**files, **evaluated.files}, gates, artifact.digest)
+        quantised.require_whole(answers.quantised, settings)
+        if answers.retrain:
+            outputs, rows = await _retrained(context, settings, bars), context.folder / ROWS
+        else:
+            outputs, rows = await _kept(context, training, dataset, bars), dataset.path("train_rows")
+        if answers.quantised == "none":
+            return outputs
+        copy = quantised.Copy(answers.quantised, settings.machine, settings.gpus_needed, answers.quantise_python)
+        return await quantised.with_copy(context, copy, outputs, rows, bars, _sets(dataset, bars))
+
+
+async def _retrained(context: Context, settings: TrainingAnswers, bars: EvaluationAnswers) -> Outputs:
+    """Train on all rows and judge what comes of it."""
+    dataset, training = context.upstream["dataset"], context.upstream["training"]
+    rows = merge_rows(dataset.path("train_rows"), dataset.path("val_rows"), context.folder / ROWS)
+    context.emit(Log(f"training on all {rows} rows"))
+    summary, diagnosis, _ = await train(context, settings, context.folder / ROWS, None)
+    artifact = ModelArtifact.in_folder(context.folder)
+    files = {**left_files(artifact), "rows": ROWS, "metrics": METRICS, "archive": ARCHIVE}
+    if (context.folder / PLAN).is_file():
+        files["plan"] = PLAN
+    if not dataset.outputs.summary.get("golden_test_ids"):
+        context.emit(Notice("warning", _NO_GOLDEN_SET))
+    judged = await judge(context, bars, Upstream(Outputs({}, files), context.folder), dataset, _sets(dataset, bars))
+    evaluated = outputs_of(judged, bars.accept, retraining=summary)
+    curve = curve_gate(diagnosis, summary["train_loss"])
+    course = course_gate(context.folder / METRICS, training.path("metrics"), summary["settings"]["epochs"])
+    gates = [curve, course, *evaluated.gates]
+    text = model_card(artifact.read_manifest(), dataset.outputs.summary, gates, evaluated.summary)
+    files["card"] = write_card(text, context.folder, artifact.folder)
+    return Outputs(evaluated.summary, {**files, **evaluated.files}, gates, artifact.digest)
 
 
 def curve_gate(diagnosis: Diagnosis, train_loss: float | None) -> Gate:
@@ -119,7 +150,7 @@ def _bars(context: Context) -> EvaluationAnswers:
     return EvaluationAnswers.model_validate(context.upstream["evaluation"].outputs.summary["answers"])
 
 
-def _sets(context: Context, dataset: Upstream, bars: EvaluationAnswers) -> list[TestSet]:
+def _sets(dataset: Upstream, bars: EvaluationAnswers) -> list[TestSet]:
     """The golden tests, which alone are unseen now, and all that was learnt; without golden tests the sides as they were."""
     train, validation = (dataset.outputs.summary[f"{side}_test_ids"] for side in ("train", "val"))
     golden = dataset.outputs.summary.get("golden_test_ids", ())
@@ -128,11 +159,6 @@ def _sets(context: Context, dataset: Upstream, bars: EvaluationAnswers) -> list[
             TestSet("golden", golden, bars.validation_min),
             TestSet("training", [*train, *validation], bars.train_min),
         ]
-    text = (
-        "there is no golden set: validation was learnt too, so the tests show that nothing broke, not how well the model does on what it "
-        "has not seen"
-    )
-    context.emit(Notice("warning", text))
     return [TestSet("validation", validation, bars.validation_min), TestSet("training", train, bars.train_min)]
 
 
