@@ -53,5 +53,5 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
             "answer_rephrases": 4,
             "history_turns": 0,
         },
-        "training": {"learning_rate": 0.0015, "rows_per_step": 12},
+        "training": {"learning_rate": 0.0015, "epochs": 1.5, "rows_per_step": 18},
     }
