@@ -49,9 +49,9 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
         "session": {"assistant": str(folder / "assistant"), "commands": str(folder / "commands.yml")},
         "dataset": {
             "rephraser": str(folder / "paraphrases.yml"),
-            "num_rephrases": 7,
+            "num_rephrases": 6,
             "answer_rephrases": 4,
             "history_turns": 0,
         },
-        "training": {"learning_rate": 0.0015, "epochs": 1.5, "rows_per_step": 18},
+        "training": {"learning_rate": 0.0015, "epochs": 1.4, "rows_per_step": 18},
     }
