@@ -53,5 +53,5 @@ def answers(folder: Path) -> dict[str, dict[str, Any]]:
             "answer_rephrases": 4,
             "history_turns": 0,
         },
-        "training": {"learning_rate": 0.0015, "epochs": 1.4, "rows_per_step": 18},
+        "training": {"learning_rate": 0.0015, "epochs": 1.25, "rows_per_step": 18},
     }
