@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import zipfile
 
 
 def checksum(path: Path | zipfile.Path) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from core.errors import ProviderError, UsageError
 from core.training import base_model
@@ -14,6 +13,7 @@ from core.training.base_finder import PlacedBase, resolve_here
 from core.training.base_model import DEMO_MODEL
 from core.training.hub_access import access
 from core.wizard.events import Log
+from core.wizard.jobs import log_lines
 from core.wizard.step import Context
 from provisioning.job import Job
 from provisioning.places import LOCAL
@@ -63,11 +63,7 @@ async def place_base(
         limit_seconds=limit_seconds,
     )
 
-    def on_event(event: dict[str, Any]) -> None:
-        if event.get("type") == "log":
-            context.emit(Log(event["line"]))
-
-    found = await context.jobs.run(job, on_event, machine)
+    found = await context.jobs.run(job, log_lines(context.emit), machine)
     with tempfile.TemporaryDirectory() as scratch:
         await context.jobs.fetch(found, ["log.txt"], Path(scratch))
         said = (Path(scratch) / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.training.checksums import checksum
+
 _LEFT_OUT = frozenset({"__pycache__", "models", "node_modules", "results"})
 _LARGE = 10_000_000
 """Bytes from which the digest of a file is remembered by its inode, size and time."""
@@ -30,8 +32,7 @@ def of_file(path: Path) -> str:
 
 
 def _of_bytes(path: Path, *_: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(path)
 
 
 _remembered = lru_cache(maxsize=1000)(_of_bytes)

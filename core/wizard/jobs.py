@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
+from core.wizard.events import Log
 from core.wizard.journal import Journal
 from provisioning.job import Job, JobStatus, UnknownJobError
 from provisioning.places import LOCAL
@@ -20,6 +21,16 @@ from provisioning.target import Target
 OnEvent = Callable[[dict[str, Any]], None]
 LEAVE = "leave"
 """Message of a cancellation that lets jobs go on."""
+
+
+def log_lines(emit: Callable[[Log], None]) -> OnEvent:
+    """What tells the lines that a job logs, and leaves its other events aside."""
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event.get("type") == "log":
+            emit(Log(event["line"]))
+
+    return on_event
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
+PLACES = [str(ROOT), str(ROOT / "core" / "training")]
+"""The project, and the training program's modules, which stand alone."""
+sys.path[:0] = PLACES
 
 WAYS = ("plain", "padding-free", "packing", "tree")
 OWN = 30
@@ -70,7 +73,7 @@ def main() -> None:
 
 
 def compare(
-    title: str, rows: list[dict[str, list[int]]], model: Path, layers: int, rows_a_step: int, steps: int
+    title: str, rows: list[dict[str, Any]], model: Path, layers: int, rows_a_step: int, steps: int
 ) -> dict[str, float]:
     """Measure all ways and print a table; how many times as fast as each of TRL's the tree is."""
     found: dict[str, Found] = {}
@@ -107,7 +110,8 @@ def run(told: dict[str, Any]) -> Found | None:
     config = Path(told["folder"]) / "config.json"
     config.write_text(json.dumps(told), encoding="utf-8")
     child = [sys.executable, str(Path(__file__).with_name("training_way.py")), str(config)]
-    done = subprocess.run(child, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(PLACES)}
+    done = subprocess.run(child, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         print(f"{told['way']:14}failed: {(done.stderr.strip().splitlines() or ['no word'])[-1][:120]}")
         return None
@@ -120,8 +124,9 @@ def demo_model() -> Path:
     return resolve(DEMO_MODEL, cache_folder())
 
 
-def demo_rows(model: Path) -> list[dict[str, list[int]]]:
+def demo_rows(model: Path) -> list[dict[str, Any]]:
     """The rows of the demo's dataset step, in an order drawn once."""
+    from rows import read_rows
     from transformers import AutoTokenizer
 
     from core import demo
@@ -134,7 +139,6 @@ def demo_rows(model: Path) -> list[dict[str, list[int]]]:
     from core.e2e.runner import run_tests
     from core.evaluation.review import workbench
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
     folder = demo.assistant_folder()
     bench, recording = workbench(folder, None), read_recording(demo.commands_file())
     cases = list(read_tests(find_tests(folder), folder).cases)
@@ -144,24 +148,22 @@ def demo_rows(model: Path) -> list[dict[str, list[int]]]:
     wordings = asyncio.run(rephrase(annotated, read_paraphrases(demo.paraphrases_file()), 7, bench.engine, None))
     points = [point for conversation in wordings for point in data_points(conversation, bench.engine, renderer)]
     random.Random(0).shuffle(points)
-    rows = []
-    for point in points[:120]:
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": point.prompt}], add_generation_prompt=True, tokenize=True, return_dict=False
-        )
-        answer = [*tokenizer(point.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        rows.append({"input_ids": [*prompt, *answer], "completion_mask": [0] * len(prompt) + [1] * len(answer)})
-    return rows
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "rows.jsonl"
+        lines = [json.dumps({"prompt": point.prompt, "completion": point.completion}) for point in points[:120]]
+        file.write_text("\n".join(lines), encoding="utf-8")
+        return list(read_rows(file, AutoTokenizer.from_pretrained(model), longest=8192))
 
 
-def made_up_rows(prompt: int, count: int) -> list[dict[str, list[int]]]:
+def made_up_rows(prompt: int, count: int) -> list[dict[str, Any]]:
     """Rows that share `prompt` tokens; the last third of what is their own is to be learnt."""
     chance = random.Random(0)
     shared = [chance.randrange(300, 40000) for _ in range(prompt)]
-    labels = OWN // 3
-    mask = [0] * (prompt + OWN - labels) + [1] * labels
     return [
-        {"input_ids": shared + [chance.randrange(300, 40000) for _ in range(OWN)], "completion_mask": mask}
+        {
+            "input_ids": shared + [chance.randrange(300, 40000) for _ in range(OWN)],
+            "labels_from": prompt + OWN - OWN // 3,
+        }
         for _ in range(count)
     ]
 

@@ -1,6 +1,7 @@
 """One way of training, measured in a process of its own: `python training_way.py config.json` prints one JSON object.
 
-Every way gets the same model, adapter, rows in the same order and labels. TRL's ways are its SFTTrainer's own.
+`bench_tree.py` starts it with the project and its training program in PYTHONPATH. Every way gets the same model, adapter, labels and rows
+in the same order. TRL's ways are its SFTTrainer's own.
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "core" / "training")]
-
-import attention  # noqa: E402
-import torch  # noqa: E402
-from datasets import Dataset  # noqa: E402
-from peft import LoraConfig, get_peft_model  # noqa: E402
-from rows import FoldRows  # noqa: E402
-from trainer import TreeTrainer  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  # noqa: E402
-from trl import SFTConfig, SFTTrainer  # noqa: E402
+import attention
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from rows import FoldRows
+from trainer import TreeTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 
 RANK = 16
 
@@ -82,6 +80,7 @@ def make_model(folder: str, layers: int, tree: bool) -> Any:
 
 def make_trainer(way: str, model: Any, told: dict[str, Any], clock: Clock) -> SFTTrainer:
     rows = json.loads(Path(told["rows"]).read_text(encoding="utf-8"))
+    data = Dataset.from_list(rows if way == "tree" else [masked(row) for row in rows])
     step, longest = told["rows_a_step"], max(len(row["input_ids"]) for row in rows)
     micro = step if way == "tree" else min(step, max(1, told["tokens_at_once"] // longest))
     while step % micro:
@@ -95,11 +94,7 @@ def make_trainer(way: str, model: Any, told: dict[str, Any], clock: Clock) -> SF
     }  # fmt: skip
     kind: type[SFTTrainer] = SFTTrainer
     extra: dict[str, Any] = {}
-    data = Dataset.from_list(rows)
     if way == "tree":
-        data = Dataset.from_list(
-            [{"input_ids": row["input_ids"], "labels_from": row["completion_mask"].index(1)} for row in rows]
-        )
         settings |= {"remove_unused_columns": False, "dataset_kwargs": {"skip_prepare_dataset": True}}
         kind, extra = TreeTrainer, {"data_collator": FoldRows()}
     elif way == "padding-free":
@@ -118,6 +113,12 @@ def make_trainer(way: str, model: Any, told: dict[str, Any], clock: Clock) -> SF
     if isinstance(trainer, TreeTrainer):
         trainer.way, _ = attention.choose_way("auto", trainer.model.device)
     return trainer
+
+
+def masked(row: dict[str, Any]) -> dict[str, list[int]]:
+    """A row as TRL wants it: labels by a mask."""
+    own = len(row["input_ids"]) - row["labels_from"]
+    return {"input_ids": row["input_ids"], "completion_mask": [0] * row["labels_from"] + [1] * own}
 
 
 if __name__ == "__main__":

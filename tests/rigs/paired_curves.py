@@ -66,5 +66,8 @@ def pair(kind: str | None, seed: int) -> tuple[Curves, Curves, float]:
     before = learns(first, speed, floor)
     after = learns(second, speed * more * draw.uniform(0.95, 1.05), floor * draw.uniform(0.9, 1.1))
     derailed = DERAILED[kind](after, draw) if kind else after
-    none: Ideal = lambda time: 0.0  # noqa: E731
+
+    def none(time: float) -> float:
+        return 0.0
+
     return first.curves(before, before, none, none), second.curves(derailed, derailed, none, none), float(first.epochs)

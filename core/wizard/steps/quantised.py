@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import UsageError
 from core.training.bundle import ModelArtifact, quantising_program, quantising_requirements
 from core.wizard.events import Log
+from core.wizard.jobs import log_lines
 from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, judge, outputs_of
@@ -92,12 +93,8 @@ async def _quantise(context: Context, copy: Copy, model: Path, rows: Path) -> Mo
         limit_seconds=LIMIT_SECONDS,
     )
 
-    def on_event(event: dict[str, Any]) -> None:
-        if event.get("type") == "log":
-            context.emit(Log(event["line"]))
-
     context.emit(Log(f"making a copy of the model in {copy.kind}"))
-    made = await context.jobs.run(job, on_event, copy.machine)
+    made = await context.jobs.run(job, log_lines(context.emit), copy.machine)
     await context.jobs.fetch(made, [FOLDER, MANIFEST], context.folder)
     return ModelArtifact(context.folder / FOLDER, context.folder / MANIFEST)
 
