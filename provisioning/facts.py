@@ -9,14 +9,37 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _QUERY = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits"]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a machine says it has."""
+
+    system: str
+    """Kernel and processor: "Linux x86_64"."""
+    python: Sequence[int]
+    venv: bool
+    """Whether python3 can make virtual environments."""
+    uv: str | None
+    vllm: str | None
+    """Paths of the programs, None where they are not installed."""
+    cores: int
+    memory: int
+    disk_free: int
+    """Bytes."""
+    gpus: Sequence[dict[str, Any]]
+    cuda: str | None
+    """Highest CUDA version of the driver."""
+
+
 def facts(folder: Path) -> dict[str, Any]:
-    """Everything a preflight looks at, JSON-ready. `folder` is where jobs will live (it need not exist yet)."""
+    """What `Facts` is made of, JSON-ready. `folder` is where jobs will live (it need not exist yet)."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": list(sys.version_info[:3]),

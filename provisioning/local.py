@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from core.errors import StepFailed
 from provisioning import facts, machine
+from provisioning.facts import Facts
 from provisioning.follow import follow
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
-from provisioning.preflight import Facts, offer_of
-from provisioning.target import Chunk, Offer, Target
+from provisioning.preflight import offer_of
+from provisioning.target import Chunk, Offer, Say, Target, silent
 
 
 class LocalTarget:
@@ -27,9 +28,20 @@ class LocalTarget:
 
     def offers(self, need: Resources) -> Sequence[Offer]:
         """One offer: this machine, with the reason why it fits or not."""
-        return [offer_of(self.name, Facts(**facts.facts(self.root)), need)]
+        return [offer_of(self.name, self.facts(), need)]
 
-    def submit(self, job: Job) -> str:
+    def prepare(self, need: Resources, say: Say = silent) -> None:
+        """Nothing is rented here."""
+
+    def facts(self) -> Facts:
+        """What this machine has."""
+        return Facts(**facts.facts(self.root))
+
+    def tunnel_command(self, port: int, local_port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        """None is needed."""
+        return (), {}
+
+    def submit(self, job: Job, say: Say = silent) -> str:
         """Start a job; adopt it when it runs or has succeeded; start it again in its folder when it ended otherwise.
 
         Raises StepFailed when it cannot be started (no space, no permission).

@@ -199,12 +199,23 @@ def _json(path: Path) -> dict[str, Any] | None:
 # What a client asks over SSH
 
 
+def launch_request(folder: Path, request: dict[str, Any]) -> bool:
+    """Launch the job of a request that names stored files by their contents; see `launch`."""
+    files = Path(request["root"]) / "files"
+    return launch(folder, request["body"], request["secrets"], lambda to: store.place(to, files, request["files"]))
+
+
 def answer(verb: str, request: dict[str, Any]) -> Any:
     """Meet one request. Raises Refused with a sentence, OSError when the disk says no."""
     root, files = Path(request["root"]) / "jobs", Path(request["root"]) / "files"
     folder = root / request.get("id", "")
     if verb == "launch":
-        return launch(folder, request["body"], request["secrets"], lambda to: store.place(to, files, request["files"]))
+        return launch_request(folder, request)
+    if verb == "hand_over":
+        from provisioning import holder
+
+        folder.mkdir(parents=True, exist_ok=True)
+        return holder.hand_over(folder, request, request["seconds"])
     if verb == "status":
         return status(folder)
     if verb == "cancel":

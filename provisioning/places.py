@@ -1,4 +1,4 @@
-"""The places where jobs can run from here: this machine, and every machine SSH leads to."""
+"""The places where jobs can run from here: this machine, every machine SSH leads to, and those SkyPilot rents."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from provisioning.local import LocalTarget
+from provisioning.sky import SkyTarget, Terms
 from provisioning.ssh import DEFAULT_ROOT, SshTarget
 from provisioning.ssh_keys import Trust
 from provisioning.target import Target
 
 LOCAL = "local"
 SSH = "ssh:"
-PLACE_PATTERN = r"^(local|ssh:[^\s,:]+(:\d+)?)$"
-"""How a place is written: "local", or "ssh:" and a name of the SSH configuration or user@host:port."""
+SKY = "sky"
+PLACE_PATTERN = r"^(local|ssh:[^\s,:]+(:\d+)?|sky(:[A-Za-z0-9][\w.-]*(/[\w.@:-]+){0,2})?)$"
+"""How a place is written: "local", "ssh:" and a name of the SSH configuration or user@host:port, or "sky" for the cheapest machine SkyPilot
+can rent, with ":" and a cloud, region and zone (sky:aws/us-east-1), a Slurm cluster (sky:slurm/name) or a Kubernetes context behind it."""
 ROOT_VARIABLE = "CALMTUNE_REMOTE_FOLDER"
 """Names another folder than ~/.calmtune for jobs and models on machines reached over SSH, such as one on a larger disk."""
 
@@ -23,17 +26,26 @@ ROOT_VARIABLE = "CALMTUNE_REMOTE_FOLDER"
 class Places(Mapping[str, Target]):
     """Targets by name; going through them goes through this machine and those that were used."""
 
-    def __init__(self, root: Path, used: Callable[[], Iterable[str]] = tuple) -> None:
-        """`root` is the folder in which local jobs live, `used` tells names of places where jobs were launched."""
-        self._root, self._used = root, used
+    def __init__(
+        self, root: Path, used: Callable[[], Iterable[str]] = tuple, terms: Callable[[], Terms] = Terms
+    ) -> None:
+        """`root` is the folder in which local jobs live, `used` tells names of places where jobs were launched, `terms` on which terms
+        machines are rented."""
+        self._root, self._used, self._terms = root, used, terms
         self._made: dict[str, Target] = {LOCAL: LocalTarget(root)}
 
     def __getitem__(self, name: str) -> Target:
         if name not in self._made:
-            if not name.startswith(SSH):
-                raise KeyError(name)
-            self._made[name] = ssh_target(name.removeprefix(SSH), _scope(self._root))
+            self._made[name] = self._make(name)
         return self._made[name]
+
+    def _make(self, name: str) -> Target:
+        kind, _, where = name.partition(":")
+        if kind == SKY:
+            return SkyTarget(where, _scope(self._root), self._terms())
+        if not name.startswith(SSH):
+            raise KeyError(name)
+        return ssh_target(where, _scope(self._root))
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([LOCAL, *self._used()]))
@@ -44,8 +56,13 @@ class Places(Mapping[str, Target]):
     def close(self) -> None:
         """Let connections go; jobs stay."""
         for target in self._made.values():
-            if isinstance(target, SshTarget):
+            if isinstance(target, SshTarget | SkyTarget):
                 target.close()
+
+    @property
+    def rented(self) -> list[SkyTarget]:
+        """Places used by this session whose machines may be rented."""
+        return [target for name in self if isinstance(target := self[name], SkyTarget)]
 
 
 def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience: float = 300.0) -> SshTarget:

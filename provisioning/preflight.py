@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from provisioning.facts import Facts
 from provisioning.job import Resources
 from provisioning.target import Offer
 
@@ -15,27 +14,6 @@ VLLM_CUDA = (12, 8)
 """Oldest CUDA version of a driver that runs the builds of torch which vLLM and the training need."""
 NEED = Resources(gpus=1, memory_gb=16, disk_gb=60)
 """What training and serving a model of 8 billion parameters takes."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a machine says it has (see facts.py)."""
-
-    system: str
-    """Kernel and processor: "Linux x86_64"."""
-    python: Sequence[int]
-    venv: bool
-    """Whether python3 can make virtual environments."""
-    uv: str | None
-    vllm: str | None
-    """Paths of the programs, None where they are not installed."""
-    cores: int
-    memory: int
-    disk_free: int
-    """Bytes."""
-    gpus: Sequence[dict[str, Any]]
-    cuda: str | None
-    """Highest CUDA version of the driver."""
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from core.errors import ProviderError
 from provisioning import ssh_files
+from provisioning.facts import Facts
 from provisioning.follow import follow
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
-from provisioning.preflight import Facts, offer_of
+from provisioning.preflight import offer_of
 from provisioning.ssh_keys import Trust
 from provisioning.ssh_link import Connection, Link
 from provisioning.ssh_machine import RemoteMachine
-from provisioning.target import Chunk, Offer
+from provisioning.target import Chunk, Offer, Say, silent
 from provisioning.tunnel import tunnel
 
 DEFAULT_ROOT = ".calmtune"
@@ -42,38 +43,44 @@ class SshTarget:
         self.host = host
         self._scope = scope
         self.link = Link(host, config, trust, patience)
-        self._machine = RemoteMachine(self.link, root)
+        self.machine = RemoteMachine(self.link, root)
 
     def facts(self) -> Facts:
         """What the machine has."""
-        return Facts(**self._machine.ask("facts"))
+        return Facts(**self.machine.ask("facts"))
 
     def offers(self, need: Resources) -> Sequence[Offer]:
         """One offer: the machine, with the reason why it fits or not."""
         return [offer_of(self.name, self.facts(), need)]
 
-    def submit(self, job: Job) -> str:
+    def prepare(self, need: Resources, say: Say = silent) -> None:
+        """Nothing is rented here."""
+
+    def tunnel_command(self, port: int, local_port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        return (self.host, str(port), str(local_port)), {}
+
+    def submit(self, job: Job, say: Say = silent) -> str:
         """Start a job; adopt it when it runs or has succeeded; start it again in its folder when it ended otherwise.
 
         Raises StepFailed when it cannot be started there (no space, no permission).
         """
-        id = self._id(job.name)
-        found = self._machine.ask("status", id=id)
+        id = self.id_of(job.name)
+        found = self.machine.ask("status", id=id)
         if found is not None and found["state"] in ("running", "succeeded"):
             return job.name
-        contents = ssh_files.upload(self._machine, job.files)
-        self._machine.ask("launch", long=True, id=id, body=job_body(job), secrets=dict(job.secrets), files=contents)
+        contents = ssh_files.upload(self.machine, job.files)
+        self.machine.ask("launch", long=True, id=id, body=job_body(job), secrets=dict(job.secrets), files=contents)
         return job.name
 
     def status(self, id: str) -> JobStatus:
-        found: dict[str, Any] | None = self._machine.ask("status", id=self._id(id))
+        found: dict[str, Any] | None = self.machine.ask("status", id=self.id_of(id))
         if found is None:
             raise UnknownJobError(f"there is no job {id} on {self.host}")
         return JobStatus(id, **found)
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
         self.status(id)
-        folder = self._folder(id)
+        folder = self.folder_of(id)
 
         def read(start: int) -> bytes:
             return self.link.call(lambda link: _read_from(link, f"{folder}/events.jsonl", start))
@@ -97,10 +104,10 @@ class SshTarget:
 
     def fetch(self, id: str, paths: Sequence[str], into: Path) -> None:
         self.status(id)
-        ssh_files.download(self._machine, self._id(id), paths, into)
+        ssh_files.download(self.machine, self.id_of(id), paths, into)
 
     def free_port(self) -> int:
-        return int(self._machine.ask("free_port"))
+        return int(self.machine.ask("free_port"))
 
     def expose(self, id: str, port: int) -> AbstractContextManager[str]:
         self.status(id)
@@ -108,25 +115,26 @@ class SshTarget:
 
     def cancel(self, id: str) -> None:
         self.status(id)
-        self._machine.ask("cancel", long=True, id=self._id(id))
+        self.machine.ask("cancel", long=True, id=self.id_of(id))
 
     def down(self, id: str) -> None:
         """Nothing is rented here; only stop."""
         self.cancel(id)
 
     def list(self) -> Sequence[JobStatus]:
-        return [JobStatus(id, **found) for id, found in self._machine.ask("list", id=self._scope).items()]
+        return [JobStatus(id, **found) for id, found in self.machine.ask("list", id=self._scope).items()]
 
     def close(self) -> None:
         """Let the connection go; jobs stay."""
         self.link.close()
 
-    def _id(self, name: str) -> str:
+    def id_of(self, name: str) -> str:
         """A job's folder below the folder of all jobs there."""
         return f"{self._scope}/{name}" if self._scope else name
 
-    def _folder(self, id: str) -> str:
-        return f"{self._machine.root}/jobs/{self._id(id)}"
+    def folder_of(self, id: str) -> str:
+        """A job's folder there."""
+        return f"{self.machine.root}/jobs/{self.id_of(id)}"
 
 
 def _read_from(link: Connection, path: str, offset: int) -> bytes:

@@ -35,6 +35,8 @@ class Hop:
     """Name under which its host key is known instead of its own (HostKeyAlias)."""
     known_hosts: tuple[Path, ...] = ()
     """Files with host keys; the first takes new ones."""
+    command: str | None = None
+    """A program whose input and output are the way to it (ProxyCommand), ready for a shell."""
 
     @property
     def key_name(self) -> str:
@@ -55,10 +57,6 @@ def _route(name: str, config: Path | None, behind: tuple[str, ...]) -> tuple[Hop
     if name in behind or len(behind) >= _MOST_HOPS:
         raise UsageError(f"the jump hosts of {behind[0]} lead in a circle: {' → '.join([*behind, name])}")
     settings = _settings(name, config)
-    if (command := settings.get("proxycommand", ["none"])[0]) != "none":
-        raise UsageError(
-            f"{name} is reached by ProxyCommand ({command}), which cannot be followed; write ProxyJump in the SSH configuration"
-        )
     jumps = settings.get("proxyjump", ["none"])[0]
     hop = _hop(name, settings)
     if jumps == "none":
@@ -70,13 +68,18 @@ def _route(name: str, config: Path | None, behind: tuple[str, ...]) -> tuple[Hop
 
 
 def _hop(name: str, settings: dict[str, list[str]]) -> Hop:
+    tokens = {
+        "d": str(Path.home()), "h": settings["hostname"][0], "n": name, "p": settings["port"][0], "r": settings["user"][0], "%": "%"
+    }  # fmt: skip
+
+    def expand(text: str) -> str:
+        return re.sub(r"%(.)", lambda match: tokens.get(match[1], match[0]), text)
+
     def file(text: str) -> Path:
-        tokens = {"%d": str(Path.home()), "%h": settings["hostname"][0], "%r": settings["user"][0], "%%": "%"}
-        for token, value in tokens.items():
-            text = text.replace(token, value)
-        return Path(text).expanduser()
+        return Path(expand(text)).expanduser()
 
     identities = [file(line) for line in settings.get("identityfile", []) if line != "none"]
+    command = settings.get("proxycommand", ["none"])[0]
     known = [
         part for key in ("userknownhostsfile", "globalknownhostsfile") for part in settings.get(key, [""])[0].split()
     ]
@@ -90,6 +93,7 @@ def _hop(name: str, settings: dict[str, list[str]]) -> Hop:
         agent=settings.get("identityagent") != ["none"],
         key_alias=settings.get("hostkeyalias", [None])[0],
         known_hosts=tuple(file(part) for part in known if part != "none"),
+        command=expand(command) if command != "none" else None,
     )
 
 

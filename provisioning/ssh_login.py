@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -89,7 +90,32 @@ def close_transport(transport: paramiko.Transport) -> None:
         transport.sock.close()  # it leaves the socket open when the other side has hung up first
 
 
+class _CommandSocket(socket.socket):
+    """The input and output of a running command; closing it ends the command."""
+
+    def __init__(self, command: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                ["sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip  # a session of its own: Ctrl-C in the terminal is not meant for it
+        super().__init__(fileno=ours.detach())
+
+    def close(self) -> None:
+        super().close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
 def _socket(hop: Hop) -> socket.socket:
+    if hop.command is not None:
+        return _CommandSocket(hop.command)
     connected = socket.create_connection((hop.hostname, hop.port), CONNECT_SECONDS)
     if hasattr(
         socket, "TCP_USER_TIMEOUT"

@@ -18,7 +18,7 @@ from core.errors import ProviderError, StepFailed
 from provisioning.machine import ANSWER
 from provisioning.ssh_link import SILENCE_SECONDS, Connection, Link
 
-_PROGRAMS = ("__init__.py", "machine.py", "wrapper.py", "facts.py", "store.py")
+_PROGRAMS = ("__init__.py", "machine.py", "wrapper.py", "facts.py", "store.py", "holder.py")
 OLDEST_PYTHON = (3, 9)
 _LONG_SECONDS = 3600.0
 """How long a machine may work silently at checksums of large files."""
@@ -33,7 +33,7 @@ class RemoteMachine:
         self._programs = _programs()
         self._version = hashlib.sha256(json.dumps(sorted(self._programs.items())).encode()).hexdigest()[:12]
         self._installed = False
-        self._python = "python3"
+        self._python_found = "python3"
         self._lock = threading.Lock()
 
     @cached_property
@@ -43,14 +43,21 @@ class RemoteMachine:
         return posixpath.join(home, self._given_root.removeprefix("~/"))
 
     @property
-    def _package(self) -> str:
+    def package(self) -> str:
+        """The folder there that holds our programs."""
         return posixpath.join(self.root, "bin", self._version)
+
+    @property
+    def python(self) -> str:
+        """Absolute path of its Python."""
+        self._install()
+        return self._python_found
 
     def ask(self, verb: str, long: bool = False, **request: Any) -> Any:
         """The answer to one question. Raises StepFailed for what is refused there, ProviderError when there is no Python to ask."""
         self._install()
         given = json.dumps({"root": self.root, **request}).encode()
-        script = f"cd {shlex.quote(self._package)} && exec {shlex.quote(self._python)} -m provisioning.machine {verb}"
+        script = f"cd {shlex.quote(self.package)} && exec {shlex.quote(self._python_found)} -m provisioning.machine {verb}"
         ran = self.link.call(
             lambda link: link.run(login_shell(script), given, _LONG_SECONDS if long else SILENCE_SECONDS)
         )
@@ -72,7 +79,7 @@ class RemoteMachine:
             if self._installed:
                 return
             self.link.call(self._put_programs)
-            self._python = self._find_python()
+            self._python_found = self._find_python()
             self._installed = True
 
     def _find_python(self) -> str:
@@ -90,7 +97,7 @@ class RemoteMachine:
         return words[0]
 
     def _put_programs(self, link: Connection) -> None:
-        folder = posixpath.join(self._package, "provisioning")
+        folder = posixpath.join(self.package, "provisioning")
         with refusals(link, f"nothing can be written to {self.root} on {self.link.host}"):
             make_folders(link, folder)
             for name, body in self._programs.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from provisioning.facts import Facts
 from provisioning.job import Job, JobStatus, Resources
 
 
@@ -17,10 +18,16 @@ class Offer:
 
     name: str
     usd_per_hour: float
+    """NaN where no price is known."""
     reason: str
     """Why this fits, or why it does not."""
     fits: bool = True
     spot: bool = False
+    """The cloud may take it back at any time."""
+    gpu_type: str = ""
+    gpus: int = 0
+    infra: str = ""
+    """SkyPilot's name of where it is rented."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,14 @@ class Chunk:
     """Byte offset after this chunk; pass it to `follow` to go on without gap or duplicate."""
 
 
+Say = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
 class Target(Protocol):
     """A place where jobs run. All methods block; call them from a worker thread. All raise ProviderError when the place
     cannot be reached, UsageError when it lets nobody in, and UnknownJobError for an unknown job id."""
@@ -40,8 +55,24 @@ class Target(Protocol):
 
     def offers(self, need: Resources) -> Sequence[Offer]: ...
 
-    def submit(self, job: Job) -> str:
-        """Start the job, or adopt the one that already carries its name; its id (deterministic from the name)."""
+    def prepare(self, need: Resources, say: Say = silent) -> None:
+        """Have a machine that meets the need, before anything is asked of it: rent one where machines are rented."""
+        ...
+
+    def facts(self) -> Facts:
+        """What the machine has."""
+        ...
+
+    def tunnel_command(self, port: int, local_port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Arguments of `python -m provisioning.tunnel` that lead from a port here to the machine's, and the environment it needs; no
+        arguments where the machine is this one."""
+        ...
+
+    def submit(self, job: Job, say: Say = silent) -> str:
+        """Start the job, or adopt the one that already carries its name; its id (deterministic from the name).
+
+        `say` gets what happens meanwhile where it takes long, such as renting a machine.
+        """
         ...
 
     def status(self, id: str) -> JobStatus: ...

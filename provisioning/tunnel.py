@@ -1,6 +1,8 @@
 """A port of another machine on this machine's loopback. Run as a program it is a job that keeps the port open.
 
-python -m provisioning.tunnel HOST PORT LOCAL_PORT
+python -m provisioning.tunnel HOST PORT LOCAL_PORT [any-key]
+
+any-key takes whatever host key the machine shows, for one that was just rented and whose key nobody can know.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from provisioning.ssh_login import CONNECT_SECONDS
 if TYPE_CHECKING:
     import paramiko
 
+ANY_KEY = "any-key"
 PROBE_SECONDS = 15.0
 PROBES = 3
 """So many probes in a row must find nothing before the server counts as ended."""
@@ -121,8 +124,9 @@ def _listens(connection: Connection, port: int) -> bool:
 def main() -> int:
     """Keep the port open until the job is stopped or the server there has ended."""
     host, port, local_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    trust = (lambda stranger: True) if ANY_KEY in sys.argv[4:] else None
     try:
-        keep_open(Link(host, patience=30), port, local_port)
+        keep_open(Link(host, trust=trust, patience=30), port, local_port)
     except CalmtuneError as error:
         print(error, flush=True)
     return 1

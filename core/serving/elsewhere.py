@@ -11,7 +11,7 @@ from core.serving.adapter import MERGE_PROGRAM, MERGED, adapter_in, vllm_model
 from core.serving.server import ANSWER_SECONDS, MERGES, Engine, ServerPlan
 from core.training.base_finder import PlacedBase
 from core.training.plan import SPINS
-from provisioning.preflight import Facts
+from provisioning.facts import Facts
 from provisioning.python import python_command
 
 _FOLDER = Path(__file__).parent

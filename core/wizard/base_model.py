@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import ProviderError, UsageError
@@ -15,7 +16,7 @@ from core.training.hub_access import access
 from core.wizard.events import Log
 from core.wizard.jobs import log_lines
 from core.wizard.step import Context
-from provisioning.job import Job
+from provisioning.job import Job, Resources
 from provisioning.places import LOCAL
 from provisioning.python import python_command
 
@@ -28,14 +29,15 @@ async def place_base(
     requirements: Path,
     limit_seconds: float,
     *,
+    need: Resources,
     purpose: str = "base",
     like: Path | None = None,
 ) -> PlacedBase:
     """Find a base model on a machine, so that it is not sent without need; a folder of this machine is sent.
 
-    `python` and `requirements` as in `python_command`; `purpose` names the job that looks; `like` is the base_model.json of an adapter,
-    whose weights the model must have. Raises UsageError for a folder without weights and for a model that may not be downloaded,
-    ProviderError or StepFailed when it cannot be had or has other weights.
+    `python` and `requirements` as in `python_command`; `need` is what the machine will be used for; `purpose` names the job that looks;
+    `like` is the base_model.json of an adapter, whose weights the model must have. Raises UsageError for a folder without
+    weights and for a model that may not be downloaded, ProviderError or StepFailed when it cannot be had or has other weights.
     """
     context.emit(Log(f"looking for the base model {name}"))
     if machine == LOCAL:
@@ -60,9 +62,11 @@ async def place_base(
             **({like.name: like} if like is not None else {}),
         },
         secrets=token,
+        resources=replace(need, gpus=0),
         limit_seconds=limit_seconds,
     )
 
+    await context.jobs.prepare(need, machine, lambda line: context.emit(Log(line)))
     found = await context.jobs.run(job, log_lines(context.emit), machine)
     with tempfile.TemporaryDirectory() as scratch:
         await context.jobs.fetch(found, ["log.txt"], Path(scratch))

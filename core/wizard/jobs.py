@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
+from core.errors import CalmtuneError, DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
 from core.wizard.events import Log
 from core.wizard.journal import Journal
-from provisioning.job import Job, JobStatus, UnknownJobError
+from provisioning.job import Job, JobStatus, Resources, UnknownJobError
 from provisioning.places import LOCAL
-from provisioning.target import Target
+from provisioning.target import Say, Target, silent
 
 OnEvent = Callable[[dict[str, Any]], None]
 LEAVE = "leave"
@@ -57,10 +57,15 @@ class JobKeeper:
         try:
             return self._targets[name]
         except KeyError:
-            raise UsageError(f"there is no place {name!r} to run jobs; write local, or ssh: and a host") from None
+            raise UsageError(f"there is no place {name!r} to run jobs; write local, ssh: and a host, or sky") from None
 
-    async def launch(self, job: Job, place: str = LOCAL) -> Launched:
-        """Start a job, or adopt the one of its name. `job.name` is the purpose and becomes the full name.
+    async def prepare(self, need: Resources, place: str, say: Say = silent) -> None:
+        """Have a machine that meets the need there. Raises ProviderError or UsageError when there is none to be had."""
+        await asyncio.to_thread(self.target(place).prepare, need, say)
+
+    async def launch(self, job: Job, place: str = LOCAL, say: Say = silent) -> Launched:
+        """Start a job, or adopt the one of its name. `job.name` is the purpose and becomes the full name; `say` hears what happens
+        meanwhile.
 
         A job that was launched on another place before and still runs or has succeeded there is adopted there. Raises ProviderError
         or UsageError when that place cannot be asked: it might run twice.
@@ -68,9 +73,23 @@ class JobKeeper:
         job = replace(job, name=self.name(job.name))
         place = await self._settled_place(job.name, place)
         self._journal.launching(job.name, self._step, self._key, place)
-        id = await asyncio.to_thread(self.target(place).submit, job)
+        id = await self._submit(job, place, say)
         self._journal.launched(job.name, id)
         return Launched(id, self.target(place))
+
+    async def _submit(self, job: Job, place: str, say: Say) -> str:
+        """Submit a job; when the task is cancelled meanwhile, not only left, what was begun is ended."""
+        target = self.target(place)
+        submitting = asyncio.ensure_future(asyncio.to_thread(target.submit, job, say))
+        try:
+            return await asyncio.shield(submitting)
+        except asyncio.CancelledError as error:
+            if error.args != (LEAVE,):
+                with contextlib.suppress(UnknownJobError):
+                    await asyncio.to_thread(target.cancel, job.name)  # it may still be renting
+                with contextlib.suppress(CalmtuneError):
+                    await asyncio.to_thread(target.cancel, await submitting)
+            raise
 
     async def _settled_place(self, name: str, wanted: str) -> str:
         earlier = next((job for job in self._journal.jobs() if job.name == name), None)
@@ -91,7 +110,7 @@ class JobKeeper:
         the task stops the job; cancelling it with the message LEAVE only stops following. Raises StepFailed, DeadlineError or Interrupted
         when the job did not succeed.
         """
-        launched = await self.launch(job, place)
+        launched = await self.launch(job, place, lambda line: on_event({"type": "log", "line": line}))
         leave = threading.Event()
         try:
             await asyncio.to_thread(_follow, launched, on_event, leave)

@@ -15,13 +15,15 @@ from core.serving.adapter import adapter_in
 from core.serving.elsewhere import engine_elsewhere, plan_elsewhere, requirements_of
 from core.serving.server import Engine, ServerPlan, plan_server, wait_until_ready
 from core.training.base_finder import PlacedBase, resolve_here
+from core.training.base_models import parameters_of
+from core.training.effort import SMALL
 from core.wizard.base_model import place_base
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
+from core.wizard.needs import need_of
 from core.wizard.step import Context
-from provisioning.job import Job, Resources
+from provisioning.job import Job
 from provisioning.places import LOCAL
-from provisioning.ssh import SshTarget
 
 PURPOSE = "server"
 EVALUATION_SECONDS = 24 * 3600.0
@@ -69,13 +71,16 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
     adapter = adapter_in(request.model)
     base: PlacedBase | None = None
     target = context.jobs.target(request.place)
-    if isinstance(target, SshTarget):
+    if request.place != LOCAL:
+        large = (parameters_of(adapter.base if adapter is not None else str(request.model)) or 0) >= SMALL
+        need = need_of(int(large))
+        await context.jobs.prepare(need, request.place, lambda line: context.emit(Log(line)))
         facts = await asyncio.to_thread(target.facts)
         port = request.port or await asyncio.to_thread(target.free_port)
         if adapter is not None:
             requirements = requirements_of(engine_elsewhere(request.engine, facts))
             base = await place_base(
-                context, adapter.base, request.place, request.python, requirements, request.limit_seconds,
+                context, adapter.base, request.place, request.python, requirements, request.limit_seconds, need=need,
                 purpose=f"{PURPOSE}-base", like=adapter.like,
             )  # fmt: skip
         plan = plan_elsewhere(
@@ -91,7 +96,7 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
         )
         if plan.engine == "transformers":
             context.emit(
-                Notice("warning", f"this server has no key: whoever has an account on {target.host} can use it")
+                Notice("warning", f"this server has no key: whoever has an account on {target.name} can use it")
             )
     else:
         folder = str(await resolve_here(adapter.base, request.python, adapter.like)) if adapter is not None else ""
@@ -111,7 +116,7 @@ async def launch_server(context: Context, request: ServerRequest, plan: ServerPl
         files=plan.files,
         environment=plan.environment,
         secrets=plan.secrets,
-        resources=Resources(gpus=plan.gpus, cpus=2, memory_gb=4),
+        resources=need_of(plan.gpus),
         limit_seconds=request.limit_seconds,
     )
     return await context.jobs.launch(job, request.place)

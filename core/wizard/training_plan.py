@@ -18,9 +18,8 @@ from core.training.plan import settings_of
 from core.training.planner import Plan, plan
 from core.training.row_tokens import RowSet, read_rows
 from provisioning import facts
+from provisioning.facts import Facts
 from provisioning.places import LOCAL
-from provisioning.preflight import Facts
-from provisioning.ssh import SshTarget
 from provisioning.target import Target
 
 if TYPE_CHECKING:
@@ -93,8 +92,6 @@ def write_plan(made: Plan, folder: Path) -> None:
 
 def machine_of(target: Target) -> Hardware | None:
     """What a machine elsewhere has; None where it does not say or cannot be asked now, which a plan does without."""
-    if not isinstance(target, SshTarget):
-        return None
     try:
         return _hardware(target.facts())
     except (ProviderError, UsageError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.serving.elsewhere import plan_elsewhere
-from provisioning.preflight import Facts
+from provisioning.facts import Facts
 
 GPU = {"name": "NVIDIA L4", "memory": 24 << 30, "driver": "580.1", "compute": "8.9"}
 

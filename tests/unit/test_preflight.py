@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from provisioning import facts
+from provisioning.facts import Facts
 from provisioning.job import Resources
-from provisioning.preflight import Facts, offer_of, preflight
+from provisioning.preflight import offer_of, preflight
 
 HEADING = "| NVIDIA-SMI 570.10   Driver Version: 570.10   CUDA Version: {cuda} |"
 A100 = Facts(

@@ -26,7 +26,7 @@ from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from provisioning import tunnel
 from provisioning.job import Job
-from provisioning.places import LOCAL, PLACE_PATTERN, SSH
+from provisioning.places import LOCAL, PLACE_PATTERN
 
 TUNNEL = "tunnel"
 
@@ -46,7 +46,8 @@ class DeploymentAnswers(BaseModel):
         LOCAL,
         pattern=PLACE_PATTERN,
         title="Machine",
-        description="local for this one, or ssh: and a host of the SSH configuration; a tunnel leads from here to that one.",
+        description="local for this one; ssh: and a host of the SSH configuration, or sky and a cloud (sky:aws) for a rented one: a tunnel "
+        "leads from here to those.",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto",
@@ -153,10 +154,10 @@ async def _open_tunnel(context: Context, request: ServerRequest, plan: ServerPla
     """A tunnel to the server as a job of this machine: it lasts as long as the server, not as long as this program."""
     await context.jobs.stop(TUNNEL)
     port = context.answers.port or context.jobs.target().free_port()
-    host = request.place.removeprefix(SSH)
-    command = (sys.executable, "-m", "provisioning.tunnel", host, str(port_of(plan)), str(port))
+    arguments, needed = await asyncio.to_thread(context.jobs.target(request.place).tunnel_command, port_of(plan), port)
+    command = (sys.executable, "-m", "provisioning.tunnel", *arguments)
     package = str(Path(tunnel.__file__).parents[1])
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))}
+    environment = {**needed, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))}
     job = Job(TUNNEL, command, environment=environment, limit_seconds=request.limit_seconds)
     return await context.jobs.launch(job), port
 

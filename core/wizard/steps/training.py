@@ -26,6 +26,7 @@ from core.wizard.base_model import place_base
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.model_card import model_card, write_card
+from core.wizard.needs import need_of
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps import curve, pregate
@@ -40,7 +41,7 @@ from core.wizard.training_plan import (
     write_plan,
 )
 from provisioning.job import Job, Resources
-from provisioning.places import LOCAL, PLACE_PATTERN
+from provisioning.places import LOCAL, PLACE_PATTERN, SKY
 from provisioning.python import python_command
 
 METRICS = "metrics.jsonl"
@@ -116,7 +117,8 @@ class TrainingAnswers(BaseModel):
         LOCAL,
         pattern=PLACE_PATTERN,
         title="Machine",
-        description="local for this one, or ssh: and a host of the SSH configuration (ssh:gpu, ssh:me@gpu.example).",
+        description="local for this one; ssh: and a host of the SSH configuration (ssh:gpu, ssh:me@gpu.example); sky for the cheapest "
+        "machine that SkyPilot can rent, sky:aws and the like for one cloud's.",
         json_schema_extra={"cosmetic": True},
     )
     gpus: int | None = Field(
@@ -226,8 +228,9 @@ async def train(
     """
     await _require_gpus(answers, context)
     base = await place_base(
-        context, answers.base_model, answers.machine, answers.python, training_requirements(), 60 * answers.limit_minutes
-    )
+        context, answers.base_model, answers.machine, answers.python, training_requirements(), 60 * answers.limit_minutes,
+        need=need_of(answers.gpus_needed),
+    )  # fmt: skip
     found = find(base.folder if answers.machine == LOCAL else answers.base_model)
     settings = chosen_settings(answers, context.shared.seed, found).settings
     planned = await _plan(context, answers, found, rows, validation)
@@ -248,7 +251,7 @@ async def train(
         start.command,
         files={**start.files, **base.files, ARCHIVE: archive},
         environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS},
-        resources=Resources(gpus=answers.gpus_needed, cpus=2, memory_gb=8),
+        resources=need_of(answers.gpus_needed),
         limit_seconds=60 * answers.limit_minutes,
     )
     curves, steps = Curves(), None
@@ -326,10 +329,12 @@ async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
     """Look for the GPUs before anything large is sent. Raises StepFailed when another machine lacks them."""
     if answers.machine == LOCAL or not answers.gpus_needed:
         return
-    need = Resources(gpus=answers.gpus_needed, memory_gb=0, disk_gb=0)
-    (offer,) = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
-    if not offer.fits:
-        raise StepFailed(f"{answers.machine} is not fit for {answers.kind}: {offer.reason}")
+    rented = answers.machine.startswith(SKY)
+    need = need_of(answers.gpus_needed) if rented else Resources(gpus=answers.gpus_needed, memory_gb=0, disk_gb=0)
+    offers = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
+    if not any(offer.fits for offer in offers):
+        reason = offers[0].reason if offers else "it has none such"
+        raise StepFailed(f"{answers.machine} is not fit for {answers.kind}: {reason}")
 
 
 async def _fetch_if_there(context: Context, job: Launched, path: str) -> None:

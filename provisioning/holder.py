@@ -1,0 +1,132 @@
+"""Holds a scheduler's slot for a job: waits for the job to be handed over, launches it, and lasts as long as it. Standard library only.
+
+    python -m provisioning.holder FOLDER
+
+Where a scheduler gives out the machine (SkyPilot's queue, Slurm), only what it has started itself may use a GPU and counts as work, and
+what it is given to start it writes down. So it is given this program, which knows no secrets; the job with its secrets comes over a socket
+in the job's folder, from the one who is logged in on the same machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from provisioning import machine
+
+_SOCKET = "handover"
+_PATIENCE_SECONDS = 900.0
+"""How long a slot waits for its job: files may still be on their way."""
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
+    """Give a job to the holder that waits, or will wait within `seconds`, in a folder; what `machine.launch` says of it.
+
+    Raises machine.Refused when no holder comes, or when the job cannot be launched.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with socket.socket(socket.AF_UNIX) as link, _inside(folder):
+            try:
+                link.connect(_SOCKET)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline:
+                    raise machine.Refused("the scheduler has not begun the job; nothing was run") from None
+            else:
+                link.sendall(json.dumps(request).encode())
+                link.shutdown(socket.SHUT_WR)
+                answer = json.loads(_all_of(link) or b'{"refused": "the scheduler ended the job before it began"}')
+                if "refused" in answer:
+                    raise machine.Refused(answer["refused"])
+                return bool(answer["launched"])
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def hold(folder: Path, patience: float = _PATIENCE_SECONDS) -> int:
+    """Wait for a job, launch it, tell what it prints, and return its exit code when it has ended."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _take_over(folder, patience)
+    except TimeoutError:
+        print(f"no job was handed over within {patience:.0f} s", flush=True)
+        return 1
+    try:
+        return _last(folder)
+    finally:
+        machine.cancel(folder)
+
+
+def _take_over(folder: Path, patience: float) -> None:
+    """Take one job over the socket and launch it. Raises TimeoutError when none comes."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        with _inside(folder):
+            Path(_SOCKET).unlink(missing_ok=True)
+            listener.bind(_SOCKET)
+        try:
+            os.chmod(folder / _SOCKET, 0o600)
+            listener.listen()
+            listener.settimeout(patience)
+            link, _ = listener.accept()
+        finally:
+            (folder / _SOCKET).unlink(missing_ok=True)  # one job a holder
+    with link:
+        link.settimeout(patience)
+        request = json.loads(_all_of(link))
+        try:
+            answer: dict[str, Any] = {"launched": machine.launch_request(folder, request)}
+        except (machine.Refused, OSError) as error:
+            answer = {"refused": str(error)}
+        link.sendall(json.dumps(answer).encode())
+
+
+def _last(folder: Path) -> int:
+    """Print the job's log as it grows until the job has ended; its exit code."""
+    printed = 0
+    while True:
+        found = machine.status(folder)
+        with contextlib.suppress(FileNotFoundError), (folder / "log.txt").open("rb") as log:
+            log.seek(printed)
+            new = log.read()
+            printed += len(new)
+            sys.stdout.buffer.write(new)
+            sys.stdout.flush()
+        if found is None or found["state"] != "running":
+            return int(found["exit_code"] or 0) & 0xFF if found and found["state"] == "succeeded" else 1
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _all_of(link: socket.socket) -> bytes:
+    data = bytearray()
+    while piece := link.recv(1 << 16):
+        data += piece
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Work in a folder: the path of a socket may have a hundred characters only."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+if __name__ == "__main__":
+    sys.exit(hold(Path(sys.argv[1])))

@@ -1,0 +1,252 @@
+"""Jobs on rented machines: SkyPilot rents, feeds its queue and ends them; over SSH they are machines like any other.
+
+One machine for a session and a place. Its name is derived from both, so whoever comes after a crash finds it, and asking for it twice
+rents it once. A slot of SkyPilot's queue is held for each job (see holder.py), so the machine counts as busy and its GPUs are given out
+by it; the job itself, with its files and its secrets, goes over SSH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from core.errors import ProviderError, StepFailed
+from provisioning import sky_offers, sky_sdk, ssh_files
+from provisioning.facts import Facts
+from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
+from provisioning.sky_sdk import Machine
+from provisioning.ssh import DEFAULT_ROOT, SshTarget
+from provisioning.ssh_hosts import CONFIG_VARIABLE
+from provisioning.ssh_link import CutError
+from provisioning.target import Chunk, Offer, Say, silent
+from provisioning.tunnel import ANY_KEY
+
+PREFIX = "calmtune-"
+"""Begins the name of every machine rented by us."""
+_HANDOVER_SECONDS = 600.0
+"""How long a job may wait in the machine's queue."""
+_SECONDS_BETWEEN_LOOKS = 60.0
+"""While following, how often the cloud is asked whether the machine is still there."""
+
+GONE = "the machine {machine} is not there: it was taken back by the cloud, ended itself after its idle minutes, or was ended from outside"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms machines are rented."""
+
+    gpu_types: tuple[str, ...] = ("A100", "A100-80GB", "H100", "L40S")
+    """Any of these, SkyPilot's names; the cheapest that is to be had is taken."""
+    spot: bool = False
+    """Take machines that the cloud may take back at any time, for a part of the price."""
+    max_usd_per_hour: float | None = None
+    idle_minutes: int = 60
+    """A machine without a job ends itself after so long."""
+
+
+class SkyTarget:
+    """A cloud, or any of them, as a Target. Job ids are job names."""
+
+    def __init__(self, infra: str, scope: str, terms: Terms = Terms(), root: str = DEFAULT_ROOT, patience: float = 300.0) -> None:
+        """`infra` as SkyPilot writes it (aws, gcp/us-central1, slurm/cluster, k8s/context), "" for whichever is cheapest; `scope` keeps the
+        machines of different sessions apart. Nothing is rented or asked yet."""
+        self.infra, self.terms = infra, terms
+        self.name = f"sky:{infra}" if infra else "sky"
+        self.machine = PREFIX + scope + (f"-{infra.replace('/', '-').lower()}" if infra else "")
+        self._root, self._patience = root, patience
+        self._ssh: SshTarget | None = None
+        self._request: str | None = None
+        self._lock, self._way_lock = threading.Lock(), threading.RLock()
+
+    # What there is and what it costs
+
+    def offers(self, need: Resources) -> Sequence[Offer]:
+        """What could be rented for a need: those that fit first, then by price."""
+        return sky_offers.offers(self.infra, need, self.terms.gpu_types, self.terms.spot, self.terms.max_usd_per_hour)
+
+    def rented(self, ask_cloud: bool = False) -> Machine | None:
+        """The machine, if it is rented."""
+        return next(iter(sky_sdk.machines([self.machine], ask_cloud)), None)
+
+    def facts(self) -> Facts:
+        """What the rented machine has. Raises ProviderError when none is rented."""
+        return self._reached().facts()
+
+    def prepare(self, need: Resources, say: Say = silent) -> None:
+        """Rent the machine unless that is done. Raises as `submit`."""
+        self._have(need, say)
+
+    def tunnel_command(self, port: int, local_port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+        return (self.machine, str(port), str(local_port), ANY_KEY), {CONFIG_VARIABLE: str(sky_sdk.login(self.machine))}
+
+    # Jobs
+
+    def submit(self, job: Job, say: Say = silent) -> str:
+        """Rent the machine unless that is done, and start the job there, or adopt the one of its name that runs or has succeeded.
+
+        Raises ProviderError when no machine is to be had, UsageError when no cloud lets us rent.
+        """
+        machine = self._have(job.resources, say)
+        ssh = self._reached()
+        id = ssh.id_of(job.name)
+        found = ssh.machine.ask("status", id=id)
+        if found is not None and found["state"] in ("running", "succeeded"):
+            return job.name
+        contents = ssh_files.upload(ssh.machine, job.files)
+        sky_sdk.queue(self.machine, slot(ssh, job, machine), say)
+        ssh.machine.ask(
+            "hand_over", long=True, id=id, body=job_body(job), secrets=dict(job.secrets), files=contents, seconds=_HANDOVER_SECONDS
+        )  # fmt: skip
+        return job.name
+
+    def _have(self, need: Resources, say: Say) -> Machine:
+        """A machine that is up and meets the need; one that idles and does not is ended first."""
+        with self._lock:
+            have = self.rented(ask_cloud=True)
+            if have is not None and have.state == "up":
+                if have.gpus >= need.gpus:
+                    return have
+                say(f"{self.machine} has {have.what}, this job needs {need.gpus} GPUs: another machine is rented in its place")
+                if busy := [status.id for status in self.list() if status.state == "running"]:
+                    raise StepFailed(f"{self.machine} is still at work on {', '.join(busy)}; end that first")
+                self._end(say)
+            self._forget_way()
+            try:
+                sky_sdk.rent(self.machine, self._task(need), say, partial(setattr, self, "_request"))
+            finally:
+                self._request = None
+            rented = self.rented()
+            if rented is None or rented.state != "up":
+                raise ProviderError(f"{self.machine} did not come up; `sky status {self.machine}` says more")
+            say(f"{self.machine}: {rented.what} in {rented.where} at ${rented.usd_per_hour:.2f} an hour{' (spot)' * rented.spot}")
+            return rented
+
+    def _task(self, need: Resources) -> dict[str, Any]:
+        """What SkyPilot is asked for: nothing to run, only the machine. Raises ProviderError when nothing fits."""
+        terms = self.terms
+        resources: dict[str, Any] = {
+            "cpus": f"{need.cpus}+",
+            "memory": f"{need.memory_gb:.0f}+",
+            "use_spot": terms.spot,
+            "autostop": {"idle_minutes": terms.idle_minutes, "down": True, "wait_for": "jobs"},
+        }
+        if self.infra:
+            resources["infra"] = self.infra
+        if not sky_offers.is_scheduler(self.infra):
+            resources["disk_size"] = math.ceil(need.disk_gb)
+            if terms.max_usd_per_hour is not None:
+                resources["max_hourly_cost"] = terms.max_usd_per_hour
+        if need.gpus:
+            found = self.offers(need)
+            fitting = list(dict.fromkeys((offer.gpu_type, offer.gpus) for offer in found if offer.fits))
+            if not fitting:
+                why = f": {found[0].name}: {found[0].reason}" if found else ""
+                raise ProviderError(f"no machine with {need.gpus} × {' or '.join(terms.gpu_types)} is to be had from {self.name}{why}")
+            resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
+        return {"name": self.machine, "resources": resources}
+
+    def status(self, id: str) -> JobStatus:
+        if self._is_up():
+            return self._reached().status(id)
+        return JobStatus(id, "interrupted", detail=GONE.format(machine=self.machine))
+
+    def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
+        looked = time.monotonic()
+        while self._is_up():
+            try:
+                for chunk in self._reached().follow(id, offset):
+                    offset = chunk.offset
+                    yield chunk
+                    if time.monotonic() - looked > _SECONDS_BETWEEN_LOOKS:
+                        looked = time.monotonic()
+                        if self.rented(ask_cloud=True) is None:
+                            return
+            except CutError:
+                if self.rented(ask_cloud=True) is not None:
+                    raise
+            else:
+                return
+
+    def fetch(self, id: str, paths: Sequence[str], into: Path) -> None:
+        self._reached().fetch(id, paths, into)
+
+    def free_port(self) -> int:
+        return self._reached().free_port()
+
+    def expose(self, id: str, port: int) -> AbstractContextManager[str]:
+        return self._reached().expose(id, port)
+
+    def cancel(self, id: str) -> None:
+        """Stop the job, and the renting of a machine that is under way; what was rented for it is let go unless other jobs run there."""
+        if (request := self._request) is not None:
+            sky_sdk.give_up(request)
+            self.release()
+        elif self._is_up():
+            with contextlib.suppress(UnknownJobError):
+                self._reached().cancel(id)
+
+    def down(self, id: str) -> None:
+        """Stop the job and end the machine unless other jobs run there. Raises ProviderError when it is still there afterwards."""
+        self.cancel(id)
+        self.release()
+
+    def release(self, say: Say = silent) -> bool:
+        """End the machine unless jobs run there; whether it is gone."""
+        if any(status.state == "running" for status in self.list()):
+            return False
+        self._end(say)
+        return True
+
+    def list(self) -> Sequence[JobStatus]:
+        return self._reached().list() if self._is_up() else []
+
+    def close(self) -> None:
+        """Let the connection go; jobs and machines stay."""
+        self._forget_way()
+
+    # The machine
+
+    def _is_up(self) -> bool:
+        """What SkyPilot remembers, and where that is no, what the cloud says."""
+        have = self.rented()
+        if have is not None and have.state != "up":
+            have = self.rented(ask_cloud=True)
+        return have is not None and have.state == "up"
+
+    def _reached(self) -> SshTarget:
+        """The way to the machine, found once. Raises ProviderError when it is not up."""
+        with self._way_lock:
+            if self._ssh is None:
+                if not self._is_up():
+                    raise ProviderError(GONE.format(machine=self.machine))
+                # The machine is minutes old and its address comes from the cloud itself: there is no key to compare its own with.
+                self._ssh = SshTarget(
+                    self.machine, root=self._root, config=sky_sdk.login(self.machine), trust=lambda stranger: True, patience=self._patience
+                )
+            return self._ssh
+
+    def _forget_way(self) -> None:
+        with self._way_lock:
+            if self._ssh is not None:
+                self._ssh.close()
+            self._ssh = None
+
+    def _end(self, say: Say) -> None:
+        self._forget_way()
+        sky_sdk.end(self.machine, say)
+
+
+def slot(ssh: SshTarget, job: Job, machine: Machine) -> dict[str, Any]:
+    """The task that holds a place in the machine's queue for a job."""
+    start = shlex.join([ssh.machine.python, "-m", "provisioning.holder", ssh.folder_of(job.name)])
+    resources = {"accelerators": {machine.gpu_type: job.resources.gpus}} if job.resources.gpus else {"cpus": "0.5+"}
+    return {"name": job.name, "run": f"cd {shlex.quote(ssh.machine.package)} && exec {start}", "resources": resources}

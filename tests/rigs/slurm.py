@@ -1,0 +1,248 @@
+"""A real one-node Slurm with a login over SSH, all on loopback, for unmodified SkyPilot: `infra: slurm/rig`.
+
+Needs root and the packages slurm-wlm, munge, openssh-server, rsync and netcat-openbsd. The node declares eight A100s that are empty files.
+SkyPilot sets nodes up from the internet (uv, Python 3.10); two programs first on the node user's PATH answer for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+USER = "calmtune-rig"
+CLUSTER = "rig"
+_PROGRAMS = ("slurmctld", "slurmd", "munged", "sshd", "nc", "rsync")
+_SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+
+def require_slurm() -> None:
+    """Skips the test with the reason where Slurm cannot be run."""
+    missing = [name for name in _PROGRAMS if shutil.which(name, path=_SBIN) is None]
+    if missing:
+        pytest.skip(f"not installed here: {', '.join(missing)} (packages slurm-wlm munge openssh-server rsync netcat-openbsd)")
+    if os.geteuid() != 0:
+        pytest.skip("Slurm's daemons need root")
+
+
+@dataclass
+class Slurm:
+    """The running rig."""
+
+    folder: Path
+    ssh_port: int
+    processes: list[int] = field(default_factory=list)
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "slurm.conf"
+
+    def run(self, *command: str) -> str:
+        """A Slurm command's output, asked as an administrator."""
+        environment = {**os.environ, "SLURM_CONF": str(self.conf)}
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+@contextlib.contextmanager
+def running_slurm(folder: Path) -> Iterator[Slurm]:
+    """The rig for as long as the block lasts; every process it started is ended by its id."""
+    require_slurm()
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder, *folder.parents):  # the node's user passes through
+        with contextlib.suppress(PermissionError):
+            path.chmod(path.stat().st_mode | 0o011)
+    rig = Slurm(folder, _free_port())
+    try:
+        _make_user(rig)
+        _start_munge(rig)
+        _start_slurm(rig)
+        _start_sshd(rig)
+        yield rig
+    finally:
+        for number in reversed(rig.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGTERM)
+
+
+def sky_home(rig: Slurm, home: Path) -> dict[str, str]:
+    """Lay out a home folder in which SkyPilot knows the rig; the environment that goes with it."""
+    (home / ".slurm").mkdir(parents=True)
+    (home / ".slurm" / "config").write_text(
+        f"Host {CLUSTER}\n  HostName 127.0.0.1\n  Port {rig.ssh_port}\n  User {USER}\n  IdentityFile {rig.folder / 'user_key'}\n"
+        "  IdentitiesOnly yes\n"
+    )
+    (home / ".sky" / "catalogs" / "v8" / "common").mkdir(parents=True)
+    (home / ".sky" / "config.yaml").write_text("slurm:\n  pricing:\n    accelerators:\n      A100: 3.67\n    cpu: 0.04\n    memory: 0.01\n")
+    (home / ".sky" / "catalogs" / "v8" / "common" / "accelerators.csv").write_text(
+        "AcceleratorName,AcceleratorCount,AcceleratorMemory\nA100,1,40GB\n"
+    )
+    return {"HOME": str(home), "SKYPILOT_API_SERVER_LOCAL_PORT": str(_free_port()), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+
+
+def _make_user(rig: Slurm) -> None:
+    try:
+        entry = pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(["useradd", "-m", "-s", "/bin/bash", USER], check=True)
+        entry = pwd.getpwnam(USER)
+    subprocess.run(["usermod", "-p", "*", USER], check=True)  # a locked account is refused by sshd
+    home = Path(entry.pw_dir)
+    for path in rig.folder.glob("user_key*"):
+        path.unlink()
+    for name in ("user_key", "host_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(rig.folder / name)], check=True)
+    programs = rig.folder / "bin"
+    programs.mkdir()
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if uv is None:
+        pytest.skip("uv is not installed here (pip install uv)")
+    shutil.copy(uv, programs / "uv.real")
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    _program(
+        programs / "uv",
+        f'a=(); for x in "$@"; do [ "$x" = 3.10 ] && x={python}; a+=("$x"); done\n'
+        "export UV_PYTHON_DOWNLOADS=never SSL_CERT_FILE=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} UV_SYSTEM_CERTS=1\n"
+        f"export UV_CACHE_DIR={home}/.cache/uv\n"
+        f'exec {programs}/uv.real "${{a[@]}}"\n',
+    )
+    _program(
+        programs / "curl",
+        'for x in "$@"; do case "$x" in *astral.sh/uv/install.sh*)\n'
+        f'  echo \'mkdir -p "$UV_INSTALL_DIR" && ln -sf {programs}/uv "$UV_INSTALL_DIR/uv"\'; exit 0;; esac; done\n'
+        'exec /usr/bin/curl "$@"\n',
+    )
+    line = f"export PATH={programs}:$PATH\n"
+    for name in (".bashrc", ".profile"):
+        (home / name).write_text(line)
+    ssh = home / ".ssh"
+    ssh.mkdir(exist_ok=True)
+    shutil.copy(rig.folder / "user_key.pub", ssh / "authorized_keys")
+    for path in (home, ssh, *ssh.iterdir(), *(home / name for name in (".bashrc", ".profile"))):
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+    ssh.chmod(0o700)
+
+
+def _program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/bash\n{script}")
+    path.chmod(0o755)
+
+
+def _start_munge(rig: Slurm) -> None:
+    folder = rig.folder / "munge"
+    folder.mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(secrets.token_bytes(1024))
+    munge = pwd.getpwnam("munge")
+    for path in (folder, key):
+        os.chown(path, munge.pw_uid, munge.pw_gid)
+    key.chmod(0o400)
+    folder.chmod(0o755)
+    command = [
+        shutil.which("munged", path=_SBIN) or "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/socket",
+        f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/seed",
+    ]  # fmt: skip
+    _start(rig, command, "munged", user="munge")
+    _wait_for(lambda: (folder / "socket").exists(), "munged", rig)
+
+
+def _start_slurm(rig: Slurm) -> None:
+    folder, host = rig.folder, socket.gethostname().split(".")[0]
+    for name in ("state", "spool", "log"):
+        (folder / name).mkdir()
+        shutil.chown(folder / name, "slurm", "slurm")
+    for number in range(8):
+        (folder / f"gpu{number}").touch()
+    controller, node = _free_port(), _free_port()
+    rig.conf.write_text(f"""ClusterName={CLUSTER}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={node}
+SlurmUser=slurm
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CredType=cred/munge
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+SlurmctldPidFile={folder}/state/slurmctld.pid
+SlurmdPidFile={folder}/spool/slurmd.pid
+SlurmdSpoolDir={folder}/spool
+StateSaveLocation={folder}/state
+SlurmctldLogFile={folder}/log/slurmctld.log
+SlurmdLogFile={folder}/log/slurmd.log
+SlurmdParameters=config_overrides
+SwitchType=switch/none
+SchedulerType=sched/backfill
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+GresTypes=gpu
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+KillWait=5
+InactiveLimit=0
+MinJobAge=300
+NodeName={host} NodeAddr=127.0.0.1 CPUs=16 Sockets=1 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=80000 Gres=gpu:A100:8 State=UNKNOWN
+PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+""")
+    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName={host} Name=gpu Type=A100 File={folder}/gpu[0-7]\n")
+    for program in ("slurmctld", "slurmd"):
+        _start(rig, [shutil.which(program, path=_SBIN) or program, "-D", "-f", str(rig.conf)], program)
+    _wait_for(lambda: "idle" in rig.run("sinfo", "-h", "-o", "%T"), "slurm", rig)
+
+
+def _start_sshd(rig: Slurm) -> None:
+    folder = rig.folder
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    (folder / "sshd_config").write_text(
+        f"Port {rig.ssh_port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host_key'}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n"
+        f"MaxStartups 100:30:200\nMaxSessions 100\nSetEnv SLURM_CONF={rig.conf}\nSubsystem sftp internal-sftp\n"
+    )
+    _start(rig, [shutil.which("sshd", path=_SBIN) or "sshd", "-D", "-e", "-f", str(folder / "sshd_config")], "sshd")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", rig.ssh_port), 1):
+            return True
+        return False
+
+    _wait_for(answers, "sshd", rig)
+
+
+def _start(rig: Slurm, command: list[str], name: str, user: str | None = None) -> None:
+    with (rig.folder / f"{name}.out").open("ab") as log:
+        environment = {**os.environ, "SLURM_CONF": str(rig.conf)}
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, user=user
+        )
+    rig.processes.append(process.pid)
+
+
+def _wait_for(ready: object, what: str, rig: Slurm, seconds: float = 40) -> None:
+    assert callable(ready)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            if ready():
+                return
+        time.sleep(0.1)
+    said = {path.name: path.read_text(errors="replace")[-800:] for path in rig.folder.rglob("*") if path.suffix in (".out", ".log")}
+    raise RuntimeError(f"{what} does not come up: {said}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
