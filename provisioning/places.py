@@ -61,8 +61,8 @@ class Places(Mapping[str, Target]):
 
     @property
     def rented(self) -> list[SkyTarget]:
-        """Places used by this session whose machines may be rented."""
-        return [target for name in self if isinstance(target := self[name], SkyTarget)]
+        """Places asked for in this process whose machines are rented."""
+        return [target for target in self._made.values() if isinstance(target, SkyTarget)]
 
 
 def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience: float = 300.0) -> SshTarget:

@@ -199,9 +199,9 @@ class SkyTarget:
         self.cancel(id)
         self.release()
 
-    def release(self, say: Say = silent) -> bool:
-        """End the machine unless jobs run there; whether it is gone."""
-        if any(status.state == "running" for status in self.list()):
+    def release(self, say: Say = silent, although_busy: bool = False) -> bool:
+        """End the machine unless jobs run there; whether it is gone. Raises ProviderError when it is still there afterwards."""
+        if not although_busy and any(status.state == "running" for status in self.list()):
             return False
         self._end(say)
         return True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
-from core.wizard.events import Cost, Log, Metric, Notice, Progress, StepEvent
+from core.wizard.events import Cost, Log, MachineCost, Metric, Notice, Progress, StepEvent
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import StepStatus
 from tui.output import narrate
 
 SECONDS_BETWEEN_PROGRESS = 5.0
+SECONDS_BETWEEN_COSTS = 300.0
 _UNTOLD = {"unique_tokens_per_second", "memory_gb"}
 """Metrics left to metrics.jsonl: a line holds enough without them."""
 
@@ -20,6 +21,7 @@ class Narrator:
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._last_progress = 0.0
+        self._last_cost = float("-inf")
         self._began: dict[str, float] = {}
 
     def on_event(self, step_id: str, event: StepEvent) -> None:
@@ -31,10 +33,20 @@ class Narrator:
             narrate(f"  {event.line}")
         elif isinstance(event, Metric):
             narrate("  " + metric_line(event))
+        elif isinstance(event, MachineCost):
+            self._machine_cost(event)
         elif isinstance(event, Cost):
             narrate(f"  spent so far: ${event.usd:.2f}")
         elif isinstance(event, Progress):
             self._progress(event)
+
+    def _machine_cost(self, event: MachineCost) -> None:
+        now = time.monotonic()
+        if now - self._last_cost < SECONDS_BETWEEN_COSTS:
+            return
+        self._last_cost = now
+        budget = f" of ${event.budget:.2f}" if event.budget is not None else ""
+        narrate(f"  rented machines: ${event.usd:.2f}{budget} so far, ${event.usd_per_hour:.2f} an hour")
 
     def _progress(self, event: Progress) -> None:
         now = time.monotonic()

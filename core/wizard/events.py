@@ -44,4 +44,16 @@ class Notice:
     text: str
 
 
-StepEvent = Progress | Log | Metric | Cost | Notice
+@dataclass(frozen=True, slots=True)
+class MachineCost:
+    """What rented machines cost, told now and then while they are there."""
+
+    usd: float
+    """All machines of the session so far."""
+    usd_per_hour: float
+    """Those that run now."""
+    budget: float | None = None
+    """US dollars at which they are ended."""
+
+
+StepEvent = Progress | Log | Metric | Cost | MachineCost | Notice

@@ -10,6 +10,7 @@ from core.wizard.answers import SESSION
 from core.wizard.estimate import foretold
 from core.wizard.events import Notice, StepEvent
 from core.wizard.jobs import JobKeeper
+from core.wizard.machine_costs import MachineWatch
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session, StepStatus
 from core.wizard.spending import SpendingRecord
@@ -40,11 +41,13 @@ async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
         emit=spent,
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key),
     )
+    watch = MachineWatch(session.journal, session.targets, id, session.model(SESSION).cloud_budget_usd)
     try:
         for what, said in (await asyncio.to_thread(foretold, it, context)).items():
             context.emit(Notice("info", f"{what}: {said}"))
         with spent:
-            outputs = await it.run(context)
+            async with watch.watching(context.emit):
+                outputs = await it.run(context)
     except (Interrupted, asyncio.CancelledError) as error:
         session.fail(status, str(error), unknown=True)
         raise

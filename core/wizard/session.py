@@ -31,6 +31,7 @@ from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
 from provisioning.places import Places
+from provisioning.sky import Terms
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
 Answers = Mapping[str, Mapping[str, Any]]
@@ -66,7 +67,7 @@ class Session:
         self.folder = folder
         self.id = folder.name
         self.journal = Journal(folder / "session.db")
-        self.targets = Places(folder / "jobs", lambda: (job.target for job in self.journal.jobs()))
+        self.targets = Places(folder / "jobs", lambda: (job.target for job in self.journal.jobs()), self._terms)
         self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
         self.read_only = False
         self.notice: str | None = None
@@ -287,6 +288,12 @@ class Session:
             assert status.folder is not None
             found[id] = Upstream(status.outputs, status.folder)
         return found
+
+    def _terms(self) -> Terms:
+        """On which terms this session rents machines."""
+        shared = self.model(SESSION)
+        gpu_types = tuple(name.strip() for name in shared.cloud_gpus.split(","))
+        return Terms(gpu_types, shared.cloud_spot, shared.cloud_usd_per_hour, shared.cloud_idle_minutes)
 
     def unreachable_runs(self) -> list[Path]:
         """Run folders that no present answer leads to."""

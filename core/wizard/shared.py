@@ -67,3 +67,41 @@ class SharedAnswers(BaseModel):
         json_schema_extra={"advanced": True},
     )
     seed: int = Field(default=42, ge=0, title="Seed", description="For the split, the shuffles and the training.")
+    cloud_gpus: str = Field(
+        default="A100, A100-80GB, H100, L40S",
+        pattern=r"^\s*[\w.-]+(\s*,\s*[\w.-]+)*\s*$",
+        title="GPUs to rent",
+        description="Types of GPU any of which will do, SkyPilot's names with commas between; the cheapest to be had is rented. For places "
+        "named sky.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+    cloud_spot: bool = Field(
+        default=False,
+        title="Spot machines",
+        description="Rent machines that the cloud may take back at any time, for a part of the price; what was trained goes on from its "
+        "last checkpoint on another one.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+    cloud_usd_per_hour: float | None = Field(
+        default=None,
+        gt=0,
+        title="Highest price an hour",
+        description="Machines that cost more are not rented.",
+        json_schema_extra={"unit": "US dollars an hour", "cosmetic": True, "advanced": True},
+    )
+    cloud_budget_usd: float | None = Field(
+        default=None,
+        gt=0,
+        title="Budget for machines",
+        description="When the session's rented machines have cost so much, the job is stopped and the machine ended.",
+        json_schema_extra={"unit": "US dollars", "cosmetic": True, "advanced": True},
+    )
+    cloud_idle_minutes: int = Field(
+        default=60,
+        ge=1,
+        le=1440,
+        title="Idle minutes",
+        description="A rented machine without a job ends itself after so long, also when this machine is off; what was not fetched by then "
+        "is lost.",
+        json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
+    )

@@ -1,0 +1,135 @@
+"""What a session's rented machines cost: watched while a step runs, remembered in the journal, ended at the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+
+from core.errors import BudgetReached, ProviderError, UsageError
+from core.wizard.events import MachineCost, Notice, StepEvent
+from core.wizard.journal import Journal
+from provisioning.places import Places
+
+KIND = "machine"
+_SECONDS_BETWEEN_LOOKS = 30.0
+_WORTH_A_LINE = 0.01
+"""Dollars from which a sum is written down again."""
+_REACHED = "the budget for machines"
+"""Message of the cancellation that ends a step at the budget."""
+
+
+@dataclass(frozen=True)
+class Rent:
+    """One machine from its launch on, as it was last seen."""
+
+    name: str
+    since: float
+    """Unix time of its launch."""
+    where: str
+    usd: float
+    """So far, by SkyPilot's catalog."""
+    usd_per_hour: float
+    gone: bool = False
+
+
+def rents(journal: Journal) -> list[Rent]:
+    """Every machine this session has rented, oldest first."""
+    latest: dict[tuple[str, float], Rent] = {}
+    for _, _, _, body in journal.events(KIND):
+        rent = Rent(**body)
+        latest[rent.name, rent.since] = rent
+    return list(latest.values())
+
+
+class MachineWatch:
+    """Looks at the machines that were rented in this process."""
+
+    def __init__(self, journal: Journal, targets: Places, step: str, budget: float | None) -> None:
+        self._journal, self._targets, self._step, self._budget = journal, targets, step, budget
+        self._written: dict[tuple[str, float], Rent] = {rent_key(rent): rent for rent in rents(journal)}
+
+    @property
+    def spent(self) -> float:
+        """US dollars of all machines of the session."""
+        return sum(rent.usd for rent in self._written.values())
+
+    def look(self) -> list[Rent]:
+        """Ask what is rented now and write it down. Raises ProviderError and UsageError when that cannot be asked."""
+        there = []
+        for target in self._targets.rented:
+            machine = target.rented()
+            if machine is not None and machine.state == "up":
+                there.append(Rent(machine.name, machine.since, machine.where, machine.accrued, machine.usd_per_hour))
+        for rent in there:
+            before = self._written.get(rent_key(rent))
+            if before is None or rent.usd - before.usd >= _WORTH_A_LINE:
+                self._write(rent)
+        return there
+
+    def _write(self, rent: Rent) -> None:
+        self._written[rent_key(rent)] = rent
+        self._journal.add_event(self._step, KIND, asdict(rent))
+
+    @property
+    def over(self) -> bool:
+        return self._budget is not None and self.spent >= self._budget
+
+    @asynccontextmanager
+    async def watching(self, emit: Callable[[StepEvent], None], pause: float = _SECONDS_BETWEEN_LOOKS) -> AsyncIterator[None]:
+        """Watch for as long as the block lasts. At the budget the block is cancelled, the machines are ended, and it raises
+        BudgetReached; ProviderError when one of them could not be ended."""
+        if self.over:
+            raise BudgetReached(self._sentence())
+        task = asyncio.current_task()
+        assert task is not None
+        watcher = asyncio.create_task(self._watch(task, emit, pause))
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if error.args != (_REACHED,):
+                raise
+            task.uncancel()
+            await asyncio.to_thread(self._end_machines)
+            raise BudgetReached(self._sentence()) from None
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(ProviderError, UsageError):
+                if self._targets.rented:
+                    await asyncio.to_thread(self.look)
+
+    async def _watch(self, task: asyncio.Task[object], emit: Callable[[StepEvent], None], pause: float) -> None:
+        warned = False
+        while True:
+            await asyncio.sleep(pause)
+            if not self._targets.rented:
+                continue
+            try:
+                there = await asyncio.to_thread(self.look)
+            except (ProviderError, UsageError) as error:
+                if not warned:
+                    emit(Notice("warning", f"what the machines cost cannot be told now: {error}"))
+                warned = True
+                continue
+            if there:
+                emit(MachineCost(self.spent, sum(rent.usd_per_hour for rent in there), self._budget))
+            if self.over:
+                task.cancel(_REACHED)
+                return
+
+    def _end_machines(self) -> None:
+        for target in self._targets.rented:
+            target.release(although_busy=True)
+
+    def _sentence(self) -> str:
+        return (
+            f"rented machines have cost ${self.spent:.2f} of ${self._budget:.2f}; the job was stopped, its machine ended, what was done is "
+            "kept: raise session.cloud_budget_usd to go on"
+        )
+
+
+def rent_key(rent: Rent) -> tuple[str, float]:
+    """Which machine: its name and its launch."""
+    return rent.name, rent.since
