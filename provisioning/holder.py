@@ -40,6 +40,9 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
             try:
                 link.connect(_SOCKET)
             except (FileNotFoundError, ConnectionRefusedError):
+                found = machine.status(Path.cwd())
+                if found is not None and found["state"] == "running":
+                    return False  # another client was first
                 if time.monotonic() > deadline:
                     raise machine.Refused("the scheduler has not begun the job; nothing was run") from None
             else:
@@ -54,11 +57,6 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
 
 def hold(folder: Path, patience: float = _PATIENCE_SECONDS) -> int:
     """Wait for a job, launch it, tell what it prints, and return its exit code when it has ended."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _take_over(folder, patience)
@@ -128,5 +126,10 @@ def _inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(hold(Path(sys.argv[1])))

@@ -77,6 +77,37 @@ def test_an_unknown_machine_is_remembered_when_the_person_says_so(server, connec
     assert subprocess.run(by_openssh, check=False).returncode == 0
 
 
+def test_a_proxy_command_is_the_way_and_ends_with_the_connection(server, connect, tmp_path):
+    program = tmp_path / "way.py"
+    program.write_text(PROXY)
+    command = f"{sys.executable} {program} {tmp_path / 'pid'} %h %p"
+    target = connect(server.config(extra=f"  ProxyCommand {command}\n"))
+    assert target.list() == []
+    pid = int((tmp_path / "pid").read_text())
+    assert psutil.pid_exists(pid)
+    target.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_proxy_command_that_ends_at_once_is_a_sentence(server, connect):
+    with pytest.raises(ProviderError, match="does not answer as an SSH server"):
+        connect(server.config(extra="  ProxyCommand false\n")).list()
+
+
+PROXY = """
+import os, socket, sys, threading
+open(sys.argv[1], "w").write(str(os.getpid()))
+link = socket.create_connection((sys.argv[2], int(sys.argv[3])))
+def back():
+    while data := link.recv(65536):
+        os.write(1, data)
+    os._exit(0)
+threading.Thread(target=back, daemon=True).start()
+while data := os.read(0, 65536):
+    link.sendall(data)
+"""
+
+
 def connect_config(server):
     path = server.folder / "client"
     path.write_text(server.config())

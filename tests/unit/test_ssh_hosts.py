@@ -62,11 +62,15 @@ def test_jump_hosts_come_in_their_order_and_the_first_by_its_own(config):
     assert hops[1].user == "ana"
 
 
+def test_a_proxy_command_gets_its_tokens(config):
+    (hop,) = route("gpu", config("Host gpu\n HostName 10.0.0.7\n Port 2200\n User ana\n ProxyCommand hop %n %r@%h:%p 100%%\n"))
+    assert hop.command == "hop gpu ana@10.0.0.7:2200 100%"
+
+
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
         ("Host a\n ProxyJump b\nHost b\n ProxyJump a\n", "a", "in a circle: a → b → a"),
-        ("Host a\n ProxyCommand nc %h %p\n", "a", "write ProxyJump"),
         ("Host a\n Port never\n", "a", "cannot be read"),
         ("", "-oProxyCommand=id", "names no SSH host"),
         ("", "a b", "names no SSH host"),
