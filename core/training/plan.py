@@ -76,6 +76,11 @@ def adapter_in_words(settings: Mapping[str, Any]) -> str:
     return f"{what}, learning rate {settings['learning_rate']:g}"
 
 
+def artifact_in_words(kind: str) -> str:
+    """What a training left, from its summary."""
+    return "the adapter alone, to be served with its base model" if kind == "adapter" else "the whole model"
+
+
 def settings_of(preset: str, **overrides: object) -> TrainingSettings:
     """A preset with some values changed; None leaves the preset's."""
     return replace(PRESETS[preset], **{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]

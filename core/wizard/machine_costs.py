@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from core.errors import BudgetReached, ProviderError, UsageError
 from core.wizard.events import MachineCost, Notice, StepEvent
@@ -44,6 +44,11 @@ def rents(journal: Journal) -> list[Rent]:
     return list(latest.values())
 
 
+def usd_per_hour(journal: Journal) -> float:
+    """What the machines that were there when they were last looked at cost."""
+    return sum(rent.usd_per_hour for rent in rents(journal) if not rent.gone)
+
+
 class MachineWatch:
     """Looks at the machines that were rented in this process."""
 
@@ -59,7 +64,8 @@ class MachineWatch:
     def look(self) -> list[Rent]:
         """Ask what is rented now and write it down. Raises ProviderError and UsageError when that cannot be asked."""
         there = []
-        for target in self._targets.rented:
+        targets = self._targets.rented
+        for target in targets:
             machine = target.rented()
             if machine is not None and machine.state == "up":
                 there.append(Rent(machine.name, machine.since, machine.where, machine.accrued, machine.usd_per_hour))
@@ -67,6 +73,10 @@ class MachineWatch:
             before = self._written.get(rent_key(rent))
             if before is None or rent.usd - before.usd >= _WORTH_A_LINE:
                 self._write(rent)
+        asked, seen = {target.machine for target in targets}, {rent_key(rent) for rent in there}
+        for key, rent in list(self._written.items()):
+            if rent.name in asked and key not in seen and not rent.gone:
+                self._write(replace(rent, gone=True))
         return there
 
     def _write(self, rent: Rent) -> None:

@@ -37,11 +37,12 @@ def model_card(
     dataset: Mapping[str, Any],
     gates: Sequence[Gate] | None = None,
     judged: Mapping[str, Any] | None = None,
+    copy: str = "",
 ) -> str:
     """A card in Markdown with the hub's front matter, without paths of this machine.
 
     `manifest` is the artifact's, `dataset` the summary of the data preparation, `gates` and `judged` what an evaluation found (None
-    before one). Raises ProblemsError for a wrong list of models.
+    before one), `copy` how a quantised copy of the artifact was made. Raises ProblemsError for a wrong list of models.
     """
     base = manifest["base"]["name"]
     licence = licence_of(base)
@@ -50,7 +51,7 @@ def model_card(
     shown = f"[{base}](https://huggingface.co/{base})" if on_hub else f"`{Path(base).name}` (a folder of its owner's)"
     parts = [
         f"---\n{head}---",
-        *_purpose(manifest, shown, licence),
+        *_purpose(manifest, shown, licence, copy),
         "## Verdict",
         *_verdict(gates, judged or {}),
         *_data(manifest, dataset),
@@ -72,13 +73,15 @@ def _front_matter(manifest: Mapping[str, Any], base: str | None, licence: Licenc
     }
 
 
-def _purpose(manifest: Mapping[str, Any], base: str, licence: Licence | None) -> Iterator[str]:
+def _purpose(manifest: Mapping[str, Any], base: str, licence: Licence | None, copy: str) -> Iterator[str]:
     what = "A LoRA adapter for" if manifest["artifact"] == "adapter" else "A fine-tuned version of"
     yield "# Command generator of a CALM assistant"
     yield (
         f"{what} {base}. Given the prompt of the CALM assistant it was trained for, it writes that assistant's commands (start flow, set "
         "slot and so on) for the user's last message. It is meant for this assistant and these prompts, and not for chatting."
     )
+    if copy:
+        yield f"This is a smaller copy: {copy}. The verdict is its own; what is said of training was measured with the model itself."
     if licence is None:
         yield "Licence: that of the base model, which is not known here; look at the base model's page before you pass this model on."
     else:
@@ -95,7 +98,8 @@ def _verdict(gates: Sequence[Gate] | None, judged: Mapping[str, Any]) -> Iterato
         ("Gate", "Required", "Measured", "Passed"),
         [(gate.name, gate.required, gate.measured, "yes" if gate.passed else "no") for gate in gates],
     )
-    rates = [(name, judged[name]) for name in _SETS if judged.get(name, {}).get("tests")]
+    sets = sorted((name for name in judged if _set_of(name) in _SETS), key=lambda name: _SETS.index(_set_of(name)))
+    rates = [(name, judged[name]) for name in sets if judged[name].get("tests")]
     if rates:
         yield _table(
             ("Tests", "Run", "Passed", "Share", "95 % interval"),
@@ -110,6 +114,11 @@ def _verdict(gates: Sequence[Gate] | None, judged: Mapping[str, Any]) -> Iterato
                 for name, found in rates
             ],
         )
+
+
+def _set_of(name: str) -> str:
+    """golden of "int8 golden", as the tests of a quantised copy are called."""
+    return name.rpartition(" ")[2]
 
 
 def _data(manifest: Mapping[str, Any], dataset: Mapping[str, Any]) -> Iterator[str]:

@@ -31,7 +31,7 @@ from core.evaluation.report_content import (
     Training,
 )
 from core.training.metrics import Curves, averaged
-from core.training.plan import adapter_in_words
+from core.training.plan import adapter_in_words, artifact_in_words
 from core.wizard.session import StepStatus
 
 SETS = ("validation", "golden", "training")
@@ -137,6 +137,7 @@ def training(status: StepStatus) -> Training:
         "Base model": str(facts["base_model"]),
         "Rows": f"{facts['rows']:,}, {settings['rows_per_step']} a step, {facts['steps']:,} steps",
         "Adapter": adapter_in_words(settings),
+        "Leaves": artifact_in_words(facts.get("artifact", "merged")),
         "Shared prefixes": f"each prompt token computed once instead of {ratio} times",
     }
     curve = loss_curve(file_of(status, "metrics", "metrics.jsonl"), "Loss", facts.get("diagnosis", ""))

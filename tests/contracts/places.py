@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.local import LocalTarget
+from provisioning.sky import SkyTarget, Terms
 from provisioning.ssh import SshTarget
 from provisioning.target import Target
+from tests.rigs.slurm import CLUSTER, USER, Slurm, running_slurm, sky_knows
 from tests.rigs.sshd import Sshd, running_sshd
 
 
@@ -24,6 +27,8 @@ class Place:
     source: str
     """Python that evaluates to that."""
     logs: tuple[Path, ...] = ()
+    """Files and folders to which something else than the job itself writes."""
+    rents: bool = False
 
     def folder(self, id: str) -> Path:
         return self.jobs / id
@@ -67,28 +72,59 @@ def ssh_place(folder: Path, server: Sshd, patience: float = 20.0) -> Iterator[Pl
 
 
 @contextmanager
-def place_of(kind: str, folder: Path, server: Sshd | None) -> Iterator[Place]:
+def sky_place(folder: Path, rig: Slurm) -> Iterator[Place]:
+    """One rented machine for all tests; each has a folder of its own there."""
+    root = Path(pwd.getpwnam(USER).pw_dir) / "roots" / folder.name
+    made: list[SkyTarget] = []
+
+    def make() -> SkyTarget:
+        made.append(SkyTarget(f"slurm/{CLUSTER}", "contract", Terms(("A100",), idle_minutes=10), str(root), patience=20))
+        return made[-1]
+
+    source = (
+        f"__import__('provisioning.sky').sky.SkyTarget('slurm/{CLUSTER}', 'contract', "
+        f"__import__('provisioning.sky').sky.Terms(('A100',), idle_minutes=10), {str(root)!r}, 20)"
+    )
+    try:
+        yield Place(make(), root / "jobs", make, source, (rig.folder, Path.home() / ".sky", root), rents=True)
+    finally:
+        stop_all(make(), keep=True)
+        for target in made:
+            target.close()
+
+
+@contextmanager
+def place_of(kind: str, folder: Path, server: Sshd | Slurm | None) -> Iterator[Place]:
     if kind == "local":
         with local_place(folder) as place:
             yield place
+    elif kind == "sky":
+        assert isinstance(server, Slurm)
+        with sky_place(folder, server) as place:
+            yield place
     else:
-        assert server is not None
+        assert isinstance(server, Sshd)
         with ssh_place(folder, server) as place:
             yield place
 
 
 @contextmanager
-def server_for(kind: str, folder: Path) -> Iterator[Sshd | None]:
+def server_for(kind: str, folder: Path) -> Iterator[Sshd | Slurm | None]:
     """A running server that is trusted, for the kinds of places that need one."""
     if kind == "local":
         yield None
+        return
+    if kind == "sky":
+        with running_slurm(folder) as rig, sky_knows(rig):
+            yield rig
+            SkyTarget(f"slurm/{CLUSTER}", "contract").release(although_busy=True)
         return
     with running_sshd(folder) as server:
         server.trust()
         yield server
 
 
-def stop_all(target: Target) -> None:
+def stop_all(target: Target, keep: bool = False) -> None:
     for status in target.list():
         if status.state == "running":
-            target.down(status.id)
+            (target.cancel if keep else target.down)(status.id)

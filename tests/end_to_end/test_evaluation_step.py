@@ -339,6 +339,9 @@ async def test_a_quantised_copy_has_to_pass_the_same_tests(bench, serve, retrain
     assert sorted(asked[: len(asked) // 2]) == sorted(asked[len(asked) // 2 :]), "the copy is asked all that the model was"
     assert outputs.files["quantised"] == "quantised"
     assert outputs.files["model"] == "model", "the whole model is kept"
+    card = (jobs.job.files["config.json"].parent / "quantised" / "README.md").read_text()
+    assert "a smaller copy: weights in int8, calibrated on 9 training rows" in card
+    assert "| int8 golden |" in card
     told = json.loads(jobs.job.files["config.json"].read_text())
     assert (told["kind"], told["model"], told["rows"]) == ("int8", "model", "rows.jsonl")
     assert jobs.job.files["rows.jsonl"].name == "combined_train_val.jsonl", "calibrated on the rows it was trained on"

@@ -76,19 +76,40 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
                 os.kill(number, signal.SIGTERM)
 
 
-def sky_home(rig: Slurm, home: Path) -> dict[str, str]:
-    """Lay out a home folder in which SkyPilot knows the rig; the environment that goes with it."""
+@contextlib.contextmanager
+def sky_knows(rig: Slurm) -> Iterator[None]:
+    """A home folder of its own in which SkyPilot knows the rig, for as long as the block lasts; SkyPilot must not be imported before."""
+    home = rig.folder / "home"
     (home / ".slurm").mkdir(parents=True)
     (home / ".slurm" / "config").write_text(
         f"Host {CLUSTER}\n  HostName 127.0.0.1\n  Port {rig.ssh_port}\n  User {USER}\n  IdentityFile {rig.folder / 'user_key'}\n"
         "  IdentitiesOnly yes\n"
     )
-    (home / ".sky" / "catalogs" / "v8" / "common").mkdir(parents=True)
-    (home / ".sky" / "config.yaml").write_text("slurm:\n  pricing:\n    accelerators:\n      A100: 3.67\n    cpu: 0.04\n    memory: 0.01\n")
-    (home / ".sky" / "catalogs" / "v8" / "common" / "accelerators.csv").write_text(
-        "AcceleratorName,AcceleratorCount,AcceleratorMemory\nA100,1,40GB\n"
+    catalog = home / ".sky" / "catalogs" / "v8" / "common"  # a folder of its own: in a person's it would stop being renewed
+    catalog.mkdir(parents=True)
+    (catalog / "accelerators.csv").write_text("AcceleratorName,AcceleratorCount,AcceleratorMemory\nA100,1,40GB\n")
+    (home / ".sky" / "config.yaml").write_text(
+        "slurm:\n  pricing:\n    cpu: 0.04\n    memory: 0.01\n    accelerators:\n      A100: 3.67\n"
     )
-    return {"HOME": str(home), "SKYPILOT_API_SERVER_LOCAL_PORT": str(_free_port()), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+    program = str(Path(sys.executable).with_name("sky"))
+    with _environment(HOME=str(home), SKYPILOT_API_SERVER_LOCAL_PORT=str(_free_port()), SKYPILOT_DISABLE_USAGE_COLLECTION="1"):
+        checked = subprocess.run([program, "check", "slurm"], capture_output=True, text=True, check=False)
+        try:
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+            yield
+        finally:
+            subprocess.run([program, "api", "stop"], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _make_user(rig: Slurm) -> None:

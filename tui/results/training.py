@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from core.training.plan import adapter_in_words
+from core.training.plan import adapter_in_words, artifact_in_words
 from tui.results.panel import ResultPanel, facts, files
 from tui.widgets.loss_chart import LossChart
 
@@ -45,6 +45,7 @@ class TrainingResult(ResultPanel):
                 "base model": summary["base_model"],
                 "rows": f"{summary['rows']:,}, {settings['rows_per_step']} a step, {summary['steps']} steps",
                 "adapter": adapter_in_words(settings),
+                "leaves": artifact_in_words(summary.get("artifact", "merged")),
                 "shared prefixes": f"each prompt token computed once instead of {summary['unique_token_ratio']} times",
             }
         )

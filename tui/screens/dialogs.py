@@ -37,9 +37,15 @@ class LeaveDialog(ModalScreen[Leave]):
         Binding("s", "choose('stop')"),
     ]
 
-    def __init__(self, at_work: Sequence[str], session: str) -> None:
+    def __init__(self, at_work: Sequence[str], session: str, usd_per_hour: float = 0.0) -> None:
+        """`usd_per_hour` is what the rented machines it runs on cost."""
         super().__init__()
         self._at_work, self._session = at_work, session
+        self._costs = (
+            f"Its rented machine costs ${usd_per_hour:.2f} an hour, until it has idled for as long as session.cloud_idle_minutes says."
+            if usd_per_hour
+            else "It costs nothing but this machine's time."
+        )
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -48,7 +54,7 @@ class LeaveDialog(ModalScreen[Leave]):
                     ("Something is running\n\n", "bold"),
                     *(f"  {line}\n" for line in self._at_work),
                     (f"\nIt goes on without the app; `calmtune resume {self._session}` picks it up again. "
-                     "It costs nothing but this machine's time.", "$muted"),
+                     f"{self._costs}", "$muted"),
                 )
             )  # fmt: skip
             with Horizontal():

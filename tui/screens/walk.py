@@ -22,6 +22,7 @@ from core.wizard.consequences import consequences, in_words
 from core.wizard.estimate import spending
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
+from core.wizard.machine_costs import usd_per_hour
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.run import run_step
@@ -332,7 +333,7 @@ class WalkScreen(Screen[None]):
         if self._at_work is None:
             return True
         running = [f"{step(self._at_work).title} (step {STEP_IDS.index(self._at_work) + 1})"]
-        choice = await self.app.push_screen_wait(LeaveDialog(running, self.session.id))
+        choice = await self.app.push_screen_wait(LeaveDialog(running, self.session.id, usd_per_hour(self.session.journal)))
         if choice == "stop":
             self.action_stop()
             await self._idle.wait()

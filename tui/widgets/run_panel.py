@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Label, Log, ProgressBar, Static
 
 from core.wizard.consequences import duration
-from core.wizard.events import Cost, Metric, Notice, Progress, StepEvent
+from core.wizard.events import Cost, MachineCost, Metric, Notice, Progress, StepEvent
 from core.wizard.events import Log as LogLine
 from tui.widgets.loss_chart import LossChart
 
@@ -63,6 +63,8 @@ class RunPanel(Vertical):
                 lines.append(f"{event.level}: {event.text}")
             elif isinstance(event, Cost):
                 self._values["usd"] = event.usd
+            elif isinstance(event, MachineCost):
+                self._values |= {"machine_usd": event.usd, "machine_usd_per_hour": event.usd_per_hour}
         if progress is not None:
             self._show_progress(progress)
         if self._values:
@@ -92,6 +94,8 @@ _FIGURES = (
     ("memory_gb", "memory", "{:.1f} GB"),
     ("epoch", "epoch", "{:.2f}"),
     ("usd", "spent", "${:.2f}"),
+    ("machine_usd", "rented machines", "${:.2f}"),
+    ("machine_usd_per_hour", "an hour", "${:.2f}"),
 )
 
 

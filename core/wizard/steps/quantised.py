@@ -12,6 +12,7 @@ from core.errors import UsageError
 from core.training.bundle import ModelArtifact, quantising_program, quantising_requirements
 from core.wizard.events import Log
 from core.wizard.jobs import log_lines
+from core.wizard.model_card import CARD, model_card
 from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, judge, outputs_of
@@ -64,7 +65,18 @@ async def with_copy(
     named = [replace(of, name=f"{copy.kind} {of.name}") for of in sets]
     judged = await judge(context, alone, Upstream(Outputs({}, files), context.folder), context.upstream["dataset"], named)
     found = outputs_of(judged, bars.accept)
-    summary = {**outputs.summary, "quantised": {**_facts(artifact), **found.summary}}
+    made = _facts(artifact)
+    (artifact.folder / CARD).write_text(
+        model_card(
+            ModelArtifact(context.folder / outputs.files["model"], context.folder / outputs.files["manifest"]).read_manifest(),
+            context.upstream["dataset"].outputs.summary,
+            found.gates,
+            found.summary,
+            f"weights in {copy.kind}, calibrated on {made['calibrated_on']} training rows",
+        ),
+        encoding="utf-8",
+    )
+    summary = {**outputs.summary, "quantised": {**made, **found.summary}}
     return replace(
         outputs,
         summary=summary,
