@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import attention_blocks
 import attention_flash
 import attention_flex
+import attention_fused
 import torch
 
 NAME = "calmtune_tree"
@@ -29,13 +30,19 @@ MakeLayout = Callable[[Sequence[Any], torch.device], Layout]
 WAYS: dict[str, MakeLayout] = {
     "flash": attention_flash.Layout.of,
     "flex": attention_flex.Layout.of,
+    "fused": attention_fused.Layout.of,
     "blocks": attention_blocks.Layout.of,
 }
 
 
 def choose_way(asked: str, device: torch.device) -> tuple[str, str]:
     """(name of a way, reason): the one asked for, or the fastest that this machine has. Raises ValueError for one it cannot take."""
-    missing = {"flash": attention_flash.missing(device), "flex": attention_flex.missing(device), "blocks": None}
+    missing = {
+        "flash": attention_flash.missing(device),
+        "flex": attention_flex.missing(device),
+        "fused": attention_fused.missing(device),
+        "blocks": None,
+    }
     if asked != "auto":
         if asked not in WAYS:
             raise ValueError(f"{asked!r} is no way to compute attention; take one of auto, {', '.join(WAYS)}")

@@ -7,7 +7,7 @@ and sum, the kernel's own backward pass yields each part's share of the gradient
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ def missing(device: torch.device) -> str | None:
     """Why this way cannot be taken on a device; None when it can."""
     if device.type != "cpu":
         return "it needs a CPU"
-    return None if hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu") else "this torch has no such kernel"
+    return None if hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu") else "this torch has no kernel for it"
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,11 @@ class TreeAttention(torch.autograd.Function):  # type: ignore[misc]
     def forward(
         context: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, spans: tuple[Span, ...], scaling: float
     ) -> torch.Tensor:
-        out = torch.zeros_like(query, dtype=torch.float32)
-        total = query.new_full(query.shape[:3], float("-inf"), dtype=torch.float32)
-        for queries, keys, causal in _parts(spans):
-            part, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                _rows(query, queries, causal), _keys(key, keys, query, causal), _keys(value, keys, query, causal), 0.0, causal,
-                scale=scaling,
-            )  # fmt: skip
-            _join(out, total, queries, _unrow(part, query, causal), _unrow(sums[..., None], query, causal)[..., 0])
+        out = torch.empty_like(query, dtype=torch.float32)
+        total = query.new_empty((*query.shape[:3], 1), dtype=torch.float32)
+        for part in _parts(spans, query.shape[2]):
+            found, sums = _forward(part.rows(query), part.columns(key), part.columns(value), 0.0, part.own, scale=scaling)
+            part.join(out, total, found, sums[..., None])
         joined = out.to(query.dtype)
         context.save_for_backward(query, key, value, joined, total)
         context.spans, context.scaling = spans, scaling
@@ -74,50 +71,69 @@ class TreeAttention(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(context: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        query, key, value, joined, total = context.saved_tensors
-        grad = grad.contiguous()
-        grad_query = torch.zeros_like(query, dtype=torch.float32)
-        grad_key, grad_value = torch.zeros_like(key, dtype=torch.float32), torch.zeros_like(value, dtype=torch.float32)
-        for queries, keys, causal in _parts(context.spans):
-            by_query, by_key, by_value = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                _rows(grad, queries, causal), _rows(query, queries, causal), _keys(key, keys, query, causal),
-                _keys(value, keys, query, causal), _rows(joined, queries, causal),
-                _rows(total[..., None], queries, causal)[..., 0], 0.0, causal, scale=context.scaling,
+        # In float32 throughout: the kernel's backward pass is no quicker in bfloat16, and much slower on short segments.
+        query, key, value, joined, total = (saved.float() for saved in context.saved_tensors)
+        dtype, grad = grad.dtype, grad.float()
+        by_query, by_key, by_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        for part in _parts(context.spans, query.shape[2]):
+            found = _backward(
+                part.rows(grad), part.rows(query), part.columns(key), part.columns(value), part.rows(joined),
+                part.rows(total)[..., 0], 0.0, part.own, scale=context.scaling,
             )  # fmt: skip
-            grad_query[:, queries] += _unrow(by_query, query, causal)
-            grad_key[:, keys] += by_key.sum(1)
-            grad_value[:, keys] += by_value.sum(1)
-        return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
+            by_query[:, part.queries] += part.back(found[0])
+            by_key[:, part.keys] += found[1].sum(1)
+            by_value[:, part.keys] += found[2].sum(1)
+        return by_query.to(dtype), by_key.to(dtype), by_value.to(dtype), None, None
 
 
-def _parts(spans: tuple[Span, ...]) -> Any:
-    """(queries, keys, whether under a causal mask): each segment with itself, and all below it with it."""
-    for span in spans:
-        own = slice(span.start, span.below)
-        yield own, own, True
+@dataclass(frozen=True)
+class Part:
+    """Queries that meet keys in one call of the kernel, whose tensors are [batch, heads, rows, width]."""
+
+    queries: slice
+    keys: slice
+    own: bool
+    """A segment with itself, under a causal mask: a query head is a head. Without a mask the queries of a group are just more rows."""
+    group: int
+
+    def rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """[key heads, nodes, group, width] as the kernel's queries."""
+        part = tensor[:, self.queries]
+        return part.transpose(1, 2) if self.own else part.flatten(1, 2)[:, None]
+
+    def columns(self, tensor: torch.Tensor) -> torch.Tensor:
+        """[key heads, nodes, width] as the kernel's keys or values."""
+        part = tensor[:, None, self.keys]
+        return part.expand(-1, self.group, -1, -1) if self.own else part
+
+    def back(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the kernel gives for `rows`, as [key heads, nodes, group, width]."""
+        return tensor.transpose(1, 2) if self.own else tensor[:, 0].unflatten(1, (-1, self.group))
+
+    def join(self, out: torch.Tensor, total: torch.Tensor, found: torch.Tensor, sums: torch.Tensor) -> None:
+        """Take what was found into the joined outcome, weighted by the sums of both; the first part of a node is its own."""
+        found, sums = self.back(found), self.back(sums)
+        if self.own:
+            out[:, self.queries], total[:, self.queries] = found, sums
+            return
+        here, before = out[:, self.queries], total[:, self.queries]
+        both = torch.logaddexp(before, sums)
+        here.mul_((before - both).exp_()).add_(found * (sums - both).exp_())
+        before.copy_(both)
+
+
+def _parts(spans: tuple[Span, ...], group: int) -> Iterator[Part]:
+    """Each segment with itself, then all below each segment with it."""
+    own = [slice(span.start, span.below) for span in spans]
+    yield from (Part(nodes, nodes, True, group) for nodes in own)
+    for span, nodes in zip(spans, own, strict=True):
         if span.end > span.below:
-            yield slice(span.below, span.end), own, False
+            yield Part(slice(span.below, span.end), nodes, False, group)
 
 
-def _rows(tensor: torch.Tensor, nodes: slice, causal: bool) -> torch.Tensor:
-    """The kernel's [batch, heads, rows, width]: with a mask a head a query head, without one the queries of a group are just more rows."""
-    part = tensor[:, nodes]
-    return part.transpose(1, 2) if causal else part.flatten(1, 2)[:, None]
+def _forward(*tensors: Any, **options: Any) -> Any:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*tensors, **options)
 
 
-def _keys(tensor: torch.Tensor, nodes: slice, query: torch.Tensor, causal: bool) -> torch.Tensor:
-    part = tensor[:, None, nodes]
-    return part.expand(-1, query.shape[2], -1, -1) if causal else part
-
-
-def _unrow(tensor: torch.Tensor, query: torch.Tensor, causal: bool) -> torch.Tensor:
-    """Back to [key heads, nodes, group, width]."""
-    return tensor.transpose(1, 2) if causal else tensor[:, 0].unflatten(1, (-1, query.shape[2]))
-
-
-def _join(out: torch.Tensor, total: torch.Tensor, queries: slice, part: torch.Tensor, sums: torch.Tensor) -> None:
-    """Take one part into the joined outcome, weighted by the sums of both."""
-    before = total[:, queries]
-    both = torch.logaddexp(before, sums)
-    out[:, queries].mul_((before - both).exp_()[..., None]).add_(part * (sums - both).exp_()[..., None])
-    total[:, queries] = both
+def _backward(*tensors: Any, **options: Any) -> Any:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(*tensors, **options)

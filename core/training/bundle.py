@@ -64,7 +64,7 @@ def training_program() -> dict[str, Path]:
     here = Path(__file__).parent
     names = (
         "program", "loading", "trainer", "self_check", "sharded", "sharing", "rows", "tree", "retry", "out_of_memory",
-        "attention", "attention_blocks", "attention_flash", "attention_flex",
+        "attention", "attention_blocks", "attention_flash", "attention_flex", "attention_fused",
         "precision", "report", "checkpoints", "resume", "early_stop", "checksums", "weights", "saving", "reload_check", "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]

@@ -47,7 +47,7 @@ class TrainingSettings:
     early_stop: bool = True
     """Stop a run that is overfitting, diverged or has broken labels, and take the weights of the best validation."""
     attention: str = "auto"
-    """How shared prefixes are computed once: flash, flex, blocks or auto, the fastest the machine has."""
+    """How shared prefixes are computed once: flash, flex, fused, blocks or auto, the fastest the machine has."""
 
 
 PRESETS: dict[str, TrainingSettings] = {

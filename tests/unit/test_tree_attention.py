@@ -77,7 +77,7 @@ def reference_kernel(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("way", ["flash", "blocks"])
+@pytest.mark.parametrize("way", ["flash", "fused", "blocks"])
 def test_a_tree_trains_as_its_rows_would(way, shape, monkeypatch):
     monkeypatch.setattr(flash, "kernel", lambda: reference_kernel)
     loss, gradient = self_check.differences(model(), SHAPES[shape], way)
@@ -85,7 +85,7 @@ def test_a_tree_trains_as_its_rows_would(way, shape, monkeypatch):
     assert gradient < 1e-5
 
 
-@pytest.mark.parametrize("way", ["flash", "blocks"])
+@pytest.mark.parametrize("way", ["flash", "fused", "blocks"])
 @pytest.mark.parametrize("heads", [(4, 4), (4, 1)])
 def test_heads_may_have_keys_of_their_own_or_share_them(way, heads, monkeypatch):
     monkeypatch.setattr(flash, "kernel", lambda: reference_kernel)
@@ -121,9 +121,9 @@ def test_a_gpu_computes_the_same(way):
     assert gradient < 0.1
 
 
-def test_a_cpu_takes_blocks_and_says_why():
+def test_a_cpu_takes_its_fused_kernel_and_says_why():
     way, reason = attention.choose_way("auto", torch.device("cpu"))
-    assert way == "blocks"
+    assert way == "fused"
     assert "no flash: it needs a GPU" in reason
     with pytest.raises(ValueError, match="cannot be computed by flash here: it needs a GPU"):
         attention.choose_way("flash", torch.device("cpu"))
