@@ -70,6 +70,12 @@ def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience:
     return SshTarget(host, scope, os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT), trust=trust, patience=patience)
 
 
+def scope_of(root: Path) -> str:
+    """The name of a session on machines that others use as well; "" when it has none yet. `root` as for `Places`."""
+    path = root / "scope"
+    return path.read_text(encoding="ascii").strip() if path.is_file() else ""
+
+
 def _scope(root: Path) -> str:
     """A name for the jobs of this session on machines that others use as well; made once and kept beside the jobs."""
     path = root / "scope"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UsageError
+from core.errors import CalmtuneError, UsageError
 from core.wizard.recipe import STEP_IDS
 from tui.output import narrate
 
@@ -85,6 +85,7 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
     try:
         statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
     finally:
+        _end_idle_machines(session)
         if (session.folder / "report.html").is_file():
             narrate(f"report: {session.folder / 'report.html'}")
         if as_json:
@@ -92,6 +93,18 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
     if not as_json:
         show_statuses(session, as_json)
     return statuses
+
+
+def _end_idle_machines(session: Session) -> None:
+    """Nobody is there to use an idle machine any more; a busy one serves the model."""
+    for rented in session.targets.rented:
+        try:
+            if rented.rented() is None:
+                continue
+            gone = rented.release(narrate)
+            narrate(f"{rented.machine} {'is ended' if gone else 'is busy and goes on'}")
+        except CalmtuneError as error:
+            narrate(f"warning: {rented.machine} may still be there: {error}")
 
 
 def open_app(session: str | None) -> None:

@@ -1,18 +1,23 @@
 """Tree attention by torch's fused CPU kernel, which never writes scores to memory.
 
-As in `attention_blocks`, a segment's keys meet the queries of its whole subtree at once: its own under a causal mask, those below without
-one. The kernel gives each part's outcome with the logarithm of its softmax's sum; parts are joined by these sums. Given the joined outcome
-and sum, the kernel's own backward pass yields each part's share of the gradient exactly.
+Each segment attends to itself under a causal mask, segments of about the same length in one call; and as in `attention_blocks`, the keys
+of a segment that forks meet the queries of all below it at once. The kernel gives each part's outcome with the logarithm of its softmax's
+sum; parts are joined by these sums. Given the joined outcome and sum, the kernel's own backward pass yields each part's share of the
+gradient exactly (as in ring attention, Liu et al. 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tree import subtree_ends
+
+_UNSEEN = 1e30
+"""A softmax's sum for rows that only fill a group up: their weights become 0."""
 
 
 def missing(device: torch.device) -> str | None:
@@ -23,32 +28,90 @@ def missing(device: torch.device) -> str | None:
 
 
 @dataclass(frozen=True)
-class Span:
-    """A segment's nodes, and where its subtree ends."""
+class Own:
+    """Segments of about the same length, each of which meets itself: for the kernel [key heads x segments, group, length, width]."""
 
-    start: int
-    below: int
-    end: int
+    padded: torch.Tensor
+    """Nodes of each segment, its first one again behind its end [segments, length]."""
+    valid: torch.Tensor
+    """Where `padded` is no filling [segments, length]."""
+    nodes: torch.Tensor
+    """The nodes themselves, one segment after the other [nodes]."""
+    causal = True
+
+    @classmethod
+    def of(cls, segments: Sequence[Any]) -> Own:
+        length = max(segment.length for segment in segments)
+        starts, lengths = (torch.tensor([getattr(one, name) for one in segments])[:, None] for name in ("start", "length"))
+        offsets = torch.arange(length)[None]
+        valid = offsets < lengths
+        padded = starts + offsets * valid
+        return cls(padded, valid, padded[valid])
+
+    def rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """[key heads, nodes, group, width] as the kernel's queries."""
+        return tensor[:, self.padded].flatten(0, 1).transpose(1, 2)
+
+    def sums(self, total: torch.Tensor) -> torch.Tensor:
+        """[key heads, nodes, group, 1] as the kernel's sums, so that filling weighs nothing."""
+        found = total[:, self.padded].masked_fill(~self.valid[None, :, :, None, None], _UNSEEN)
+        return found.flatten(0, 1).transpose(1, 2)[..., 0]
+
+    def columns(self, tensor: torch.Tensor, group: int) -> torch.Tensor:
+        """[key heads, nodes, width] as the kernel's keys or values."""
+        return tensor[:, self.padded].flatten(0, 1)[:, None].expand(-1, group, -1, -1)
+
+    def back(self, tensor: torch.Tensor, group: int) -> torch.Tensor:
+        """What the kernel gives for `rows`, as [key heads, nodes, group, width] of `nodes`."""
+        return tensor.transpose(1, 2).unflatten(0, (-1, len(self.padded)))[:, self.valid]
+
+    def back_columns(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the kernel gives for `columns`, as [key heads, nodes, width] of `nodes`."""
+        return tensor.sum(1).unflatten(0, (-1, len(self.padded)))[:, self.valid]
+
+
+@dataclass(frozen=True)
+class Below:
+    """All nodes below a segment, which see all of it: for the kernel [key heads, 1, nodes x group, width]."""
+
+    nodes: slice
+    keys: slice
+    causal = False
+
+    def rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor[:, self.nodes].flatten(1, 2)[:, None]
+
+    def sums(self, total: torch.Tensor) -> torch.Tensor:
+        return self.rows(total)[..., 0]
+
+    def columns(self, tensor: torch.Tensor, group: int) -> torch.Tensor:
+        return tensor[:, None, self.keys]
+
+    def back(self, tensor: torch.Tensor, group: int) -> torch.Tensor:
+        return tensor[:, 0].unflatten(1, (-1, group))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A tree as the spans of its segments, in depth-first order."""
+    """A tree as the parts of its attention."""
 
-    spans: tuple[Span, ...]
+    parts: tuple[Own | Below, ...]
+    """Every node's own segment first, then what is above it."""
 
     @classmethod
     def of(cls, segments: Sequence[Any], device: torch.device) -> Layout:
         """`segments` as in `tree.Tree.segments`."""
-        ends = subtree_ends(segments)
-        return cls(
-            tuple(Span(one.start, one.start + one.length, end) for one, end in zip(segments, ends, strict=True))
-        )
+        alike: defaultdict[int, list[Any]] = defaultdict(list)
+        for segment in segments:
+            alike[segment.length.bit_length()].append(segment)  # filled up to less than twice their length
+        ends = [(one.start, one.start + one.length, end) for one, end in zip(segments, subtree_ends(segments), strict=True)]
+        below = (Below(slice(own, end), slice(start, own)) for start, own, end in ends if end > own)
+        return cls((*map(Own.of, alike.values()), *below))
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
         """query [1, heads, nodes, width], key and value [1, key heads, nodes, width] → [1, nodes, heads, width]."""
         grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(1, 2).contiguous()
-        out = TreeAttention.apply(grouped, key[0].contiguous(), value[0].contiguous(), self.spans, scaling)
+        out = TreeAttention.apply(grouped, key[0].contiguous(), value[0].contiguous(), self, scaling)
         return out.transpose(0, 1).flatten(1, 2)[None]
 
 
@@ -57,78 +120,51 @@ class TreeAttention(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        context: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, spans: tuple[Span, ...], scaling: float
+        context: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
     ) -> torch.Tensor:
+        group = query.shape[2]
         out = torch.empty_like(query, dtype=torch.float32)
         total = query.new_empty((*query.shape[:3], 1), dtype=torch.float32)
-        for part in _parts(spans, query.shape[2]):
-            found, sums = _forward(part.rows(query), part.columns(key), part.columns(value), 0.0, part.own, scale=scaling)
-            part.join(out, total, found, sums[..., None])
+        for part in layout.parts:
+            found, sums = _forward(
+                part.rows(query), part.columns(key, group), part.columns(value, group), 0.0, part.causal, scale=scaling
+            )
+            found, sums = part.back(found, group), part.back(sums[..., None], group)
+            if isinstance(part, Own):
+                out[:, part.nodes], total[:, part.nodes] = found.float(), sums
+            else:
+                _join(out[:, part.nodes], total[:, part.nodes], found, sums)
         joined = out.to(query.dtype)
         context.save_for_backward(query, key, value, joined, total)
-        context.spans, context.scaling = spans, scaling
+        context.layout, context.scaling = layout, scaling
         return joined
 
     @staticmethod
     def backward(context: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         # In float32 throughout: the kernel's backward pass is no quicker in bfloat16, and much slower on short segments.
         query, key, value, joined, total = (saved.float() for saved in context.saved_tensors)
-        dtype, grad = grad.dtype, grad.float()
-        by_query, by_key, by_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        for part in _parts(context.spans, query.shape[2]):
+        group, dtype, grad = query.shape[2], grad.dtype, grad.float()
+        by_query, by_key, by_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        for part in context.layout.parts:
             found = _backward(
-                part.rows(grad), part.rows(query), part.columns(key), part.columns(value), part.rows(joined),
-                part.rows(total)[..., 0], 0.0, part.own, scale=context.scaling,
+                part.rows(grad), part.rows(query), part.columns(key, group), part.columns(value, group), part.rows(joined),
+                part.sums(total), 0.0, part.causal, scale=context.scaling,
             )  # fmt: skip
-            by_query[:, part.queries] += part.back(found[0])
-            by_key[:, part.keys] += found[1].sum(1)
-            by_value[:, part.keys] += found[2].sum(1)
+            if isinstance(part, Own):
+                by_query[:, part.nodes] = part.back(found[0], group)
+                by_key[:, part.nodes], by_value[:, part.nodes] = map(part.back_columns, found[1:])
+            else:
+                by_query[:, part.nodes] += part.back(found[0], group)
+                by_key[:, part.keys] += found[1][:, 0]
+                by_value[:, part.keys] += found[2][:, 0]
         return by_query.to(dtype), by_key.to(dtype), by_value.to(dtype), None, None
 
 
-@dataclass(frozen=True)
-class Part:
-    """Queries that meet keys in one call of the kernel, whose tensors are [batch, heads, rows, width]."""
-
-    queries: slice
-    keys: slice
-    own: bool
-    """A segment with itself, under a causal mask: a query head is a head. Without a mask the queries of a group are just more rows."""
-    group: int
-
-    def rows(self, tensor: torch.Tensor) -> torch.Tensor:
-        """[key heads, nodes, group, width] as the kernel's queries."""
-        part = tensor[:, self.queries]
-        return part.transpose(1, 2) if self.own else part.flatten(1, 2)[:, None]
-
-    def columns(self, tensor: torch.Tensor) -> torch.Tensor:
-        """[key heads, nodes, width] as the kernel's keys or values."""
-        part = tensor[:, None, self.keys]
-        return part.expand(-1, self.group, -1, -1) if self.own else part
-
-    def back(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the kernel gives for `rows`, as [key heads, nodes, group, width]."""
-        return tensor.transpose(1, 2) if self.own else tensor[:, 0].unflatten(1, (-1, self.group))
-
-    def join(self, out: torch.Tensor, total: torch.Tensor, found: torch.Tensor, sums: torch.Tensor) -> None:
-        """Take what was found into the joined outcome, weighted by the sums of both; the first part of a node is its own."""
-        found, sums = self.back(found), self.back(sums)
-        if self.own:
-            out[:, self.queries], total[:, self.queries] = found, sums
-            return
-        here, before = out[:, self.queries], total[:, self.queries]
-        both = torch.logaddexp(before, sums)
-        here.mul_((before - both).exp_()).add_(found * (sums - both).exp_())
-        before.copy_(both)
-
-
-def _parts(spans: tuple[Span, ...], group: int) -> Iterator[Part]:
-    """Each segment with itself, then all below each segment with it."""
-    own = [slice(span.start, span.below) for span in spans]
-    yield from (Part(nodes, nodes, True, group) for nodes in own)
-    for span, nodes in zip(spans, own, strict=True):
-        if span.end > span.below:
-            yield Part(slice(span.below, span.end), nodes, False, group)
+def _join(out: torch.Tensor, total: torch.Tensor, found: torch.Tensor, sums: torch.Tensor) -> None:
+    """Take one part into the joined outcome, weighted by the sums of both."""
+    both = torch.logaddexp(total, sums)
+    out.mul_((total - both).exp_()).add_(found * (sums - both).exp_())
+    total.copy_(both)
 
 
 def _forward(*tensors: Any, **options: Any) -> Any:

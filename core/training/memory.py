@@ -31,8 +31,6 @@ class Load:
     tokens: int
     """Unique tokens."""
     labels: int
-    pairs: int = 0
-    """Pairs of tokens whose attention scores are kept; 0 for attention that keeps none."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,6 @@ class Memory:
     adapter: int
     """Adapter, gradients and the optimizer's two moments, in float32; in full fine-tuning gradients and moments of all weights."""
     activations: int
-    attention: int
-    """Scores between tokens."""
     logits: int
     overhead: int
     gathered: int = 0
@@ -77,13 +73,11 @@ def memory(
     border = number * facts.hidden
     kept = facts.layers * ((1 - checkpointed) * layer + checkpointed * border)
     at_work = (2 if checkpointed else 1) * layer  # gradients, and once more what is computed again
-    scores = facts.heads * load.pairs
     trained = 12 * facts.parameters if method == "full" else 16 * facts.adapter_parameters(rank)
     return Memory(
         weights=round(_weights(facts, method, bytes_per_number if shards == 1 else number) / shards),
         adapter=round(trained / shards),
         activations=round(load.tokens * (kept + at_work)),
-        attention=round(scores * (number * facts.layers * (1 - checkpointed) + number + 4)),
         logits=4 * LOGIT_COPIES * load.labels * facts.vocabulary,
         overhead=OVERHEAD[gpu],
         gathered=_gathered(facts, method, bytes_per_number) if shards > 1 else 0,

@@ -87,7 +87,7 @@ def _read(stamps: tuple[tuple[Path, int, int], ...], per_step: int, seed: int, t
 def folded(rows: RowSet, micro_rows: int, share: bool = True) -> Folded:
     """The sampled steps cut into micro-batches of `micro_rows` rows; without `share` rows stand side by side."""
     plain = computed = pairs = labels = 0
-    peak = Load(rows.longest, 1, rows.longest**2 if share else 0)
+    peak = Load(rows.longest, 1)
     for step in rows.sample:
         for at in range(0, len(step), micro_rows):
             batch = step[at : at + micro_rows]
@@ -97,8 +97,7 @@ def folded(rows: RowSet, micro_rows: int, share: bool = True) -> Folded:
             own_labels = sum(len(tree.labels) for tree in trees)
             plain += sum(tree.plain_tokens for tree in trees)
             computed, pairs, labels = computed + own, pairs + own_pairs, labels + own_labels
-            kept = own_pairs if share else 0  # plain rows have attention that keeps no scores
-            peak = Load(max(peak.tokens, own), max(peak.labels, own_labels), max(peak.pairs, kept))
+            peak = Load(max(peak.tokens, own), max(peak.labels, own_labels))
     return Folded(plain / computed, pairs / computed, labels / plain, peak)
 
 

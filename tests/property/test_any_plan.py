@@ -85,7 +85,7 @@ def test_more_gpus_never_do_less(size, facts, card, count, method):
 
 @given(models, st.integers(1, 20_000), st.integers(1, 256), st.sampled_from([0.0, 0.5]))
 def test_each_saving_saves(facts, tokens, rank, share):
-    load = Load(tokens, min(tokens, 100), tokens)
+    load = Load(tokens, min(tokens, 100))
     kept, again = (memory(facts, load, rank, checkpointed=of).total for of in (share, share + 0.5))
     assert share == 0.0 or again <= kept
     assert memory(facts, load, rank, method="qlora").total < memory(facts, load, rank).total

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UsageError
+from core.errors import ProviderError, UsageError
 from tui.opening import (
     home,
     json_option,
     patterns_option,
 )
+from tui.output import narrate
 
 if TYPE_CHECKING:
     from core.assistant.repair import PatternChoice
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 @click.option("--tests", help="With PATH: test file or folder; found in the assistant's folder when not given.")
 @patterns_option
 @click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
+@click.option("--end", metavar="MACHINE", help="End this rented machine, which no session here owns.")
 @json_option
-def doctor(path: Path | None, tests: str | None, patterns: PatternChoice, host: str | None, as_json: bool) -> None:
+def doctor(
+    path: Path | None, tests: str | None, patterns: PatternChoice, host: str | None, end: str | None, as_json: bool
+) -> None:
     """Look at the assistant in PATH: what it uses, what of it runs here and what does not.
 
     Without PATH, look at this machine: what is installed, what runs without a session to own it; or at another one.
@@ -43,6 +47,12 @@ def doctor(path: Path | None, tests: str | None, patterns: PatternChoice, host: 
         from tui.commands.machine_check import check_host
 
         check_host(host.removeprefix("ssh:"), as_json)
+        return
+    from tui.commands.rented import end_rented, look_at_rented
+
+    if end is not None:
+        end_rented(end, home(), narrate)
+        narrate(f"{end} is ended")
         return
     from importlib.util import find_spec
 
@@ -72,6 +82,10 @@ def doctor(path: Path | None, tests: str | None, patterns: PatternChoice, host: 
         for job in LocalTarget(folder / "jobs").list():
             if job.state == "running":
                 found.append({"what": f"job {job.id}", "state": f"running; `calmtune stop {folder.name}` ends it"})
+    try:
+        found += look_at_rented(home())
+    except ProviderError as error:
+        found.append({"what": "rented machines", "state": f"cannot be asked for: {error}"})
     if as_json:
         output.as_json(found)
     else:

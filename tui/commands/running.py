@@ -93,7 +93,7 @@ def attach(session: str | None) -> None:
 @click.command()
 @click.argument("session", required=False)
 def stop(session: str | None) -> None:
-    """Stop whatever a session has running: training jobs and model servers."""
+    """Stop whatever a session has running: training jobs, model servers, and the machines rented for them."""
     opened = existing_session(session)
     try:
         stopped = 0
@@ -103,6 +103,11 @@ def stop(session: str | None) -> None:
                     target.cancel(job.id)
                     narrate(f"stopped {job.id}")
                     stopped += 1
+        for rented in opened.targets.rented:
+            if rented.rented() is not None:
+                rented.release(narrate, although_busy=True)
+                narrate(f"ended the rented machine {rented.machine}")
+                stopped += 1
         if not stopped:
             narrate(f"nothing of session {opened.id} is running")
     finally:
