@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SILENCE_SECONDS = 120.0
 """A channel that says nothing for this long counts as cut."""
+_SFTP_PROGRAM = (
+    "for way in /usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh /usr/libexec; do "
+    "if [ -x $way/sftp-server ]; then exec $way/sftp-server; fi; done; exec sftp-server"
+)
+"""Starts OpenSSH's program for file transfer from wherever a system keeps it."""
 WORKED_SECONDS = 10.0
 """Work that went on for so long before the link was cut has earned new patience: a long upload may be cut many times."""
 
@@ -67,13 +72,15 @@ class Connection:
 
         with self._lock:
             if self._sftp is None:
-                client = paramiko.SFTPClient.from_transport(self.transport)
-                if client is None:
-                    raise EOFError("the file transfer did not begin")
-                channel = client.get_channel()
-                if channel is not None:
+                channel = self.transport.open_session(timeout=CONNECT_SECONDS)
+                channel.settimeout(SILENCE_SECONDS)
+                try:
+                    channel.invoke_subsystem("sftp")
+                except paramiko.SSHException:  # an SSH server without file transfer, as that of SkyPilot on Slurm
+                    channel = self.transport.open_session(timeout=CONNECT_SECONDS)
                     channel.settimeout(SILENCE_SECONDS)
-                self._sftp = client
+                    channel.exec_command(_SFTP_PROGRAM)
+                self._sftp = paramiko.SFTPClient(channel)
             return self._sftp
 
     def run(self, command: str, given: bytes = b"", silence: float = SILENCE_SECONDS) -> Ran:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import ProviderError, UsageError
 from provisioning import ssh_keys
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import paramiko
 
 CONNECT_SECONDS = 15.0
+COMMAND_SECONDS = 60.0
+"""The same where a command is the way: it may have to start much, as SkyPilot's does."""
 KEEPALIVE_SECONDS = 15
 TRIES = 3
 """A busy SSH server drops some connections before it has said anything (MaxStartups); these are tried again."""
@@ -60,7 +62,7 @@ def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
     known = list(ssh_keys.known_keys(hop).lookup(hop.key_name) or ())
     try:
         if through is None:
-            stream: socket.socket | paramiko.Channel = _socket(hop)
+            stream: Any = _socket(hop)
         else:
             address = (hop.hostname, hop.port)
             stream = through.open_channel("direct-tcpip", address, ("127.0.0.1", 0), timeout=CONNECT_SECONDS)
@@ -69,12 +71,15 @@ def _open(hop: Hop, through: paramiko.Transport | None) -> paramiko.Transport:
         raise ProviderError(f"{where} cannot be found: {error.strerror}; check its name and the network") from error
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise ProviderError(f"{where} cannot be reached: {_words(error)}") from error
-    transport.banner_timeout = CONNECT_SECONDS
+    patience = COMMAND_SECONDS if hop.command else CONNECT_SECONDS
+    transport.banner_timeout = patience
     transport.auth_timeout = 30.0
     _prefer(known, transport)
     began = time.monotonic()
     try:
-        transport.start_client(timeout=CONNECT_SECONDS)
+        transport.start_client(timeout=patience)
+        if transport.is_active() and not transport.initial_kex_done:  # it returns at its time limit as if all were well
+            raise TimeoutError
     except (OSError, EOFError, paramiko.SSHException) as error:
         close_transport(transport)
         kind = _DroppedError if time.monotonic() - began < CONNECT_SECONDS / 3 else ProviderError
@@ -90,20 +95,34 @@ def close_transport(transport: paramiko.Transport) -> None:
         transport.sock.close()  # it leaves the socket open when the other side has hung up first
 
 
-class _CommandSocket(socket.socket):
-    """The input and output of a running command; closing it ends the command."""
+class _CommandStream:
+    """The input and output of a running command, as paramiko wants a socket; closing it ends the command.
+
+    Each is a socket pair of its own: a command may take data on what it writes to for the end of the connection.
+    """
 
     def __init__(self, command: str) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        self._given, its_input = socket.socketpair()
+        self._said, its_output = socket.socketpair()
+        with its_input, its_output:
             self._process = subprocess.Popen(
-                ["sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip  # a session of its own: Ctrl-C in the terminal is not meant for it
-        super().__init__(fileno=ours.detach())
+                ["sh", "-c", f"exec {command}"], stdin=its_input.fileno(), stdout=its_output.fileno(), stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            )  # fmt: skip
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._given.settimeout(seconds)
+        self._said.settimeout(seconds)
+
+    def send(self, data: bytes) -> int:
+        return self._given.send(data)
+
+    def recv(self, size: int) -> bytes:
+        return self._said.recv(size)
 
     def close(self) -> None:
-        super().close()
+        self._given.close()
+        self._said.close()
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -113,9 +132,9 @@ class _CommandSocket(socket.socket):
                 self._process.wait()
 
 
-def _socket(hop: Hop) -> socket.socket:
+def _socket(hop: Hop) -> socket.socket | _CommandStream:
     if hop.command is not None:
-        return _CommandSocket(hop.command)
+        return _CommandStream(hop.command)
     connected = socket.create_connection((hop.hostname, hop.port), CONNECT_SECONDS)
     if hasattr(
         socket, "TCP_USER_TIMEOUT"

@@ -20,7 +20,8 @@ from provisioning.job import Job, Resources
 from provisioning.local import wait
 from tests.contracts.places import place_of, server_for
 
-PYTHON = sys.executable
+PYTHON = "python3"
+"""On the PATH of every place."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -166,10 +167,10 @@ def test_a_job_outlives_its_submitter_and_is_adopted(place):
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from provisioning.job import Job
-{place.source}.submit(Job("demo", (sys.executable, "-c", {UNTIL_TOLD!r})))
+{place.source}.submit(Job("demo", ({PYTHON!r}, "-c", {UNTIL_TOLD!r})))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([PYTHON, "-c", submitter], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", submitter], check=False).returncode == -9
     assert place.target.submit(job(UNTIL_TOLD)) == "demo"
     assert read_until_done(place, "demo") == b'{"up": 1}\n'
     assert place.target.status("demo").state == "succeeded"

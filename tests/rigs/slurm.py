@@ -11,7 +11,6 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -43,7 +42,7 @@ class Slurm:
 
     folder: Path
     ssh_port: int
-    processes: list[int] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def conf(self) -> Path:
@@ -71,9 +70,13 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
         _start_sshd(rig)
         yield rig
     finally:
-        for number in reversed(rig.processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGTERM)
+        for process in reversed(rig.processes):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @contextlib.contextmanager
@@ -248,7 +251,7 @@ def _start(rig: Slurm, command: list[str], name: str, user: str | None = None) -
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, user=user
         )
-    rig.processes.append(process.pid)
+    rig.processes.append(process)
 
 
 def _wait_for(ready: object, what: str, rig: Slurm, seconds: float = 40) -> None:
