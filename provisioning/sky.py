@@ -86,7 +86,7 @@ class SkyTarget:
         self._have(need, say)
 
     def tunnel_command(self, port: int, local_port: int) -> tuple[Sequence[str], Mapping[str, str]]:
-        return (self.machine, str(port), str(local_port), ANY_KEY), {CONFIG_VARIABLE: str(sky_sdk.login(self.machine))}
+        return (self.machine, str(port), str(local_port), ANY_KEY), {CONFIG_VARIABLE: str(sky_sdk.login(self._up()))}
 
     # Jobs
 
@@ -95,6 +95,16 @@ class SkyTarget:
 
         Raises ProviderError when no machine is to be had, UsageError when no cloud lets us rent.
         """
+        try:
+            return self._submit(job, say)
+        except CutError:
+            if self.rented(ask_cloud=True) is not None:
+                raise
+            say(f"{self.machine} is gone; another machine is rented in its place")
+            self._forget_way()
+            return self._submit(job, say)
+
+    def _submit(self, job: Job, say: Say) -> str:
         machine = self._have(job.resources, say)
         ssh = self._reached()
         id = ssh.id_of(job.name)
@@ -111,7 +121,7 @@ class SkyTarget:
     def _have(self, need: Resources, say: Say) -> Machine:
         """A machine that is up and meets the need; one that idles and does not is ended first."""
         with self._lock:
-            have = self.rented(ask_cloud=True)
+            have = self.rented(ask_cloud=self._ssh is None)  # one that was reached is missed when it is gone
             if have is not None and have.state == "up":
                 if have.gpus >= need.gpus:
                     return have
@@ -216,21 +226,30 @@ class SkyTarget:
     # The machine
 
     def _is_up(self) -> bool:
-        """What SkyPilot remembers, and where that is no, what the cloud says."""
+        return self._found_up() is not None
+
+    def _found_up(self) -> Machine | None:
+        """The machine if it is up: as SkyPilot remembers, and where that is no, as the cloud says."""
         have = self.rented()
         if have is not None and have.state != "up":
             have = self.rented(ask_cloud=True)
-        return have is not None and have.state == "up"
+        return have if have is not None and have.state == "up" else None
+
+    def _up(self) -> Machine:
+        """The machine, which must be up. Raises ProviderError."""
+        machine = self._found_up()
+        if machine is None:
+            raise ProviderError(GONE.format(machine=self.machine))
+        return machine
 
     def _reached(self) -> SshTarget:
         """The way to the machine, found once. Raises ProviderError when it is not up."""
         with self._way_lock:
             if self._ssh is None:
-                if not self._is_up():
-                    raise ProviderError(GONE.format(machine=self.machine))
+                config = sky_sdk.login(self._up())
                 # The machine is minutes old and its address comes from the cloud itself: there is no key to compare its own with.
                 self._ssh = SshTarget(
-                    self.machine, root=self._root, config=sky_sdk.login(self.machine), trust=lambda stranger: True, patience=self._patience
+                    self.machine, root=self._root, config=config, trust=lambda stranger: True, patience=self._patience
                 )
             return self._ssh
 

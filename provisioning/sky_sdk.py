@@ -165,8 +165,12 @@ def cost(name: str) -> float | None:
     return sum(found) if found else None
 
 
-def login(name: str) -> Path:
+def login(machine: Machine) -> Path:
     """The SSH configuration that leads to a machine which is up, under its name. Raises ProviderError."""
+    name = machine.name
+    path = Path("~/.sky/generated/ssh").expanduser() / name
+    if path.is_file() and path.stat().st_mtime > machine.since:
+        return path
     program = Path(sys.executable).with_name("sky")
     command = [str(program) if program.exists() else "sky", "status", name]
     environment = {**os.environ, "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
@@ -174,7 +178,6 @@ def login(name: str) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LOGIN_SECONDS, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProviderError(f"`sky status {name}` cannot be run: {error}") from error
-    path = Path("~/.sky/generated/ssh").expanduser() / name
     if not path.is_file():
         raise ProviderError(f"SkyPilot leaves no SSH configuration for {name}: {_last(done.stderr or done.stdout)}")
     return path

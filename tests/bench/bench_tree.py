@@ -46,12 +46,15 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, nargs="*", default=[350, 1000, 3000], help="tokens all rows share")
     parser.add_argument("--rows", type=int, nargs="*", default=[4, 32], help="rows a step beside 16, at 1,000 tokens")
     parser.add_argument("--layers", type=int, default=6, help="of the demo's model")
-    parser.add_argument("--steps", type=int, default=3, help="on made-up rows; ten on the demo's")
+    parser.add_argument("--steps", type=int, default=3, help="on made-up rows")
+    parser.add_argument("--demo-steps", type=int, default=10, help="on the demo's rows; 0 leaves them out")
     parser.add_argument("--plot", type=Path, help="picture of the gain")
     options = parser.parse_args()
     model = demo_model()
     print(f"{options.layers} layers of {model.name}, float32, LoRA rank 16 on all linear layers")
-    compare("the demo's rows, 12 a step, ten steps", demo_rows(model), model, options.layers, 12, 10)
+    if options.demo_steps:
+        title = f"the demo's rows, 12 a step, {options.demo_steps} steps"
+        compare(title, demo_rows(model), model, options.layers, 12, options.demo_steps)
     by_prompt = {
         prompt: compare(
             f"{prompt:,} shared tokens of {prompt + OWN:,}, 16 rows a step",

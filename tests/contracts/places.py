@@ -115,7 +115,7 @@ def server_for(kind: str, folder: Path) -> Iterator[Sshd | Slurm | None]:
         yield None
         return
     if kind == "sky":
-        with running_slurm(folder) as rig, sky_knows(rig):
+        with running_slurm() as rig, sky_knows(rig):
             yield rig
             SkyTarget(f"slurm/{CLUSTER}", "contract").release(although_busy=True)
         return

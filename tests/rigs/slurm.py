@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,13 +56,11 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def running_slurm(folder: Path) -> Iterator[Slurm]:
-    """The rig for as long as the block lasts; every process it started is ended by its id."""
+def running_slurm() -> Iterator[Slurm]:
+    """The rig for as long as the block lasts; its jobs and every process it started are ended by their ids."""
     require_slurm()
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (folder, *folder.parents):  # the node's user passes through
-        with contextlib.suppress(PermissionError):
-            path.chmod(path.stat().st_mode | 0o011)
+    folder = Path(tempfile.mkdtemp(prefix="calmtune-rig-"))
+    folder.chmod(0o755)  # the daemons and the node's user have other ids
     rig = Slurm(folder, _free_port())
     try:
         _make_user(rig)
@@ -70,6 +69,7 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
         _start_sshd(rig)
         yield rig
     finally:
+        _end_jobs(rig)
         for process in reversed(rig.processes):
             process.terminate()
             try:
@@ -77,6 +77,15 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        shutil.rmtree(folder)
+
+
+def _end_jobs(rig: Slurm) -> None:
+    with contextlib.suppress(subprocess.CalledProcessError):
+        rig.run("scancel", f"--user={USER}")
+        deadline = time.monotonic() + 60
+        while rig.run("squeue", "-h") and time.monotonic() < deadline:
+            time.sleep(0.5)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,67 @@
+"""What could be rented: the smallest machine of each cloud and type, with the reason why it fits or not."""
+
+from __future__ import annotations
+
+import math
+
+from provisioning.job import Resources
+from provisioning.sky_offers import Listed, cloud_of, is_scheduler, offers_of
+
+NEED = Resources(gpus=1, cpus=12, memory_gb=64, disk_gb=256)
+READY = {"aws", "gcp", "runpod", "slurm"}
+
+
+def listed(cloud="gcp", gpu_type="A100", gpus=1, usd=3.67, spot=False, memory=85.0):
+    return Listed(cloud, f"{cloud}-{gpus}", gpu_type, gpus, usd, spot, 12.0, memory)
+
+
+def test_those_that_fit_come_first_then_the_cheaper():
+    rows = [
+        listed(usd=3.67), listed("runpod", "A100-80GB", usd=1.39), listed("lambda", usd=1.99), listed("gcp", "A100-80GB", usd=5.03),
+    ]  # fmt: skip
+    found = offers_of(rows, READY, NEED, None)
+    assert [(offer.infra, offer.gpu_type) for offer in found] == [
+        ("runpod", "A100-80GB"), ("gcp", "A100"), ("gcp", "A100-80GB"), ("lambda", "A100"),
+    ]  # fmt: skip
+    assert [offer.fits for offer in found] == [True, True, True, False]
+    assert "`sky check lambda`" in found[-1].reason
+
+
+def test_a_cloud_without_a_single_one_says_so_and_offers_what_there_is():
+    (offer,) = offers_of([listed("aws", gpus=8, usd=21.96, memory=1152)], READY, NEED, None)
+    assert offer.fits
+    assert offer.gpus == 8
+    assert "aws rents A100 only 8 at a time, 1 needed" in offer.reason
+
+
+def test_of_one_type_the_smallest_with_enough_gpus_is_offered():
+    rows = [listed(gpus=count, usd=3.67 * count) for count in (8, 4, 2, 1)]
+    assert [offer.gpus for offer in offers_of(rows, READY, NEED, None)] == [1]
+    assert [offer.gpus for offer in offers_of(rows, READY, Resources(gpus=3), None)] == [4]
+    assert offers_of(rows, READY, Resources(gpus=16), None) == []
+
+
+def test_spot_machines_stand_beside_those_on_demand():
+    found = offers_of([listed(usd=3.67), listed(usd=1.84, spot=True)], READY, NEED, None)
+    assert [(offer.spot, offer.usd_per_hour) for offer in found] == [(True, 1.84), (False, 3.67)]
+
+
+def test_what_is_too_dear_or_too_small_says_so():
+    dear, small = offers_of([listed(usd=5.0), listed("runpod", usd=1.0, memory=32)], READY, NEED, 4.0)
+    assert (dear.fits, small.fits) == (False, False)
+    assert {dear.reason, small.reason} == {"above your limit of $4.00 an hour", "32 GB of memory, 64 needed"}
+
+
+def test_an_unknown_price_comes_last_and_is_no_obstacle():
+    found = offers_of([listed("slurm", usd=math.nan), listed(usd=9.0)], READY, NEED, None)
+    assert [offer.infra for offer in found] == ["gcp", "slurm"]
+    assert all(offer.fits for offer in found)
+
+
+def test_schedulers_are_told_from_clouds():
+    assert is_scheduler("slurm/rig")
+    assert is_scheduler("k8s/context")
+    assert not is_scheduler("aws/us-east-1")
+    assert not is_scheduler("")
+    assert cloud_of("aws/us-east-1") == "aws"
+    assert cloud_of("") is None
