@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where no GPU is, the CPU build of torch saves gigabytes; `make TORCH=torch demo` takes the default build instead.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo torch || echo torch==2.13.0)
 
-.PHONY: demo test test-slow lint types contracts screenshots bench clean
+.PHONY: demo test test-slow test-rigs lint types contracts screenshots bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,16 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
+# SkyPilot pins older versions of packages that the others use, so it has an environment of its own.
+.venv-rigs/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-rigs
+	.venv-rigs/bin/pip install --quiet "$(TORCH)"
+	.venv-rigs/bin/pip install --quiet -e '.[dev,train,serve,cloud]' 'skypilot[slurm]' uv
+	touch $@
+
+test-rigs: .venv-rigs/.ready
+	PATH="$$PWD/.venv-rigs/bin:$$PATH" .venv-rigs/bin/python -m pytest -m rig tests/contracts tests/end_to_end/test_slurm_recipe.py
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
@@ -48,4 +58,4 @@ screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-rigs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -64,6 +64,8 @@ class JobStatus:
     exit_code: int | None = None
     detail: str = ""
     """A sentence for the person, e.g. the last line of the log of a failed job."""
+    lost: bool = False
+    """The machine is gone, and with it all that was not fetched."""
 
 
 class UnknownJobError(UsageError):

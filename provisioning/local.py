@@ -22,6 +22,7 @@ class LocalTarget:
     """This machine as a Target. Job ids are job names; `root` holds one folder a job."""
 
     name = "local"
+    vanishes = recovers = False
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -56,10 +56,12 @@ class Terms:
 class SkyTarget:
     """A cloud, or any of them, as a Target. Job ids are job names."""
 
+    vanishes = True
+
     def __init__(self, infra: str, scope: str, terms: Terms = Terms(), root: str = DEFAULT_ROOT, patience: float = 300.0) -> None:
         """`infra` as SkyPilot writes it (aws, gcp/us-central1, slurm/cluster, k8s/context), "" for whichever is cheapest; `scope` keeps the
         machines of different sessions apart. Nothing is rented or asked yet."""
-        self.infra, self.terms = infra, terms
+        self.infra, self.terms, self.recovers = infra, terms, terms.spot
         self.name = f"sky:{infra}" if infra else "sky"
         self.machine = PREFIX + scope + (f"-{infra.replace('/', '-').lower()}" if infra else "")
         self._root, self._patience = root, patience
@@ -122,16 +124,18 @@ class SkyTarget:
         """A machine that is up and meets the need; one that idles and does not is ended first."""
         with self._lock:
             have = self.rented(ask_cloud=self._ssh is None)  # one that was reached is missed when it is gone
-            if have is not None and have.state == "up":
-                if have.gpus >= need.gpus:
-                    return have
-                say(f"{self.machine} has {have.what}, this job needs {need.gpus} GPUs: another machine is rented in its place")
+            up = have if have is not None and have.state == "up" else None
+            if up is not None and up.gpus >= need.gpus:
+                return up
+            task = self._task(need)  # before anything is ended: what is wanted may not be to be had
+            if up is not None:
+                say(f"{self.machine} has {up.what}, this job needs {need.gpus} GPUs: another machine is rented in its place")
                 if busy := [status.id for status in self.list() if status.state == "running"]:
                     raise StepFailed(f"{self.machine} is still at work on {', '.join(busy)}; end that first")
                 self._end(say)
             self._forget_way()
             try:
-                sky_sdk.rent(self.machine, self._task(need), say, partial(setattr, self, "_request"))
+                sky_sdk.rent(self.machine, task, say, partial(setattr, self, "_request"))
             finally:
                 self._request = None
             rented = self.rented()
@@ -167,7 +171,7 @@ class SkyTarget:
     def status(self, id: str) -> JobStatus:
         if self._is_up():
             return self._reached().status(id)
-        return JobStatus(id, "interrupted", detail=GONE.format(machine=self.machine))
+        return JobStatus(id, "interrupted", detail=GONE.format(machine=self.machine), lost=True)
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
         looked = time.monotonic()
@@ -201,12 +205,12 @@ class SkyTarget:
             sky_sdk.give_up(request)
             self.release()
         elif self._is_up():
-            with contextlib.suppress(UnknownJobError):
-                self._reached().cancel(id)
+            self._reached().cancel(id)
 
     def down(self, id: str) -> None:
         """Stop the job and end the machine unless other jobs run there. Raises ProviderError when it is still there afterwards."""
-        self.cancel(id)
+        with contextlib.suppress(UnknownJobError):
+            self.cancel(id)
         self.release()
 
     def release(self, say: Say = silent, although_busy: bool = False) -> bool:

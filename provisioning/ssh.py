@@ -28,6 +28,8 @@ _SECONDS_BETWEEN_CHECKS = 5.0
 class SshTarget:
     """Another machine as a Target. Job ids are job names; `scope` keeps the jobs of different sessions apart."""
 
+    vanishes = recovers = False
+
     def __init__(
         self,
         host: str,

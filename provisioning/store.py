@@ -9,6 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+EVENTS = "events.jsonl"
+"""The job appends to it."""
+
 
 def stored(store: Path, wanted: list[str]) -> dict[str, Any]:
     """Which contents are here: {"whole": [sha256], "parts": {sha256: bytes}, "free": bytes of disk left}."""
@@ -50,15 +53,16 @@ def checksums(folder: Path, path: str, store: Path) -> dict[str, str] | None:
 
 
 def place(folder: Path, store: Path, files: dict[str, str]) -> None:
-    """Put stored contents into a job's folder under their names: links where the file system has them."""
+    """Put stored contents into a job's folder under their names: links where the file system has them, of what jobs only read."""
     for name, digest in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        try:
-            os.link(store / digest, target)
-        except OSError:
-            shutil.copyfile(store / digest, target)
+        if name != EVENTS:
+            with contextlib.suppress(OSError):
+                os.link(store / digest, target)
+                continue
+        shutil.copyfile(store / digest, target)
 
 
 def sha256(path: Path) -> str:

@@ -52,6 +52,10 @@ class Target(Protocol):
     cannot be reached, UsageError when it lets nobody in, and UnknownJobError for an unknown job id."""
 
     name: str
+    vanishes: bool
+    """Machines here may go away with all that is on them."""
+    recovers: bool
+    """A job whose machine went away goes on on another one without being asked."""
 
     def offers(self, need: Resources) -> Sequence[Offer]: ...
 

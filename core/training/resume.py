@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import FOLDER
-from report import leads, log, processes
+from report import emit, leads, log, processes
 from transformers import TrainerCallback
 
 MARK = "complete.json"
@@ -67,6 +67,7 @@ class Checkpoints(TrainerCallback):
         }
         _mark(place, counted)
         self._remove_all_but(place)
+        emit("checkpoint", step=state.global_step)
 
     def _place(self, step: int) -> Path:
         return self._folder / f"checkpoint-{step}"

@@ -14,11 +14,14 @@ from typing import Any
 from core.errors import CalmtuneError, DeadlineError, Interrupted, ProviderError, StepFailed, UsageError
 from core.wizard.events import Log
 from core.wizard.journal import Journal
+from core.wizard.mirror import Mirror
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError
 from provisioning.places import LOCAL
 from provisioning.target import Say, Target, silent
 
 OnEvent = Callable[[dict[str, Any]], None]
+MOST_MACHINES = 20
+"""How often a job goes on on another machine when one was taken back."""
 LEAVE = "leave"
 """Message of a cancellation that lets jobs go on."""
 
@@ -107,23 +110,33 @@ class JobKeeper:
         """Launch a job and follow it to its end.
 
         `on_event` gets each line of its event stream from the beginning, also of the part that ran before an interruption. Cancelling
-        the task stops the job; cancelling it with the message LEAVE only stops following. Raises StepFailed, DeadlineError or Interrupted
-        when the job did not succeed.
+        the task stops the job; cancelling it with the message LEAVE only stops following. On machines that may vanish checkpoints are
+        kept here, to go on from on another one. Raises StepFailed, DeadlineError or Interrupted when the job did not succeed.
         """
+        mirror = Mirror(self._journal.path.parent / "mirrors" / self.name(job.name))
+        for _ in range(MOST_MACHINES):
+            launched, status = await self._run(replace(job, files={**mirror.files, **job.files}), on_event, place, mirror)
+            if not (status.lost and launched.target.recovers):
+                break
+            on_event({"type": "log", "line": "the machine was taken back; going on on another one"})
+        self._journal.job_ended(self.name(job.name), status.state)
+        _raise_unless_succeeded(status, job)
+        mirror.drop()
+        return launched
+
+    async def _run(self, job: Job, on_event: OnEvent, place: str, mirror: Mirror) -> tuple[Launched, JobStatus]:
+        """On one machine."""
         launched = await self.launch(job, place, lambda line: on_event({"type": "log", "line": line}))
         leave = threading.Event()
         try:
-            await asyncio.to_thread(_follow, launched, on_event, leave)
+            await asyncio.to_thread(_follow, launched, on_event, leave, mirror if launched.target.vanishes else None)
         except asyncio.CancelledError as error:
             leave.set()
             if error.args != (LEAVE,):
                 await asyncio.to_thread(launched.target.cancel, launched.id)
                 self._journal.job_ended(self.name(job.name), "stopped")
             raise
-        status = await asyncio.to_thread(launched.target.status, launched.id)
-        self._journal.job_ended(self.name(job.name), status.state)
-        _raise_unless_succeeded(status, job)
-        return launched
+        return launched, await asyncio.to_thread(launched.target.status, launched.id)
 
     async def stop(self, purpose: str) -> None:
         """End a job of this step wherever it was launched; nothing when there is none."""
@@ -139,10 +152,14 @@ class JobKeeper:
         await asyncio.to_thread(job.target.fetch, job.id, paths, into)
 
 
-def _follow(job: Launched, on_event: OnEvent, leave: threading.Event) -> None:
+def _follow(job: Launched, on_event: OnEvent, leave: threading.Event, mirror: Mirror | None) -> None:
+    if mirror is not None:
+        mirror.begin()
     for chunk in job.target.follow(job.id):
         if leave.is_set():
             return
+        if mirror is not None:
+            mirror.hear(chunk.data)
         for line in chunk.data.splitlines():
             try:
                 event = json.loads(line)
@@ -150,6 +167,8 @@ def _follow(job: Launched, on_event: OnEvent, leave: threading.Event) -> None:
                 continue  # a program may print what is no event
             if isinstance(event, dict):
                 on_event(event)
+                if mirror is not None:
+                    mirror.on_event(event, job.target, job.id)
 
 
 def _raise_unless_succeeded(status: JobStatus, job: Job) -> None:

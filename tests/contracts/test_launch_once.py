@@ -14,6 +14,7 @@ from core.wizard.journal import Journal
 from provisioning.job import Job
 from provisioning.local import LocalTarget, wait
 from provisioning.ssh_keys import UntrustedError
+from provisioning.target import silent
 from tests.contracts.places import place_of, server_for, ssh_place
 
 RECORD = "import os; open('launches', 'a').write('x')"
@@ -30,13 +31,14 @@ class Breaking:
 
     def __init__(self, target, at: int) -> None:
         self._target, self._left, self.name = target, at, target.name
+        self.vanishes, self.recovers = target.vanishes, target.recovers
 
     def _boundary(self) -> None:
         self._left -= 1
         if self._left == 0:
             raise Crash
 
-    def submit(self, job):
+    def submit(self, job, say=silent):
         self._boundary()
         id = self._target.submit(job)
         self._boundary()

@@ -25,7 +25,11 @@ PYTHON = "python3"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module", params=["local", "ssh", pytest.param("sky", marks=pytest.mark.rig)])
+# SkyPilot leaves processes it has started to the garbage collector.
+SKY = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+
+@pytest.fixture(scope="module", params=["local", "ssh", pytest.param("sky", marks=SKY)])
 def kind(request):
     return request.param
 

@@ -46,6 +46,11 @@ class Slurm:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
+    def python(self) -> Path:
+        """An interpreter for jobs on the node that has the packages of the one running here; `transformers` lies beside it."""
+        return self.folder / "bin" / "python"
+
+    @property
     def conf(self) -> Path:
         return self.folder / "slurm.conf"
 
@@ -156,6 +161,10 @@ def _make_user(rig: Slurm) -> None:
         f'  echo \'mkdir -p "$UV_INSTALL_DIR" && ln -sf {programs}/uv "$UV_INSTALL_DIR/uv"\'; exit 0;; esac; done\n'
         'exec /usr/bin/curl "$@"\n',
     )
+    packages = ":".join(path for path in sys.path if path.endswith("site-packages"))
+    with_packages = f"PYTHONPATH={packages} exec {python}"  # this interpreter itself may lie where the node's user may not look
+    _program(rig.python, f'{with_packages} "$@"\n')
+    _program(programs / "transformers", f'{with_packages} -c "from transformers.cli.transformers import main; main()" "$@"\n')
     line = f"export PATH={programs}:$PATH\n"
     for name in (".bashrc", ".profile"):
         (home / name).write_text(line)
