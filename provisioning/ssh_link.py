@@ -49,12 +49,13 @@ class Connection:
     def __init__(self, chain: list[paramiko.Transport]) -> None:
         self._chain = chain
         self.transport = chain[-1]
-        self._sftp: paramiko.SFTPClient | None = None
-        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._idle: list[paramiko.SFTPClient] = []
 
     @property
     def alive(self) -> bool:
-        channel = self._sftp.get_channel() if self._sftp else None
+        client: paramiko.SFTPClient | None = getattr(self._own, "sftp", None)
+        channel = client.get_channel() if client else None
         return all(transport.is_active() for transport in self._chain) and not (channel and channel.closed)
 
     def lost_by(self, error: Exception) -> bool:
@@ -68,20 +69,30 @@ class Connection:
 
     @property
     def sftp(self) -> paramiko.SFTPClient:
+        """This thread's own until it is given back: two threads that wait for answers on one would read each other's."""
         import paramiko
 
-        with self._lock:
-            if self._sftp is None:
+        found: paramiko.SFTPClient | None = getattr(self._own, "sftp", None)
+        if found is None:
+            with contextlib.suppress(IndexError):
+                found = self._own.sftp = self._idle.pop()
+        if found is None:
+            channel = self.transport.open_session(timeout=CONNECT_SECONDS)
+            channel.settimeout(SILENCE_SECONDS)
+            try:
+                channel.invoke_subsystem("sftp")
+            except paramiko.SSHException:  # an SSH server without file transfer, as that of SkyPilot on Slurm
                 channel = self.transport.open_session(timeout=CONNECT_SECONDS)
                 channel.settimeout(SILENCE_SECONDS)
-                try:
-                    channel.invoke_subsystem("sftp")
-                except paramiko.SSHException:  # an SSH server without file transfer, as that of SkyPilot on Slurm
-                    channel = self.transport.open_session(timeout=CONNECT_SECONDS)
-                    channel.settimeout(SILENCE_SECONDS)
-                    channel.exec_command(_SFTP_PROGRAM)
-                self._sftp = paramiko.SFTPClient(channel)
-            return self._sftp
+                channel.exec_command(_SFTP_PROGRAM)
+            found = self._own.sftp = paramiko.SFTPClient(channel)
+        return found
+
+    def give_back(self) -> None:
+        """Let other threads have this one's file transfer: a server allows few at a time."""
+        if (found := getattr(self._own, "sftp", None)) is not None:
+            self._idle.append(found)
+            self._own.sftp = None
 
     def run(self, command: str, given: bytes = b"", silence: float = SILENCE_SECONDS) -> Ran:
         """Run a command with bytes on its standard input; it may say nothing for `silence` seconds.
@@ -139,9 +150,12 @@ class Link:
             connection: Connection | None = None
             try:
                 connection = self.connection()
-                return work(connection)
+                found = work(connection)
+                connection.give_back()
+                return found
             except (EOFError, OSError, paramiko.SSHException) as error:
                 if connection is not None and not connection.lost_by(error):
+                    connection.give_back()
                     self._raise_refusal(error)
                 problem: Exception = error
             except ProviderError as error:

@@ -427,3 +427,37 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(server, connect, tmp_path):
     (tmp_path / "there").write_text("a file")
     with pytest.raises((StepFailed, ProviderError), match="there"):
         connect(server.config()).list()
+
+
+def test_files_may_go_both_ways_while_a_job_is_followed(server, tmp_path):
+    """Each thread has a file transfer of its own; two that wait for answers on one would read each other's."""
+    size, count = 400_000, 12
+    code = (
+        "import os, time; os.mkdir('out')\n"
+        f"for n in range({count}): open(f'out/{{n}}', 'wb').write(os.urandom({size}))\n"
+        "for n in range(300):\n"
+        "    open(os.environ['CALMTUNE_EVENTS'], 'a').write('{\"n\": %d}\\n' % n); time.sleep(0.01)\n"
+    )
+    with ssh_place(tmp_path, server) as place:
+        target, heard = place.target, bytearray()
+        id = target.submit(Job("chatty", ("python3", "-c", code)))
+
+        def follow() -> None:
+            for chunk in target.follow(id):
+                heard.extend(chunk.data)
+
+        follower = threading.Thread(target=follow)
+        follower.start()
+        for _ in range(200):
+            if len(list((place.folder(id) / "out").glob("*"))) == count:
+                break
+            threading.Event().wait(0.05)
+        fetchers = [threading.Thread(target=target.fetch, args=(id, ["out"], tmp_path / f"here{n}")) for n in range(3)]
+        for one in fetchers:
+            one.start()
+        for one in [*fetchers, follower]:
+            one.join(60)
+            assert not one.is_alive()
+        assert heard.count(b"\n") == 300
+        for n in range(3):
+            assert sum(path.stat().st_size for path in (tmp_path / f"here{n}" / "out").iterdir()) == size * count
