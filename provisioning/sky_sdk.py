@@ -94,7 +94,8 @@ def rent(name: str, task: dict[str, Any], say: Say, note: Callable[[str], None])
     """
     module = sky()
     with in_words(f"{name} cannot be rented"):
-        request = module.launch(module.Task.from_yaml_config(task), cluster_name=name)
+        with _quiet(say):
+            request = module.launch(module.Task.from_yaml_config(task), cluster_name=name)
         note(str(request))
         module.stream_and_get(request, output_stream=_Lines(say))
 
@@ -144,7 +145,8 @@ def queue(machine: str, task: dict[str, Any], say: Say) -> None:
     with in_words(f"{machine} takes no job"):
         waiting = {job["job_name"] for job in module.get(module.queue(machine)) if job["status"].value in _UNFINISHED}
         if task["name"] not in waiting:
-            request = module.exec(module.Task.from_yaml_config(task), cluster_name=machine)
+            with _quiet(say):
+                request = module.exec(module.Task.from_yaml_config(task), cluster_name=machine)
             module.stream_and_get(request, output_stream=_Lines(say))
 
 
@@ -181,6 +183,13 @@ def login(machine: Machine) -> Path:
     if not path.is_file():
         raise ProviderError(f"SkyPilot leaves no SSH configuration for {name}: {_last(done.stderr or done.stdout)}")
     return path
+
+
+@contextlib.contextmanager
+def _quiet(say: Say) -> Iterator[None]:
+    """Hands on what a call prints: standard output is for data."""
+    with contextlib.redirect_stdout(_Lines(say)):
+        yield
 
 
 class _Lines(io.TextIOBase):

@@ -29,7 +29,9 @@ _NO_LOG = logging.NullHandler()
 
 def chain_of(hops: tuple[Hop, ...], trust: ssh_keys.Trust | None = None) -> list[paramiko.Transport]:
     """Connect hop by hop, each through the one before. Raises ProviderError, UsageError or UntrustedError."""
-    logging.getLogger("paramiko").addHandler(_NO_LOG)
+    logger = logging.getLogger("paramiko")
+    logger.addHandler(_NO_LOG)
+    logger.propagate = False
     chain: list[paramiko.Transport] = []
     try:
         for hop in hops:

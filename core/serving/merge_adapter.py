@@ -35,8 +35,9 @@ def main() -> None:
         merge(base, adapter, Path(into))
     except ImportError as error:
         sys.exit(f"the adapter cannot be merged: {error}; install peft beside transformers, or serve it with vLLM")
-    path = program if os.sep in program else str(Path(sys.executable).with_name(program))
-    os.execv(path, [path, *arguments])
+    beside = Path(sys.executable).with_name(program)
+    path = str(beside) if os.sep not in program and beside.exists() else program
+    os.execvp(path, [path, *arguments])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ pytestmark = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.Pytest
 ROOT = Path(__file__).resolve().parents[2]
 ASSISTANT = ROOT / "tests" / "assistants" / "parcels"
 CANARY = "canary-5b77e2"
+LONG = ("--set", "training.epochs=100", "--set", "training.rows_per_step=1")
+"""Steps for a minute or two."""
+LEARNS = ": loss "
+"""In each line that tells of a step."""
 PLACE = f"sky:slurm/{CLUSTER}"
 
 
@@ -75,14 +79,14 @@ def test_rented_trained_killed_adopted_fetched_and_ended(tmp_path, slurm, enviro
     write_answers(tmp_path, tiny, slurm)
     until_training = ("run", "--answers", "answers.yml", "--session", "one", "--until", "training")
     running = subprocess.Popen(
-        command(*until_training, "--set", "training.epochs=40"), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        command(*until_training, *LONG), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
     told = []
     for line in running.stderr:
         told.append(line)
-        if "step 3:" in line or running.poll() is not None:
+        if LEARNS in line or running.poll() is not None:
             break
-    assert any("step 3:" in line for line in told), "".join(told)
+    assert any(LEARNS in line for line in told), "".join(told)
     assert any("Slurm (gpu) at $" in line for line in told), "".join(told)
     running.kill()
     running.wait()
@@ -127,7 +131,7 @@ def test_seven_steps_on_rented_machines_keep_secrets(tmp_path, slurm, environmen
 def test_a_machine_ended_from_outside_is_noticed_and_named(tmp_path, slurm, environment, tiny):
     write_answers(tmp_path, tiny, slurm)
     running = subprocess.Popen(
-        command("run", "--answers", "answers.yml", "--session", "three", "--until", "training", "--set", "training.epochs=400"),
+        command("run", "--answers", "answers.yml", "--session", "three", "--until", "training", *LONG),
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     told = []
@@ -138,7 +142,7 @@ def test_a_machine_ended_from_outside_is_noticed_and_named(tmp_path, slurm, envi
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     deadline = time.monotonic() + 300
-    while not any("step 3:" in line for line in told) and time.monotonic() < deadline and running.poll() is None:
+    while not any(LEARNS in line for line in told) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.2)
     slurm.run("scancel", "--user=calmtune-rig")
     assert running.wait(300) == 7, "".join(told)
@@ -151,7 +155,7 @@ def test_the_budget_ends_the_job_and_the_machine(tmp_path, slurm, environment, t
     write_answers(tmp_path, tiny, slurm, cloud_budget_usd=0.0001)
     ran = calmtune(
         tmp_path, environment, "run", "--answers", "answers.yml", "--session", "four", "--until", "training",
-        "--set", "training.epochs=400",
+        *LONG,
     )  # fmt: skip
     assert ran.returncode == 6, ran.stderr
     assert "raise session.cloud_budget_usd" in ran.stderr

@@ -17,6 +17,7 @@ from core.serving.elsewhere import plan_elsewhere, requirements_of
 from core.serving.server import plan_server
 from core.training.base_finder import PlacedBase
 from core.wizard.base_model import place_base
+from core.wizard.needs import need_of
 from core.wizard.step import Context
 from tests import tiny_model
 
@@ -153,6 +154,9 @@ def test_the_merged_model_has_the_adapters_logits_and_the_bases_precision(tmp_pa
 class Machine:
     """Jobs of a machine that finds every base model."""
 
+    async def prepare(self, need, place, say):
+        self.prepared = (need, place)
+
     async def run(self, job, on_event, place):
         self.job = job
 
@@ -175,6 +179,7 @@ async def test_the_base_is_looked_for_where_the_adapter_is_served_and_compared_t
         "",
         requirements,
         60,
+        need=need_of(1),
         purpose="server-base",
         like=described if like else None,
     )
