@@ -67,6 +67,7 @@ class SkyTarget:
         self._root, self._patience = root, patience
         self._ssh: SshTarget | None = None
         self._request: str | None = None
+        self._cancelled: set[str] = set()
         self._lock, self._way_lock = threading.Lock(), threading.RLock()
 
     # What there is and what it costs
@@ -170,7 +171,15 @@ class SkyTarget:
 
     def status(self, id: str) -> JobStatus:
         if self._is_up():
-            return self._reached().status(id)
+            try:
+                found = self._reached().status(id)
+            except CutError:
+                if self.rented(ask_cloud=True) is not None:
+                    raise
+            else:
+                # A machine that is taken back ends its jobs first, as if somebody had stopped them.
+                if found.state != "stopped" or id in self._cancelled or self._is_up(ask_cloud=True):
+                    return found
         return JobStatus(id, "interrupted", detail=GONE.format(machine=self.machine), lost=True)
 
     def follow(self, id: str, offset: int = 0) -> Iterator[Chunk]:
@@ -205,6 +214,7 @@ class SkyTarget:
             sky_sdk.give_up(request)
             self.release()
         elif self._is_up():
+            self._cancelled.add(id)
             self._reached().cancel(id)
 
     def down(self, id: str) -> None:
@@ -229,13 +239,13 @@ class SkyTarget:
 
     # The machine
 
-    def _is_up(self) -> bool:
-        return self._found_up() is not None
+    def _is_up(self, ask_cloud: bool = False) -> bool:
+        return self._found_up(ask_cloud) is not None
 
-    def _found_up(self) -> Machine | None:
+    def _found_up(self, ask_cloud: bool = False) -> Machine | None:
         """The machine if it is up: as SkyPilot remembers, and where that is no, as the cloud says."""
-        have = self.rented()
-        if have is not None and have.state != "up":
+        have = self.rented(ask_cloud)
+        if have is not None and have.state != "up" and not ask_cloud:
             have = self.rented(ask_cloud=True)
         return have if have is not None and have.state == "up" else None
 
