@@ -35,8 +35,8 @@ def main() -> None:
         merge(base, adapter, Path(into))
     except ImportError as error:
         sys.exit(f"the adapter cannot be merged: {error}; install peft beside transformers, or serve it with vLLM")
-    beside = Path(sys.executable).with_name(program)
-    path = str(beside) if os.sep not in program and beside.exists() else program
+    beside = Path(sys.executable).parent / program
+    path = str(beside) if beside.exists() else program  # an absolute path stays what it is
     os.execvp(path, [path, *arguments])
 
 

@@ -120,6 +120,7 @@ class JobKeeper:
                 break
             on_event({"type": "log", "line": "the machine was taken back; going on on another one"})
         self._journal.job_ended(self.name(job.name), status.state)
+        await asyncio.to_thread(mirror.settle)
         _raise_unless_succeeded(status, job)
         mirror.drop()
         return launched

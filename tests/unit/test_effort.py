@@ -126,7 +126,7 @@ def test_the_plan_is_written_with_all_parts_and_reasons(dataset, tmp_path):
     write_plan(made, tmp_path)
     kept = json.loads((tmp_path / "plan.json").read_text())
     assert kept["sentence"] == made.sentence
-    parts = {"weights", "adapter", "activations", "attention", "logits", "overhead"}
+    parts = {"weights", "adapter", "activations", "logits", "overhead"}
     assert sum(kept["memory"][part] for part in parts) == kept["memory"]["total"]
     assert kept["reasons"].keys() >= {
         "tokens", "shared prefixes", "epochs", "learning_rate", "lora_rank", "method", "checkpointing", "micro-batch", "minutes", "model",
