@@ -32,11 +32,11 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
-# SkyPilot pins older versions of packages that the others use, so it has an environment of its own.
+# SkyPilot pins other versions of packages than the rest needs, so it has an environment of its own.
 .venv-rigs/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-rigs
 	.venv-rigs/bin/pip install --quiet "$(TORCH)"
-	.venv-rigs/bin/pip install --quiet -e '.[dev,train,serve,cloud]' 'skypilot[slurm]' uv
+	.venv-rigs/bin/pip install --quiet -e '.[rigs]'
 	touch $@
 
 test-rigs: .venv-rigs/.ready

@@ -48,7 +48,7 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
             else:
                 link.sendall(json.dumps(request).encode())
                 link.shutdown(socket.SHUT_WR)
-                answer = json.loads(_all_of(link) or b'{"refused": "the scheduler ended the job before it began"}')
+                answer = json.loads(_said(link) or b'{"refused": "the scheduler ended the job before it began"}')
                 if "refused" in answer:
                     raise machine.Refused(answer["refused"])
                 return bool(answer["launched"])
@@ -84,7 +84,7 @@ def _take_over(folder: Path, patience: float) -> None:
             (folder / _SOCKET).unlink(missing_ok=True)  # one job a holder
     with link:
         link.settimeout(patience)
-        request = json.loads(_all_of(link))
+        request = json.loads(_said(link))
         try:
             answer: dict[str, Any] = {"launched": machine.launch_request(folder, request)}
         except (machine.Refused, OSError) as error:
@@ -108,11 +108,10 @@ def _last(folder: Path) -> int:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _all_of(link: socket.socket) -> bytes:
-    data = bytearray()
-    while piece := link.recv(1 << 16):
-        data += piece
-    return bytes(data)
+def _said(link: socket.socket) -> bytes:
+    """All that the other side says until it is done."""
+    with link.makefile("rb") as stream:
+        return stream.read()
 
 
 @contextlib.contextmanager

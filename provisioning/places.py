@@ -78,15 +78,14 @@ def scope_of(root: Path) -> str:
 
 def _scope(root: Path) -> str:
     """A name for the jobs of this session on machines that others use as well; made once and kept beside the jobs."""
-    path = root / "scope"
-    if not path.is_file():
+    if not scope_of(root):
         root.mkdir(parents=True, exist_ok=True)
         partial = root / f".scope.{os.getpid()}"
         partial.write_text(secrets.token_hex(6), encoding="ascii")
         try:
-            os.link(partial, path)  # the first of two processes wins
+            os.link(partial, root / "scope")  # the first of two processes wins
         except FileExistsError:
             pass
         finally:
             partial.unlink()
-    return path.read_text(encoding="ascii").strip()
+    return scope_of(root)

@@ -159,14 +159,6 @@ def end(name: str, say: Say = lambda line: None) -> None:
         raise ProviderError(f"{name} is still there after it was ended; look at it with `sky status --refresh {name}`")
 
 
-def cost(name: str) -> float | None:
-    """US dollars that machines of this name have cost in the last 30 days, by SkyPilot's catalog; None when it knows of none."""
-    module = sky()
-    with in_words(f"what {name} has cost cannot be told"):
-        found = [float(record["total_cost"]) for record in module.get(module.cost_report()) if record["name"] == name]
-    return sum(found) if found else None
-
-
 def login(machine: Machine) -> Path:
     """The SSH configuration that leads to a machine which is up, under its name. Raises ProviderError."""
     name = machine.name
@@ -210,10 +202,15 @@ class _Lines(io.TextIOBase):
 
 
 def _sentence(error: Exception) -> str:
-    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
+    lines = _lines_of(str(error))
     return (lines[0].rstrip(".") if lines else type(error).__name__)[:500]
 
 
 def _last(text: str) -> str:
-    lines = [line.strip() for line in _ANSI.sub("", text).splitlines() if line.strip()]
+    lines = _lines_of(text)
     return lines[-1][:300] if lines else "it says nothing"
+
+
+def _lines_of(text: str) -> list[str]:
+    """Lines that say something, without colours."""
+    return [line.strip() for line in _ANSI.sub("", text).splitlines() if line.strip()]

@@ -50,9 +50,16 @@ class Layout:
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
         """query [1, heads, nodes, width], key and value [1, key heads, nodes, width] → [1, nodes, heads, width]."""
-        grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(1, 2).contiguous()
-        out = TreeAttention.apply(grouped, key[0].contiguous(), value[0].contiguous(), self.blocks, scaling)
-        return out.transpose(0, 1).flatten(1, 2)[None]
+        return by_key_heads(TreeAttention, query, key, value, self.blocks, scaling)
+
+
+def by_key_heads(
+    attention: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: Any, scaling: float
+) -> torch.Tensor:
+    """`attention` takes queries grouped by the key head they share, as `TreeAttention` does; shapes as in `Layout.attend`."""
+    grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(1, 2).contiguous()
+    out: torch.Tensor = attention.apply(grouped, key[0].contiguous(), value[0].contiguous(), tree, scaling)
+    return out.transpose(0, 1).flatten(1, 2)[None]
 
 
 class TreeAttention(torch.autograd.Function):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from attention_blocks import by_key_heads
 from tree import subtree_ends
 
 _UNSEEN = 1e30
@@ -110,9 +111,7 @@ class Layout:
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
         """query [1, heads, nodes, width], key and value [1, key heads, nodes, width] → [1, nodes, heads, width]."""
-        grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(1, 2).contiguous()
-        out = TreeAttention.apply(grouped, key[0].contiguous(), value[0].contiguous(), self, scaling)
-        return out.transpose(0, 1).flatten(1, 2)[None]
+        return by_key_heads(TreeAttention, query, key, value, self, scaling)
 
 
 class TreeAttention(torch.autograd.Function):  # type: ignore[misc]

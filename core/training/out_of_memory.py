@@ -6,8 +6,8 @@ from __future__ import annotations
 def smaller(rows: int, tokens: int = 0, needed: float = 0, available: float = 0) -> tuple[int | None, str]:
     """How many rows at a time to try after `rows` of `tokens` tokens did not fit, with a sentence; None when fewer make no sense.
 
-    `needed` and `available` in bytes; what is not known is 0. Halving is enough: what a step keeps grows with its tokens, and above that
-    with their pairs.
+    `needed` and `available` in bytes; what is not known is 0. Halving is enough: what a step keeps grows with its
+    tokens.
     """
     what = f"a micro-batch of {tokens:,} tokens" if tokens else f"a micro-batch of {rows} {'row' if rows == 1 else 'rows'}"
     said = f"{what} does not fit the memory"

@@ -120,7 +120,6 @@ class JobKeeper:
                 break
             on_event({"type": "log", "line": "the machine was taken back; going on on another one"})
         self._journal.job_ended(self.name(job.name), status.state)
-        await asyncio.to_thread(mirror.settle)
         _raise_unless_succeeded(status, job)
         mirror.drop()
         return launched
@@ -137,6 +136,7 @@ class JobKeeper:
                 await asyncio.to_thread(launched.target.cancel, launched.id)
                 self._journal.job_ended(self.name(job.name), "stopped")
             raise
+        await asyncio.to_thread(mirror.settle)
         return launched, await asyncio.to_thread(launched.target.status, launched.id)
 
     async def stop(self, purpose: str) -> None:

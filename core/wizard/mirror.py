@@ -23,7 +23,6 @@ class Mirror:
     @property
     def files(self) -> dict[str, Path]:
         """What to send with the job: path in the job's folder → file or folder here; nothing before the first checkpoint."""
-        self.settle()
         if not (self._folder / CHECKPOINTS).is_dir():
             return {}
         return {name: self._folder / name for name in (CHECKPOINTS, EVENTS) if (self._folder / name).exists()}
@@ -57,11 +56,10 @@ class Mirror:
         (self._folder / EVENTS).write_bytes(told)
 
     def settle(self) -> None:
-        """Wait for what is being fetched."""
+        """Wait for what is being fetched; before `files` or `drop`."""
         if self._fetching is not None:
             self._fetching.join()
 
     def drop(self) -> None:
         """The job has succeeded."""
-        self.settle()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-ASSISTANT = ROOT / "tests" / "assistants" / "parcels"
+from tests.rigs import recipe
+from tests.rigs.recipe import ASSISTANT, ROOT, command
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +23,7 @@ def tiny(tmp_path_factory):
 
 
 def calmtune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(), check=False
-    )
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tui.cli", *arguments]
+    return recipe.calmtune(folder, environment(), *arguments)
 
 
 def environment() -> dict[str, str]:

@@ -11,14 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.rigs.recipe import ROOT, calmtune, command, write_answers
 from tests.rigs.slurm import CLUSTER, running_slurm, sky_knows
 
 # SkyPilot leaves processes it has started to the garbage collector.
 pytestmark = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-ROOT = Path(__file__).resolve().parents[2]
-ASSISTANT = ROOT / "tests" / "assistants" / "parcels"
 CANARY = "canary-5b77e2"
 LONG = ("--set", "training.epochs=100", "--set", "training.rows_per_step=1")
 """Steps for a minute or two."""
@@ -45,28 +43,6 @@ def tiny(tmp_path_factory):
     return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tui.cli", *arguments]
-
-
-def calmtune(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment, check=False)
-
-
-def write_answers(folder: Path, model: Path, slurm, **session: object) -> None:
-    elsewhere = {"machine": PLACE, "python": str(slurm.python)}
-    answers = {
-        "assistant": str(ASSISTANT),
-        "commands": "infer",
-        "dataset": {"num_rephrases": 0},
-        "training": {"base_model": str(model), "epochs": 1, "dtype": "float32", "command_match_min": 0, **elsewhere},
-        "evaluation": {"validation_min": 0, "train_min": 0, **elsewhere},
-        "deployment": elsewhere,
-        **session,
-    }
-    (folder / "answers.yml").write_text(yaml.safe_dump(answers))
-
-
 def machines(environment: dict[str, str]) -> list[str]:
     """Names of the machines SkyPilot knows, asked of Slurm."""
     code = "import sky; print(*[one['name'] for one in sky.get(sky.status(None, refresh=sky.StatusRefreshMode.FORCE))])"
@@ -76,7 +52,7 @@ def machines(environment: dict[str, str]) -> list[str]:
 
 
 def test_rented_trained_killed_adopted_fetched_and_ended(tmp_path, slurm, environment, tiny):
-    write_answers(tmp_path, tiny, slurm)
+    write_answers(tmp_path, tiny, PLACE, str(slurm.python))
     until_training = ("run", "--answers", "answers.yml", "--session", "one", "--until", "training")
     running = subprocess.Popen(
         command(*until_training, *LONG), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
@@ -111,7 +87,7 @@ def test_rented_trained_killed_adopted_fetched_and_ended(tmp_path, slurm, enviro
 
 
 def test_seven_steps_on_rented_machines_keep_secrets(tmp_path, slurm, environment, tiny):
-    write_answers(tmp_path, tiny, slurm)
+    write_answers(tmp_path, tiny, PLACE, str(slurm.python))
     ran = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "two", "--json")
     try:
         assert ran.returncode == 0, ran.stderr
@@ -129,7 +105,7 @@ def test_seven_steps_on_rented_machines_keep_secrets(tmp_path, slurm, environmen
 
 
 def test_a_machine_ended_from_outside_is_noticed_and_named(tmp_path, slurm, environment, tiny):
-    write_answers(tmp_path, tiny, slurm)
+    write_answers(tmp_path, tiny, PLACE, str(slurm.python))
     running = subprocess.Popen(
         command("run", "--answers", "answers.yml", "--session", "three", "--until", "training", *LONG),
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
@@ -152,7 +128,7 @@ def test_a_machine_ended_from_outside_is_noticed_and_named(tmp_path, slurm, envi
 
 
 def test_the_budget_ends_the_job_and_the_machine(tmp_path, slurm, environment, tiny):
-    write_answers(tmp_path, tiny, slurm, cloud_budget_usd=0.0001)
+    write_answers(tmp_path, tiny, PLACE, str(slurm.python), cloud_budget_usd=0.0001)
     ran = calmtune(
         tmp_path, environment, "run", "--answers", "answers.yml", "--session", "four", "--until", "training",
         *LONG,

@@ -10,12 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.rigs.recipe import ROOT, calmtune, command, write_answers
 from tests.rigs.sshd import running_sshd
 
-ROOT = Path(__file__).resolve().parents[2]
-ASSISTANT = ROOT / "tests" / "assistants" / "parcels"
 CANARY = "canary-8d21f6"
 
 
@@ -38,28 +36,11 @@ def environment(tmp_path, server):
     }
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tui.cli", *arguments]
-
-
-def write_answers(folder: Path, model: Path) -> None:
-    elsewhere = {"machine": "ssh:box", "python": sys.executable}
-    answers = {
-        "assistant": str(ASSISTANT),
-        "commands": "infer",
-        "dataset": {"num_rephrases": 0},
-        "training": {"base_model": str(model), "epochs": 1, "dtype": "float32", "command_match_min": 0, **elsewhere},
-        "evaluation": {"validation_min": 0, "train_min": 0, **elsewhere},
-        "deployment": elsewhere,
-    }
-    (folder / "answers.yml").write_text(yaml.safe_dump(answers))
-
-
 @pytest.mark.slow
 def test_seven_steps_over_ssh_with_the_link_cut_twice_while_training(tmp_path, server, environment):
     from tests import tiny_model
 
-    write_answers(tmp_path, tiny_model.make(tmp_path / "tiny"))
+    write_answers(tmp_path, tiny_model.make(tmp_path / "tiny"), "ssh:box", sys.executable)
     cuts: list[int] = []
     done = threading.Event()
     cutter = threading.Thread(target=cut_twice, args=(server, tmp_path / "there" / "jobs", cuts, done), daemon=True)
@@ -92,7 +73,7 @@ def test_seven_steps_over_ssh_with_the_link_cut_twice_while_training(tmp_path, s
 def test_killed_while_training_over_ssh_it_goes_on_with_the_same_job(tmp_path, environment):
     from tests import tiny_model
 
-    write_answers(tmp_path, tiny_model.make(tmp_path / "tiny"))
+    write_answers(tmp_path, tiny_model.make(tmp_path / "tiny"), "ssh:box", sys.executable)
     until_training = ("run", "--answers", "answers.yml", "--session", "one", "--until", "training")
     running = subprocess.Popen(command(*until_training), cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     while not (found := list((tmp_path / "there" / "jobs").glob("*/*-training-*/wrapper.json"))):
@@ -104,10 +85,6 @@ def test_killed_while_training_over_ssh_it_goes_on_with_the_same_job(tmp_path, e
     resumed = calmtune(tmp_path, environment, "resume", "one", "--until", "training")
     assert resumed.returncode == 0, resumed.stderr
     assert found[0].read_text() == first, "the job was launched once"
-
-
-def calmtune(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment, check=False)
 
 
 def cut_twice(server, jobs: Path, cuts: list[int], done: threading.Event) -> None:
@@ -122,7 +99,7 @@ def cut_twice(server, jobs: Path, cuts: list[int], done: threading.Event) -> Non
 
 def test_a_preset_for_gpus_is_refused_before_anything_is_sent(tmp_path, environment):
     (tmp_path / "model").mkdir()
-    write_answers(tmp_path, tmp_path / "model")
+    write_answers(tmp_path, tmp_path / "model", "ssh:box", sys.executable)
     preset = ("--set", "training.preset=recipe-2025", "--set", "training.gpus=8")
     ran = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--until", "training", *preset)
     assert ran.returncode == 1

@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from provisioning.machine import free_port
 
 USER = "calmtune-rig"
 CLUSTER = "rig"
@@ -66,7 +68,7 @@ def running_slurm() -> Iterator[Slurm]:
     require_slurm()
     folder = Path(tempfile.mkdtemp(prefix="calmtune-rig-"))
     folder.chmod(0o755)  # the daemons and the node's user have other ids
-    rig = Slurm(folder, _free_port())
+    rig = Slurm(folder, free_port())
     try:
         _make_user(rig)
         _start_munge(rig)
@@ -109,24 +111,15 @@ def sky_knows(rig: Slurm) -> Iterator[None]:
         "slurm:\n  pricing:\n    cpu: 0.04\n    memory: 0.01\n    accelerators:\n      A100: 3.67\n"
     )
     program = str(Path(sys.executable).with_name("sky"))
-    with _environment(HOME=str(home), SKYPILOT_API_SERVER_LOCAL_PORT=str(_free_port()), SKYPILOT_DISABLE_USAGE_COLLECTION="1"):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"HOME": home, "SKYPILOT_API_SERVER_LOCAL_PORT": free_port(), "SKYPILOT_DISABLE_USAGE_COLLECTION": 1}.items():
+            patch.setenv(name, str(value))
         checked = subprocess.run([program, "check", "slurm"], capture_output=True, text=True, check=False)
         try:
             assert checked.returncode == 0, checked.stdout + checked.stderr
             yield
         finally:
             subprocess.run([program, "api", "stop"], capture_output=True, check=False)
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _make_user(rig: Slurm) -> None:
@@ -206,7 +199,7 @@ def _start_slurm(rig: Slurm) -> None:
         shutil.chown(folder / name, "slurm", "slurm")
     for number in range(8):
         (folder / f"gpu{number}").touch()
-    controller, node = _free_port(), _free_port()
+    controller, node = free_port(), free_port()
     rig.conf.write_text(f"""ClusterName={CLUSTER}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
@@ -272,8 +265,7 @@ def _start(rig: Slurm, command: list[str], name: str, user: str | None = None) -
     rig.processes.append(process)
 
 
-def _wait_for(ready: object, what: str, rig: Slurm, seconds: float = 40) -> None:
-    assert callable(ready)
+def _wait_for(ready: Callable[[], bool], what: str, rig: Slurm, seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.CalledProcessError):
@@ -282,9 +274,3 @@ def _wait_for(ready: object, what: str, rig: Slurm, seconds: float = 40) -> None
         time.sleep(0.1)
     said = {path.name: path.read_text(errors="replace")[-800:] for path in rig.folder.rglob("*") if path.suffix in (".out", ".log")}
     raise RuntimeError(f"{what} does not come up: {said}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from provisioning.machine import free_port
+
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
@@ -155,7 +157,7 @@ def running_sshd(folder: Path, *, file_limit_blocks: int | None = None) -> Itera
     folder.mkdir(parents=True, exist_ok=True)
     make_key(folder / "host_key")
     make_key(folder / "user_key")
-    port = _free_port()
+    port = free_port()
     (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder / 'host_key'}\nAuthorizedKeysFile {folder / 'authorized_keys'}\n"
@@ -192,9 +194,3 @@ def _start(folder: Path, port: int, file_limit_blocks: int | None = None) -> sub
     process.send_signal(signal.SIGTERM) if process.poll() is None else None
     process.wait()
     raise RuntimeError(f"sshd does not start: {(folder / 'sshd.log').read_text()[-500:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
