@@ -35,8 +35,8 @@ test-slow: $(VENV)/.dev
 # SkyPilot pins other versions of packages than the rest needs, so it has an environment of its own.
 .venv-rigs/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-rigs
-	.venv-rigs/bin/pip install --quiet "$(TORCH)"
-	.venv-rigs/bin/pip install --quiet -e '.[rigs]'
+	.venv-rigs/bin/pip install --quiet uv "$(TORCH)"
+	.venv-rigs/bin/uv pip install --quiet --python .venv-rigs/bin/python -e '.[rigs]' # pip does not find its way through SkyPilot's pins
 	touch $@
 
 test-rigs: .venv-rigs/.ready
