@@ -27,11 +27,15 @@ class Places(Mapping[str, Target]):
     """Targets by name; going through them goes through this machine and those that were used."""
 
     def __init__(
-        self, root: Path, used: Callable[[], Iterable[str]] = tuple, terms: Callable[[], Terms] = Terms
+        self,
+        root: Path,
+        used: Callable[[], Iterable[str]] = tuple,
+        terms: Callable[[], Terms] = Terms,
+        left_usd: Callable[[], float | None] = lambda: None,
     ) -> None:
         """`root` is the folder in which local jobs live, `used` tells names of places where jobs were launched, `terms` on which terms
-        machines are rented."""
-        self._root, self._used, self._terms = root, used, terms
+        machines are rented, `left_usd` what is left of the budget for them."""
+        self._root, self._used, self._terms, self._left_usd = root, used, terms, left_usd
         self._made: dict[str, Target] = {LOCAL: LocalTarget(root)}
 
     def __getitem__(self, name: str) -> Target:
@@ -42,7 +46,7 @@ class Places(Mapping[str, Target]):
     def _make(self, name: str) -> Target:
         kind, _, where = name.partition(":")
         if kind == SKY:
-            return SkyTarget(where, _scope(self._root), self._terms())
+            return SkyTarget(where, _scope(self._root), self._terms, self._left_usd, _remote_root())
         if not name.startswith(SSH):
             raise KeyError(name)
         return ssh_target(where, _scope(self._root))
@@ -67,7 +71,11 @@ class Places(Mapping[str, Target]):
 
 def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience: float = 300.0) -> SshTarget:
     """The target of an SSH host, with the folder there that the environment names."""
-    return SshTarget(host, scope, os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT), trust=trust, patience=patience)
+    return SshTarget(host, scope, _remote_root(), trust=trust, patience=patience)
+
+
+def _remote_root() -> str:
+    return os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT)
 
 
 def scope_of(root: Path) -> str:

@@ -12,14 +12,14 @@ import math
 import shlex
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.errors import ProviderError, StepFailed
+from core.errors import BudgetReached, ProviderError, StepFailed
 from provisioning import sky_offers, sky_sdk, ssh_files
 from provisioning.facts import Facts
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
@@ -36,6 +36,9 @@ _HANDOVER_SECONDS = 600.0
 """How long a job may wait in the machine's queue."""
 _SECONDS_BETWEEN_LOOKS = 60.0
 """While following, how often the cloud is asked whether the machine is still there."""
+
+_SHORTEST_SECONDS = 60.0
+"""A job for which the budget leaves less is not begun."""
 
 GONE = "the machine {machine} is not there: it was taken back by the cloud, ended itself after its idle minutes, or was ended from outside"
 
@@ -58,17 +61,30 @@ class SkyTarget:
 
     vanishes = True
 
-    def __init__(self, infra: str, scope: str, terms: Terms = Terms(), root: str = DEFAULT_ROOT, patience: float = 300.0) -> None:
+    def __init__(
+        self, infra: str, scope: str, terms: Callable[[], Terms] = Terms, left_usd: Callable[[], float | None] = lambda: None,
+        root: str = DEFAULT_ROOT, patience: float = 300.0,
+    ) -> None:  # fmt: skip
         """`infra` as SkyPilot writes it (aws, gcp/us-central1, slurm/cluster, k8s/context), "" for whichever is cheapest; `scope` keeps the
-        machines of different sessions apart. Nothing is rented or asked yet."""
-        self.infra, self.terms, self.recovers = infra, terms, terms.spot
+        machines of different sessions apart; `terms` and `left_usd`, what is left of the budget, are asked each time they
+        matter. Nothing is rented or asked yet."""
+        self.infra, self._terms = infra, terms
         self.name = f"sky:{infra}" if infra else "sky"
         self.machine = PREFIX + scope + (f"-{infra.replace('/', '-').lower()}" if infra else "")
-        self._root, self._patience = root, patience
+        self._left_usd, self._root, self._patience = left_usd, root, patience
         self._ssh: SshTarget | None = None
         self._request: str | None = None
         self._cancelled: set[str] = set()
         self._lock, self._way_lock = threading.Lock(), threading.RLock()
+
+    @property
+    def terms(self) -> Terms:
+        """On which terms the next machine is rented."""
+        return self._terms()
+
+    @property
+    def recovers(self) -> bool:
+        return self.terms.spot
 
     # What there is and what it costs
 
@@ -114,12 +130,31 @@ class SkyTarget:
         found = ssh.machine.ask("status", id=id)
         if found is not None and found["state"] in ("running", "succeeded"):
             return job.name
+        job = self._within_budget(job, machine, say)
         contents = ssh_files.upload(ssh.machine, job.files)
         sky_sdk.queue(self.machine, slot(ssh, job, machine), say)
         ssh.machine.ask(
             "hand_over", long=True, id=id, body=job_body(job), secrets=dict(job.secrets), files=contents, seconds=_HANDOVER_SECONDS
         )  # fmt: skip
         return job.name
+
+    def _within_budget(self, job: Job, machine: Machine, say: Say) -> Job:
+        """The job with a limit that the machine itself keeps when nobody watches it any more. Raises BudgetReached when nothing is left;
+        the machine is ended then, unless other jobs run there."""
+        left = self._left_usd()
+        if left is None or not machine.usd_per_hour > 0:
+            return job
+        seconds = left / machine.usd_per_hour * 3600
+        if seconds < _SHORTEST_SECONDS:
+            self.release(say)
+            raise BudgetReached(
+                f"${max(left, 0):.2f} of the budget for machines is left, less than a minute of {self.machine} at "
+                f"${machine.usd_per_hour:.2f} an hour: raise session.cloud_budget_usd to go on"
+            )
+        if seconds >= job.limit_seconds:
+            return job
+        say(f"the budget is enough for {seconds / 60:.0f} minutes of this machine: the job is stopped there after that")
+        return replace(job, limit_seconds=seconds)
 
     def _have(self, need: Resources, say: Say) -> Machine:
         """A machine that is up and meets the need; one that idles and does not is ended first."""

@@ -27,6 +27,7 @@ class Listed:
     spot: bool
     cpus: float
     memory_gb: float
+    gpu_memory_gb: float = 0.0
 
 
 def listed(infra: str, gpu_types: Sequence[str], spot: bool) -> list[Listed]:
@@ -39,7 +40,7 @@ def listed(infra: str, gpu_types: Sequence[str], spot: bool) -> list[Listed]:
     return [
         Listed(
             row.cloud, row.instance_type or "", row.accelerator_name, int(row.accelerator_count), float(price), kind,
-            float(row.cpu_count or 0), float(row.memory or 0),
+            float(row.cpu_count or 0), float(row.memory or 0), float(row.device_memory or 0),
         )
         for row in rows
         for kind, price in ((False, row.price), *(((True, row.spot_price),) if spot else ()))
@@ -100,6 +101,7 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
         spot=row.spot,
         gpu_type=row.gpu_type,
         gpus=row.gpus,
+        gpu_memory_gb=row.gpu_memory_gb,
         infra=row.cloud.lower(),
     )
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from core.errors import ProviderError, UsageError
 
 Say = Callable[[str], None]
-MachineState = Literal["starting", "up", "stopped"]
+MachineState = Literal["starting", "up", "ending", "stopped"]
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _UNFINISHED = ("INIT", "PENDING", "SETTING_UP", "RUNNING")
 _LOGIN_SECONDS = 120.0
@@ -34,7 +34,7 @@ class Machine:
 
     name: str
     state: MachineState
-    """starting: under way, or in a state SkyPilot cannot tell."""
+    """starting: under way, or in a state SkyPilot cannot tell; ending: by itself, after its idle minutes."""
     where: str
     """Cloud, region and zone, as SkyPilot writes them: "AWS (us-east-1a)"."""
     instance: str
@@ -47,6 +47,8 @@ class Machine:
     spot: bool
     ends_when_idle: int | None
     """Minutes without a job after which it ends by itself; None when it does not."""
+    in_state_since: float = 0.0
+    """Unix time since which it is in its state, as far as SkyPilot noticed."""
 
     @property
     def what(self) -> str:
@@ -123,7 +125,7 @@ def _machine(record: Any) -> Machine:
     handle = record["handle"]
     resources: Any = getattr(handle, "launched_resources", None)
     known = resources is not None and resources.is_launchable()
-    states: dict[str, MachineState] = {"UP": "up", "STOPPED": "stopped"}
+    states: dict[str, MachineState] = {"UP": "up", "STOPPED": "stopped", "AUTOSTOPPING": "ending"}
     gpu_type, gpus = next(iter(((known and resources.accelerators) or {}).items()), ("", 0))
     return Machine(
         name=record["name"],
@@ -136,7 +138,26 @@ def _machine(record: Any) -> Machine:
         since=float(record["launched_at"] or 0),
         spot=bool(known and resources.use_spot),
         ends_when_idle=record["autostop"] if record["autostop"] >= 0 and record["to_down"] else None,
+        in_state_since=float(record.get("status_updated_at") or 0),
     )
+
+
+def idle_since(machine: Machine) -> float | None:
+    """Unix time since which a machine that is up has no job; None while it has one. Asks the machine."""
+    module = sky()
+    with in_words(f"{machine.name} does not tell its jobs"):
+        jobs = module.get(module.queue(machine.name))
+    if any(job["status"].value in _UNFINISHED for job in jobs):
+        return None
+    return max([machine.since, *(float(job["end_at"] or 0) for job in jobs)])
+
+
+def costs(name: str) -> dict[float, float]:
+    """What machines of a name have cost, those that are gone too, by the time of their launch: US dollars by SkyPilot's catalog."""
+    module = sky()
+    with in_words("what machines have cost cannot be told"):
+        records = module.get(module.cost_report())
+        return {float(one["launched_at"] or 0): float(one["total_cost"] or 0) for one in records if one["name"] == name}
 
 
 def queue(machine: str, task: dict[str, Any], say: Say) -> None:

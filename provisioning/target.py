@@ -26,6 +26,8 @@ class Offer:
     """The cloud may take it back at any time."""
     gpu_type: str = ""
     gpus: int = 0
+    gpu_memory_gb: float = 0.0
+    """Of each GPU; 0 where it is not known."""
     infra: str = ""
     """SkyPilot's name of where it is rented."""
 
@@ -54,8 +56,11 @@ class Target(Protocol):
     name: str
     vanishes: bool
     """Machines here may go away with all that is on them."""
-    recovers: bool
-    """A job whose machine went away goes on on another one without being asked."""
+
+    @property
+    def recovers(self) -> bool:
+        """A job whose machine went away goes on on another one without being asked."""
+        ...
 
     def offers(self, need: Resources) -> Sequence[Offer]: ...
 

@@ -7,7 +7,20 @@ import sys
 import click
 
 from core.errors import CalmtuneError
-from tui.commands import answers, coverage, dataset, demo, grammar, keeping, machine, models, report, running, steps
+from tui.commands import (
+    answers,
+    coverage,
+    dataset,
+    demo,
+    grammar,
+    keeping,
+    machine,
+    models,
+    offers,
+    report,
+    running,
+    steps,
+)
 from tui.opening import open_app
 from tui.output import narrate
 
@@ -65,7 +78,7 @@ def cli(context: click.Context) -> None:
 for command in (
     running.run, running.resume, running.attach, running.stop,
     keeping.sessions, keeping.status, report.report, keeping.export, keeping.gc,
-    machine.doctor, machine.serve, machine.web,
+    machine.doctor, offers.offers, machine.serve, machine.web,
     grammar.grammar, grammar.proxy, models.models,
     coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
 ):  # fmt: skip

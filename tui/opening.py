@@ -97,6 +97,8 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
 
 def _end_idle_machines(session: Session) -> None:
     """Nobody is there to use an idle machine any more; a busy one serves the model."""
+    from core.wizard.machine_costs import still_rented
+
     for rented in session.targets.rented:
         try:
             if rented.rented() is None:
@@ -105,6 +107,11 @@ def _end_idle_machines(session: Session) -> None:
             narrate(f"{rented.machine} {'is ended' if gone else 'is busy and goes on'}")
         except CalmtuneError as error:
             narrate(f"warning: {rented.machine} may still be there: {error}")
+    try:
+        for told in still_rented(session.journal):
+            narrate(f"{told}; `calmtune stop {session.id}` ends it")
+    except CalmtuneError as error:
+        narrate(f"warning: rented machines may still be there: {error}")
 
 
 def open_app(session: str | None) -> None:

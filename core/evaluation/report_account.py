@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from core.evaluation.report_blocks import Block, Cell, Code, Facts, Paragraph, Picture, Section, Table
 from core.evaluation.report_charts import bar
@@ -183,16 +183,32 @@ def deployment_section(report: Report) -> Section:
 def spending_section(report: Report) -> Section:
     if not report.spent:
         return Section("cost", "Time and cost", (Paragraph("No step has been run yet.", "quiet"),))
-    rows: list[tuple[Cell, ...]] = [(one.step, duration(one.seconds), dollars(one.usd)) for one in report.spent]
-    told = [one.usd for one in report.spent if one.usd is not None]
-    times = [one.seconds for one in report.spent if one.seconds is not None]
-    rows.append(("All", duration(sum(times)) if times else NOTHING, dollars(sum(told)) if told else NOTHING))
+    spent = report.spent
+    columns: dict[str, list[Cell]] = {
+        "Step": [*(one.step for one in spent), "All"],
+        "Time": [*(duration(one.seconds) for one in spent), _sum([one.seconds for one in spent], duration)],
+        "Spent": [*(dollars(one.usd) for one in spent), _sum([one.usd for one in spent], dollars)],
+    }
     note = "Dollars are those spent on language models whose price is known; machines of your own are not counted."
+    if any(one.machines_usd is not None for one in spent):
+        machines = [one.machines_usd for one in spent]
+        columns["Machines"] = [*map(dollars, machines), _sum(machines, dollars)]
+        note = (
+            "Spent is what language models cost whose price is known, Machines what rented ones did by SkyPilot's catalog, without disks "
+            "and traffic; machines of your own are not counted."
+        )
+    if any(one.foretold for one in spent):
+        columns["Planned"] = [*(one.foretold or NOTHING for one in spent), NOTHING]
+    rows = tuple(zip(*columns.values(), strict=True))
+    numeric = frozenset(range(1, len(columns)))
     return Section(
-        "cost",
-        "Time and cost",
-        (Table(("Step", "Time", "Spent"), tuple(rows), numeric=frozenset({1, 2}), wide=0, stacks=False, note=note),),
+        "cost", "Time and cost", (Table(tuple(columns), rows, numeric=numeric, wide=0, stacks=False, note=note),)
     )
+
+
+def _sum(values: Sequence[float | None], shown: Callable[[float | None], str]) -> str:
+    known = [value for value in values if value is not None]
+    return shown(sum(known)) if known else NOTHING
 
 
 def reproducibility_section(report: Report) -> Section:

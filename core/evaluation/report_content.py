@@ -335,6 +335,10 @@ class Spent:
     seconds: float | None
     usd: float | None
     """For language models asked; None where nothing was told."""
+    machines_usd: float | None = None
+    """For rented machines; None where none was."""
+    foretold: str = ""
+    """Minutes and dollars as planned before; "" without a plan."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 TERA = 1e12
@@ -16,6 +17,14 @@ UTILISATION = (0.25, 0.45)
 """Share of the peak that LoRA training reached in published runs on one GPU (18 % without packing, 31 to 43 % with)."""
 CPU_CORE = {True: (35e9, 80e9), False: (12e9, 40e9)}
 """Useful FLOP/s of a core, with and without bfloat16 products. Measured once: 58e9 on a Xeon with AMX; the rest is assumed."""
+
+
+MEMORY_GB: dict[str, float] = {
+    "B200": 180, "H200": 141, "H100 80GB": 80, "H100": 80, "GH200": 96, "A100 80GB": 80, "A100": 40, "A40": 48, "A30": 24, "A10G": 24,
+    "A10": 24, "L40S": 48, "L40": 48, "L4": 24, "T4": 16, "V100 32GB": 32, "V100": 16, "RTX A6000": 48, "RTX 6000 ADA": 48, "RTX 5090": 32,
+    "RTX 4090": 24, "RTX 3090": 24,
+}  # fmt: skip
+"""Memory of a GPU by NVIDIA's data sheets; where one is sold in two sizes, the smaller unless its name says the larger."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,12 @@ def gpu(name: str, memory: int) -> Hardware:
     return Hardware(name, memory, True, (low * peak, high * peak), why)
 
 
+def named_gpu(name: str, listed_gb: float = 0.0) -> Hardware:
+    """One GPU by its name in a price list; `listed_gb` is the memory that list says, for those that are not in our table."""
+    gigabytes = _entry(MEMORY_GB, name) or (listed_gb if listed_gb >= 1 else 0)  # some lists count a GPU's megabytes as gigabytes
+    return gpu(name, round(gigabytes * 1e9))
+
+
 def cpu(cores: int, memory: int, bfloat16: bool) -> Hardware:
     """A machine without a GPU; memory in bytes."""
     low, high = CPU_CORE[bfloat16]
@@ -59,6 +74,12 @@ def cpu(cores: int, memory: int, bfloat16: bool) -> Hardware:
 
 def peak_of(name: str) -> float | None:
     """Peak FLOP/s of a GPU's dense bf16 products; None for one that is not in the table."""
+    peak = _entry(DENSE_BF16, name)
+    return peak * TERA if peak is not None else None
+
+
+def _entry(table: Mapping[str, float], name: str) -> float | None:
+    """The entry whose words stand in the name, with or without blanks between; the longest of several."""
     plain = re.sub(r"[^A-Z0-9]+", " ", name.upper())
-    known = [entry for entry in DENSE_BF16 if re.search(rf"\b{entry}\b", plain)]
-    return DENSE_BF16[max(known, key=len)] * TERA if known else None
+    known = [entry for entry in table if re.search(rf"\b{entry.replace(' ', ' ?')}\b", plain)]
+    return table[max(known, key=len)] if known else None

@@ -82,8 +82,8 @@ class Plan:
         unique = f" of which {_millions(self.unique_tokens)} unique ({self.ratio:.1f} ×)" if self.shares else ""
         parts = [f"{self.rows:,} rows, {self.steps:,} steps, {_millions(self.tokens)} tokens{unique}"]
         if self.minutes is not None:
-            price = f", {_dollars(self.usd)}" if self.usd is not None else ""
-            parts.append(f"about {_range(self.minutes)} min on {self.machine}{price}")
+            price = f", {dollars_in_words(self.usd)}" if self.usd is not None else ""
+            parts.append(f"about {minutes_in_words(self.minutes)} on {self.machine}{price}")
         if self.memory is not None:
             needed = gigabytes(self.memory.total)
             each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
@@ -149,7 +149,7 @@ def plan(
             minutes = (operations / high / 60, operations / low / 60)
             if usd_per_hour is not None:
                 usd = (minutes[0] / 60 * usd_per_hour, minutes[1] / 60 * usd_per_hour)
-                why["usd"] = f"{usd_per_hour:g} US dollars an hour, as answered"
+                why["usd"] = f"{usd_per_hour:g} US dollars an hour"
     return Plan(
         model=name,
         rows=rows.rows,
@@ -187,11 +187,14 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 50_000 else f"{count:,}"
 
 
-def _range(pair: tuple[float, float]) -> str:
+def minutes_in_words(pair: Sequence[float] | None) -> str:
+    """ "12–20 min"; "" for None."""
+    if pair is None:
+        return ""
     low, high = (f"{max(1, round(value))}" for value in pair)
-    return low if low == high else f"{low}–{high}"
+    return f"{low} min" if low == high else f"{low}–{high} min"
 
 
-def _dollars(pair: tuple[float, float] | None) -> str:
-    low, high = pair or (0.0, 0.0)
-    return f"${low:.2f}–{high:.2f}"
+def dollars_in_words(pair: Sequence[float] | None) -> str:
+    """ "$4.10–6.90"; "" for None."""
+    return f"${pair[0]:.2f}–{pair[1]:.2f}" if pair is not None else ""

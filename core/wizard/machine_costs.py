@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from core.errors import BudgetReached, ProviderError, UsageError
 from core.wizard.events import MachineCost, Notice, StepEvent
 from core.wizard.journal import Journal
+from provisioning import sky_sdk
+from provisioning.autostop import overdue
 from provisioning.places import Places
 
 KIND = "machine"
@@ -37,11 +39,53 @@ class Rent:
 
 def rents(journal: Journal) -> list[Rent]:
     """Every machine this session has rented, oldest first."""
-    latest: dict[tuple[str, float], Rent] = {}
-    for _, _, _, body in journal.events(KIND):
+    return [rent for _, rent in _by_step(journal)]
+
+
+def _by_step(journal: Journal) -> list[tuple[str, Rent]]:
+    """As `rents`, with the step during which each was last seen."""
+    latest: dict[tuple[str, float], tuple[str, Rent]] = {}
+    for _, step, _, body in journal.events(KIND):
         rent = Rent(**body)
-        latest[rent.name, rent.since] = rent
+        latest[rent_key(rent)] = step, rent
     return list(latest.values())
+
+
+def spent(journal: Journal) -> float:
+    """US dollars of all machines of the session, as they were last seen."""
+    return sum(rent.usd for rent in rents(journal))
+
+
+def usd_by_step(journal: Journal) -> dict[str, float]:
+    """Dollars by step: to each what its machines' sums grew by while it ran, and what they cost until then unobserved."""
+    before: dict[tuple[str, float], float] = {}
+    found: dict[str, float] = {}
+    for _, step, _, body in journal.events(KIND):
+        rent = Rent(**body)
+        found[step] = found.get(step, 0.0) + rent.usd - before.get(rent_key(rent), 0.0)
+        before[rent_key(rent)] = rent.usd
+    return found
+
+
+def still_rented(journal: Journal) -> list[str]:
+    """A sentence on each machine that was there when it was last looked at and still is; those that are gone are written down as gone.
+
+    Asks the clouds. Raises ProviderError and UsageError when they cannot be asked.
+    """
+    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone}
+    if not left:
+        return []
+    there = {machine.name: machine for machine in sky_sdk.machines(list(left), ask_cloud=True)}
+    told = []
+    for name, (step, rent) in left.items():
+        if (machine := there.get(name)) is None:
+            journal.add_event(step, KIND, asdict(_gone(rent)))
+            continue
+        late = overdue(machine)
+        told.append(
+            f"{name} is rented at ${machine.usd_per_hour:.2f} an hour, ${machine.accrued:.2f} so far{f'; it {late}' if late else ''}"
+        )
+    return told
 
 
 def usd_per_hour(journal: Journal) -> float:
@@ -76,7 +120,7 @@ class MachineWatch:
         asked, seen = {target.machine for target in targets}, {rent_key(rent) for rent in there}
         for key, rent in list(self._written.items()):
             if rent.name in asked and key not in seen and not rent.gone:
-                self._write(replace(rent, gone=True))
+                self._write(_gone(rent))
         return there
 
     def _write(self, rent: Rent) -> None:
@@ -138,6 +182,17 @@ class MachineWatch:
             f"rented machines have cost ${self.spent:.2f} of ${self._budget:.2f}; the job was stopped, its machine ended, what was done is "
             "kept: raise session.cloud_budget_usd to go on"
         )
+
+
+def _gone(rent: Rent) -> Rent:
+    """A machine that is gone, with what it has cost until it went, also when nobody was looking."""
+    usd = rent.usd
+    with contextlib.suppress(ProviderError, UsageError):
+        costs = sky_sdk.costs(rent.name)
+        # The bill begins when the machine is ready, some time after it was asked for.
+        if later := [launched for launched in costs if launched >= rent.since - 1]:
+            usd = max(usd, costs[min(later)])
+    return replace(rent, gone=True, usd=usd)
 
 
 def rent_key(rent: Rent) -> tuple[str, float]:

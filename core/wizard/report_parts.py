@@ -32,7 +32,9 @@ from core.evaluation.report_content import (
 )
 from core.training.metrics import Curves, averaged
 from core.training.plan import adapter_in_words, artifact_in_words
+from core.training.planner import dollars_in_words, minutes_in_words
 from core.wizard.session import StepStatus
+from core.wizard.training_plan import FILE as PLAN
 
 SETS = ("validation", "golden", "training")
 MOST_POINTS = 1200
@@ -143,6 +145,15 @@ def training(status: StepStatus) -> Training:
     curve = loss_curve(file_of(status, "metrics", "metrics.jsonl"), "Loss", facts.get("diagnosis", ""))
     scores = _scores(facts["command_scores"]) if facts.get("command_scores") else None
     return Training(shown, (curve,) if curve else (), scores)
+
+
+def foretold(status: StepStatus | None) -> str:
+    """What the plan of a training said before it ran: "12–20 min, $4.10–6.90"; "" without a plan or a known machine."""
+    path = file_of(status, "plan", PLAN) if status is not None and status.outputs is not None else None
+    if path is None or not path.is_file():
+        return ""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return ", ".join(filter(None, (minutes_in_words(told.get("minutes")), dollars_in_words(told.get("usd")))))
 
 
 def loss_curve(path: Path, title: str, diagnosis: str = "") -> LossCurve | None:

@@ -31,6 +31,7 @@ from core.training.bundle import ModelArtifact
 from core.wizard import answers as answering
 from core.wizard import recipe
 from core.wizard import report_parts as parts
+from core.wizard.machine_costs import usd_by_step
 from core.wizard.session import Session, StepStatus
 from core.wizard.spending import spent_by_step
 from core.wizard.step import Gate
@@ -86,7 +87,7 @@ def report_of(session: Session) -> Report:
         gathered.of(done, id, lambda status: parts.evaluation(status, _title(status.step)))
         for id in ("evaluation", "production")
     ]
-    dollars = spent_by_step(session.journal)
+    dollars, machines = spent_by_step(session.journal), usd_by_step(session.journal)
     report = Report(
         _assistant_name(session),
         session.id,
@@ -102,9 +103,9 @@ def report_of(session: Session) -> Report:
         gathered.of(done, "dataset", parts.dataset),
         gathered.of(done, "deployment", lambda status: parts.deployment(status, statuses["connection"])),
         tuple(
-            Spent(line.title, line.seconds, dollars.get(line.id))
+            Spent(line.title, line.seconds, dollars.get(line.id), machines.get(line.id), parts.foretold(done.get(line.id)))
             for line in steps
-            if line.seconds is not None or line.id in dollars
+            if line.seconds is not None or line.id in dollars or line.id in machines
         ),
         tuple(gathered.left_out),
     )

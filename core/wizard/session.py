@@ -27,6 +27,7 @@ from core.wizard import answers as answering
 from core.wizard import digest
 from core.wizard.answers import SESSION
 from core.wizard.journal import DamagedError, Journal
+from core.wizard.machine_costs import spent
 from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
@@ -67,7 +68,7 @@ class Session:
         self.folder = folder
         self.id = folder.name
         self.journal = Journal(folder / "session.db")
-        self.targets = Places(folder / "jobs", lambda: (job.target for job in self.journal.jobs()), self._terms)
+        self.targets = Places(folder / "jobs", lambda: (job.target for job in self.journal.jobs()), self._terms, self._left_usd)
         self.holder = f"{socket.gethostname()}:{_boot_id()}:{os.getpid()}"
         self.read_only = False
         self.notice: str | None = None
@@ -294,6 +295,11 @@ class Session:
         shared = self.model(SESSION)
         gpu_types = tuple(name.strip() for name in shared.cloud_gpus.split(","))
         return Terms(gpu_types, shared.cloud_spot, shared.cloud_usd_per_hour, shared.cloud_idle_minutes)
+
+    def _left_usd(self) -> float | None:
+        """What is left of the budget for rented machines; None without one."""
+        budget: float | None = self.model(SESSION).cloud_budget_usd
+        return None if budget is None else budget - spent(self.journal)
 
     def unreachable_runs(self) -> list[Path]:
         """Run folders that no present answer leads to."""

@@ -20,6 +20,7 @@ from core.training.row_tokens import RowSet, read_rows
 from provisioning import facts
 from provisioning.facts import Facts
 from provisioning.places import LOCAL
+from provisioning.sky import SkyTarget
 from provisioning.target import Target
 
 if TYPE_CHECKING:
@@ -96,6 +97,17 @@ def machine_of(target: Target) -> Hardware | None:
         return _hardware(target.facts())
     except (ProviderError, UsageError):
         return None
+
+
+def with_price(answers: TrainingAnswers, target: Target) -> TrainingAnswers:
+    """The answers with the price of the machine that is rented there; as they are where none is or where a price was answered."""
+    if answers.machine_usd_per_hour is not None or not isinstance(target, SkyTarget):
+        return answers
+    try:
+        machine = target.rented()
+    except (ProviderError, UsageError):
+        return answers
+    return answers.model_copy(update={"machine_usd_per_hour": machine.usd_per_hour}) if machine is not None else answers
 
 
 @cache

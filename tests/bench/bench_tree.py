@@ -195,8 +195,8 @@ def plot(by_prompt: dict[int, dict[str, float]], by_rows: dict[int, dict[str, fl
             known = [(at, gain[way]) for at, gain in gains.items() if way in gain]
             axes.plot(*zip(*known, strict=True), marker="o", label=f"against {way}")
         axes.set_xlabel(label)
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
+    figure.axes[0].set_ylim(bottom=0)
     figure.axes[0].set_ylabel("times as fast")
     figure.axes[0].legend()
     figure.savefig(into, dpi=120)

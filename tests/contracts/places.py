@@ -71,6 +71,10 @@ def ssh_place(folder: Path, server: Sshd, patience: float = 20.0) -> Iterator[Pl
             target.close()
 
 
+def terms() -> Terms:
+    return Terms(("A100",), idle_minutes=10)
+
+
 @contextmanager
 def sky_place(folder: Path, rig: Slurm) -> Iterator[Place]:
     """One rented machine for all tests; each has a folder of its own there."""
@@ -78,12 +82,12 @@ def sky_place(folder: Path, rig: Slurm) -> Iterator[Place]:
     made: list[SkyTarget] = []
 
     def make() -> SkyTarget:
-        made.append(SkyTarget(f"slurm/{CLUSTER}", "contract", Terms(("A100",), idle_minutes=10), str(root), patience=20))
+        made.append(SkyTarget(f"slurm/{CLUSTER}", "contract", terms, root=str(root), patience=20))
         return made[-1]
 
     source = (
         f"__import__('provisioning.sky').sky.SkyTarget('slurm/{CLUSTER}', 'contract', "
-        f"__import__('provisioning.sky').sky.Terms(('A100',), idle_minutes=10), {str(root)!r}, 20)"
+        f"lambda: __import__('provisioning.sky').sky.Terms(('A100',), idle_minutes=10), root={str(root)!r}, patience=20)"
     )
     try:
         yield Place(make(), root / "jobs", make, source, (rig.folder, Path.home() / ".sky", root), rents=True)

@@ -107,6 +107,11 @@ class ChatServer:
         self._http = Http(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
+    def fail_with(self, faults: Iterable[Fault | None]) -> None:
+        """The next requests meet these, one each."""
+        with self._lock:
+            self._faults = iter(faults)
+
     @contextmanager
     def _counted(self) -> Iterator[Fault | None]:
         with self._lock:

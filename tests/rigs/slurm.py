@@ -13,7 +13,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,8 @@ from pathlib import Path
 import pytest
 
 from provisioning.machine import free_port
+from tests.rigs.node_programs import write_programs
+from tests.rigs.sky_home import sky_at_home, write_catalog
 
 USER = "calmtune-rig"
 CLUSTER = "rig"
@@ -104,22 +105,12 @@ def sky_knows(rig: Slurm) -> Iterator[None]:
         f"Host {CLUSTER}\n  HostName 127.0.0.1\n  Port {rig.ssh_port}\n  User {USER}\n  IdentityFile {rig.folder / 'user_key'}\n"
         "  IdentitiesOnly yes\n"
     )
-    catalog = home / ".sky" / "catalogs" / "v8" / "common"  # a folder of its own: in a person's it would stop being renewed
-    catalog.mkdir(parents=True)
-    (catalog / "accelerators.csv").write_text("AcceleratorName,AcceleratorCount,AcceleratorMemory\nA100,1,40GB\n")
-    (home / ".sky" / "config.yaml").write_text(
-        "slurm:\n  pricing:\n    cpu: 0.04\n    memory: 0.01\n    accelerators:\n      A100: 3.67\n"
+    write_catalog(
+        home, "common/accelerators.csv", [{"AcceleratorName": "A100", "AcceleratorCount": 1, "AcceleratorMemory": "40GB"}]
     )
-    program = str(Path(sys.executable).with_name("sky"))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"HOME": home, "SKYPILOT_API_SERVER_LOCAL_PORT": free_port(), "SKYPILOT_DISABLE_USAGE_COLLECTION": 1}.items():
-            patch.setenv(name, str(value))
-        checked = subprocess.run([program, "check", "slurm"], capture_output=True, text=True, check=False)
-        try:
-            assert checked.returncode == 0, checked.stdout + checked.stderr
-            yield
-        finally:
-            subprocess.run([program, "api", "stop"], capture_output=True, check=False)
+    pricing = {"cpu": 0.04, "memory": 0.01, "accelerators": {"A100": 3.67}}
+    with sky_at_home(home, "slurm", {"slurm": {"pricing": pricing}}, {}):
+        yield
 
 
 def _make_user(rig: Slurm) -> None:
@@ -135,29 +126,7 @@ def _make_user(rig: Slurm) -> None:
     for name in ("user_key", "host_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(rig.folder / name)], check=True)
     programs = rig.folder / "bin"
-    programs.mkdir()
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-    if uv is None:
-        pytest.skip("uv is not installed here (pip install uv)")
-    shutil.copy(uv, programs / "uv.real")
-    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
-    _program(
-        programs / "uv",
-        f'a=(); for x in "$@"; do [ "$x" = 3.10 ] && x={python}; a+=("$x"); done\n'
-        "export UV_PYTHON_DOWNLOADS=never SSL_CERT_FILE=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} UV_SYSTEM_CERTS=1\n"
-        f"export UV_CACHE_DIR={home}/.cache/uv\n"
-        f'exec {programs}/uv.real "${{a[@]}}"\n',
-    )
-    _program(
-        programs / "curl",
-        'for x in "$@"; do case "$x" in *astral.sh/uv/install.sh*)\n'
-        f'  echo \'mkdir -p "$UV_INSTALL_DIR" && ln -sf {programs}/uv "$UV_INSTALL_DIR/uv"\'; exit 0;; esac; done\n'
-        'exec /usr/bin/curl "$@"\n',
-    )
-    packages = ":".join(path for path in sys.path if path.endswith("site-packages"))
-    with_packages = f"PYTHONPATH={packages} exec {python}"  # this interpreter itself may lie where the node's user may not look
-    _program(rig.python, f'{with_packages} "$@"\n')
-    _program(programs / "transformers", f'{with_packages} -c "from transformers.cli.transformers import main; main()" "$@"\n')
+    write_programs(programs, cache=f"{home}/.cache/uv")
     line = f"export PATH={programs}:$PATH\n"
     for name in (".bashrc", ".profile"):
         (home / name).write_text(line)
@@ -167,11 +136,6 @@ def _make_user(rig: Slurm) -> None:
     for path in (home, ssh, *ssh.iterdir(), *(home / name for name in (".bashrc", ".profile"))):
         os.chown(path, entry.pw_uid, entry.pw_gid)
     ssh.chmod(0o700)
-
-
-def _program(path: Path, script: str) -> None:
-    path.write_text(f"#!/bin/bash\n{script}")
-    path.chmod(0o755)
 
 
 def _start_munge(rig: Slurm) -> None:

@@ -10,7 +10,8 @@ import pytest
 from core.errors import BudgetReached, ProviderError
 from core.wizard.events import MachineCost, Notice
 from core.wizard.journal import Journal
-from core.wizard.machine_costs import MachineWatch, rents, usd_per_hour
+from core.wizard.machine_costs import MachineWatch, rents, still_rented, usd_by_step, usd_per_hour
+from provisioning import sky_sdk
 from provisioning.sky_sdk import Machine
 
 
@@ -161,3 +162,45 @@ def test_machines_accrue_by_the_hour():
         (time() - 1800) * 4.0 / 3600
     )
     assert Machine("x", "up", "", "", "", 0, 4.0, time() - 1800, False, None).accrued == pytest.approx(2.0, abs=0.01)
+
+
+@pytest.fixture
+def skypilot(monkeypatch):
+    """What SkyPilot knows: machines that are there, and what machines have cost."""
+    known: dict[str, object] = {"there": [], "costs": {}}
+    monkeypatch.setattr(sky_sdk, "machines", lambda names, ask_cloud: [one for one in known["there"] if one.name in names])
+    monkeypatch.setattr(sky_sdk, "costs", lambda name: known["costs"])
+    monkeypatch.setattr(sky_sdk, "idle_since", lambda machine: None)
+    return known
+
+
+def test_what_a_machine_cost_while_nobody_looked_is_added_when_it_is_gone(journal, skypilot):
+    place = Rented()
+    watch = MachineWatch(journal, Targets(place), "training", None)
+    place.found = machine(1.5)
+    watch.look()
+    place.found = None
+    skypilot["costs"] = {3610.0: 2.75, 99999.0: 40.0}
+    watch.look()
+    assert [(rent.usd, rent.gone) for rent in rents(journal)] == [(2.75, True)]
+
+
+def test_a_step_pays_for_what_its_machines_cost_while_it_ran(journal, skypilot):
+    place = Rented()
+    for step, usd in (("training", 1.5), ("evaluation", 1.75), ("training", 2.0)):
+        place.found = machine(usd)
+        MachineWatch(journal, Targets(place), step, None).look()
+    assert usd_by_step(journal) == {"training": 1.75, "evaluation": 0.25}
+
+
+def test_machines_left_from_before_are_told_and_those_that_are_gone_forgotten(journal, skypilot):
+    assert still_rented(journal) == []
+    place = Rented()
+    place.found = machine(1.5)
+    MachineWatch(journal, Targets(place), "training", None).look()
+    skypilot["there"] = [machine(2.5)]
+    (told,) = still_rented(journal)
+    assert told == "calmtune-x is rented at $2.50 an hour, $2.50 so far"
+    skypilot["there"] = []
+    assert still_rented(journal) == []
+    assert usd_per_hour(journal) == 0

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UsageError
+from core.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
     from provisioning.sky_sdk import Machine
@@ -40,12 +40,14 @@ def _rented(home: Path) -> Iterator[tuple[Machine, str]]:
     if find_spec("sky") is None or not Path("~/.sky").expanduser().is_dir():
         return
     owners = {scope: folder.name for folder in sessions_in(home) if (scope := scope_of(folder / "jobs"))}
-    for machine in sky_sdk.machines(ask_cloud=False):
-        if machine.name.startswith(PREFIX):
-            yield machine, owners.get(machine.name.removeprefix(PREFIX).partition("-")[0], "")
+    ours = [machine.name for machine in sky_sdk.machines() if machine.name.startswith(PREFIX)]
+    for machine in sky_sdk.machines(ours, ask_cloud=True) if ours else ():
+        yield machine, owners.get(machine.name.removeprefix(PREFIX).partition("-")[0], "")
 
 
 def _state(machine: Machine, owner: str) -> str:
+    from provisioning.autostop import overdue
+
     idle = (
         f"ends itself after {machine.ends_when_idle} idle minutes" if machine.ends_when_idle is not None else "does not end by itself"
     )
@@ -55,4 +57,8 @@ def _state(machine: Machine, owner: str) -> str:
         else f"of no session here; `calmtune doctor --end {machine.name}` ends it"
     )
     cost = f"${machine.usd_per_hour:.2f} an hour (${machine.accrued:.2f} so far)"
-    return f"{machine.state}, {machine.what} in {machine.where}, {cost}, {idle}; {whose}"
+    try:
+        late = overdue(machine)
+    except ProviderError as error:
+        late = f"does not answer ({error})"
+    return f"{machine.state}, {machine.what} in {machine.where}, {cost}, {idle}{f'. It {late}' if late else ''}; {whose}"

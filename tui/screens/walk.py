@@ -22,18 +22,20 @@ from core.wizard.consequences import consequences, in_words
 from core.wizard.estimate import spending
 from core.wizard.events import StepEvent
 from core.wizard.jobs import LEAVE
-from core.wizard.machine_costs import usd_per_hour
+from core.wizard.machine_costs import still_rented, usd_per_hour
+from core.wizard.quotes import training_quotes
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.run import run_step
 from core.wizard.session import Session, StepStatus
-from provisioning.places import LOCAL
+from provisioning.places import LOCAL, SKY
 from tui.browser import report_of, show_in_browser
 from tui.help_texts import STEP_HELP
 from tui.results.choose import result_panel, status_to_show
 from tui.results.dataset import DatasetResult
 from tui.results.evaluation import EvaluationResult
 from tui.screens.dialogs import HelpDialog, LeaveDialog
+from tui.screens.machines import MachinesScreen
 from tui.screens.review import ReviewScreen
 from tui.widgets.command_bar import CommandBar
 from tui.widgets.question_form import QuestionForm
@@ -54,6 +56,7 @@ class WalkScreen(Screen[None]):
         Binding("ctrl+b", "back", "Back", tooltip="Show the step before", id="back"),
         Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view", id="edit"),
         Binding("v", "review", "Rows", tooltip="Look at the rows; accept, reject and edit them", id="review"),
+        Binding("ctrl+o", "machines", "Machines", tooltip="Machines to rent, with what training takes there", id="machines"),
         Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
         Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
@@ -105,8 +108,20 @@ class WalkScreen(Screen[None]):
         assistant = self.session.answers.get(SESSION, {}).get("assistant", "")
         self.query_one(TopBar).where = f"{self.session.id} · {str(assistant).rstrip('/').rpartition('/')[2]}"
         await self._show(self.view)
+        if not self.session.read_only:
+            self._tell_rented()
 
     # What is seen
+
+    @work(thread=True, exit_on_error=False, group="rented")
+    def _tell_rented(self) -> None:
+        """Say which machines were left running when the session was last open."""
+        try:
+            told = still_rented(self.session.journal)
+        except CalmtuneError as error:
+            told = [f"rented machines may still be there: {error}"]
+        for sentence in told:
+            self.app.call_from_thread(self.notify, sentence, severity="warning", timeout=15)
 
     async def _show(self, view: str, edit: bool = False, problem: str | None = None) -> None:
         """Show a step: its form, its run or its result."""
@@ -221,6 +236,8 @@ class WalkScreen(Screen[None]):
             return bool(self.query("#result"))
         if action == "review":
             return bool(self.query(DatasetResult))
+        if action == "machines":
+            return self.view == "training" and bool(self.query("#form")) and not self.session.read_only
         if action == "report":
             return bool(self.query(EvaluationResult)) and report_of(self.session).is_file()
         return True
@@ -254,6 +271,25 @@ class WalkScreen(Screen[None]):
         await self._show(self.view)
         if again:
             await self.action_run()
+
+    @work
+    async def action_machines(self) -> None:
+        """Choose a machine to rent; it and the terms it is rented on become answers."""
+        form = self.query_one("#form", QuestionForm)
+        try:
+            self.session.answer(self.view, form.values)
+        except CalmtuneError as error:
+            form.show_error(str(error))
+            return
+        place = self.session.model(self.view).machine
+        place = place if place.partition(":")[0] == SKY else SKY
+        chosen = await self.app.push_screen_wait(MachinesScreen(lambda: training_quotes(self.session, place), place))
+        if chosen is not None:
+            offer = chosen.offer
+            self.session.answer(self.view, {**self.session.answers.get(self.view, {}), "machine": f"{SKY}:{offer.infra}"})
+            terms = {"cloud_gpus": offer.gpu_type, "cloud_spot": offer.spot}
+            self.session.answer(SESSION, {**self.session.answers[SESSION], **{name: value for name, value in terms.items() if value != ""}})
+        await self._show(self.view, edit=True)
 
     def action_report(self) -> None:
         show_in_browser(self.app, report_of(self.session))

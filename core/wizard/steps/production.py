@@ -18,6 +18,7 @@ from core.training.diagnosis import Diagnosis
 from core.training.metrics import read_curves
 from core.wizard.events import Log, Notice
 from core.wizard.model_card import CARD, model_card, write_card
+from core.wizard.quotes import foretell
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
@@ -26,7 +27,6 @@ from core.wizard.steps.evaluation_answers import EvaluationAnswers
 from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
 from core.wizard.steps.training import METRICS, TrainingAnswers, left_files, train
 from core.wizard.training_plan import FILE as PLAN
-from core.wizard.training_plan import in_words
 
 ROWS = "combined_train_val.jsonl"
 _NO_GOLDEN_SET = (
@@ -91,7 +91,7 @@ class ProductionStep:
             return ""
         dataset = context.upstream["dataset"]
         settings = TrainingAnswers.model_validate(context.upstream["training"].outputs.summary["answers"])
-        return in_words(settings, context.shared.seed, [dataset.path("train_rows"), dataset.path("val_rows")], None)
+        return foretell(context, settings, [dataset.path("train_rows"), dataset.path("val_rows")], None)
 
     async def run(self, context: Context) -> Outputs:
         dataset, training = context.upstream["dataset"], context.upstream["training"]

@@ -27,6 +27,7 @@ from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.model_card import model_card, write_card
 from core.wizard.needs import need_of
+from core.wizard.quotes import foretell
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps import curve, pregate
@@ -34,10 +35,10 @@ from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import (
     PRESET_OFF,
     chosen_settings,
-    in_words,
     machine_of,
     make_plan,
     this_machine,
+    with_price,
     write_plan,
 )
 from provisioning.job import Job, Resources
@@ -187,7 +188,7 @@ class TrainingStep:
     def foretell(self, context: Context) -> str:
         """The plan in words."""
         dataset = context.upstream["dataset"]
-        return in_words(context.answers, context.shared.seed, [dataset.path("train_rows")], dataset.path("val_rows"))
+        return foretell(context, context.answers, [dataset.path("train_rows")], dataset.path("val_rows"))
 
     async def run(self, context: Context) -> Outputs:
         dataset = context.upstream["dataset"]
@@ -309,11 +310,10 @@ async def _plan(
     context: Context, answers: TrainingAnswers, found: Found, rows: Path, validation: Path | None
 ) -> Plan | None:
     """Plan the run on the machine that trains and leave that in the step's folder; tell what was not known before."""
-    machine = (
-        this_machine()
-        if answers.machine == LOCAL
-        else await asyncio.to_thread(machine_of, context.jobs.target(answers.machine))
-    )
+    place = None if answers.machine == LOCAL else context.jobs.target(answers.machine)
+    machine = this_machine() if place is None else await asyncio.to_thread(machine_of, place)
+    if place is not None:
+        answers = await asyncio.to_thread(with_price, answers, place)
     made = await asyncio.to_thread(make_plan, answers, context.shared.seed, found, [rows], validation, machine)
     if made is None:
         return None
