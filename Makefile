@@ -20,7 +20,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 	$(BIN)/pip install --quiet -e '.[dev,train,serve,retrieval]'
-	$(BIN)/pip install --quiet --no-deps 'xgrammar>=0.2.8,<0.3'
+	$(BIN)/pip install --quiet --no-deps 'xgrammar>=0.2.8,<0.3' 'kserve>=0.21,<0.22' # of the second only the models are read
 	touch $@
 
 demo: $(VENV)/.demo

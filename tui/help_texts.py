@@ -48,8 +48,8 @@ wordings of that kind. When training fails: train longer or with a higher rank."
 The model that will be used is trained once more, on training and validation rows together and with the same settings, \
 and runs all tests again. Both sets are known to it now: this shows that nothing broke, not how good it is on new ones.""",
     "deployment": """\
-The final model is served on this machine, bound to loopback, and goes on when calmtune is closed. Files for docker and \
-Kubernetes are written beside it, for a machine with a GPU.
+The final model is served on this machine, bound to loopback, and goes on when calmtune is closed. Files for docker, \
+Kubernetes and rented machines are written to a folder to take away; its README.md says which to use how.
 
 `calmtune stop` ends the server.""",
     "connection": """\

@@ -45,10 +45,15 @@ def test_an_adapter_goes_through_all_seven_steps(home, steps):
         assert config["base_model_name_or_path"] == str(home / "tiny")
     log = (home / steps["evaluation"]["folder"] / "server.log").read_text()
     assert "merging the adapter in" in log
-    docker = (home / steps["deployment"]["folder"] / "docker.sh").read_text()
-    assert f"{home}/tiny:/models/calmtune-base:ro" in docker
+    deploy = home / steps["deployment"]["folder"] / "deploy"
+    docker = (deploy / "docker.sh").read_text()
+    assert f"base={home}/tiny\n" in docker
     assert "--enable-lora" in docker
-    assert "--lora-modules" in (home / steps["deployment"]["folder"] / "kubernetes.yaml").read_text()
+    assert "--lora-modules" in (deploy / "kubernetes.yaml").read_text()
+    served = home / steps["production"]["folder"] / "adapter"
+    for folder, sums in ((served, "model.sha256"), (home / "tiny", "base.sha256")):
+        subprocess.run(["sha256sum", "--check", "--quiet", deploy / sums], cwd=folder, check=True)
+    assert {"docker", "kubernetes", "skyserve"} <= set(steps["deployment"]["files"])
 
 
 def test_the_cards_tell_the_verdict_and_no_path(home, steps):

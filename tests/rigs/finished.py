@@ -223,7 +223,6 @@ DEPLOYMENT = {
     "engine": "vllm",
     "job": "x",
     "needs_key": True,
-    "docker": "docker run",
 }
 CONNECTION = {
     "endpoint": "http://127.0.0.1:4000/v1",

@@ -1,8 +1,7 @@
-"""Pointing configurations at a served model, and the files to take away."""
+"""Pointing configurations at a served model."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
 import pytest
@@ -11,9 +10,7 @@ import yaml
 from core.assistant.source import Reader
 from core.dialogue.retrieval import difference
 from core.errors import UsageError
-from core.serving.adapter import Adapter
 from core.serving.connect import Connection, patch
-from core.serving.manifests import VLLM_VERSION, docker_command, kubernetes
 
 CONNECTION = Connection("http://127.0.0.1:8000/v1", "tuned", needs_key=True)
 CONFIG = """# my assistant
@@ -187,27 +184,6 @@ def test_endpoints_are_made_when_there_are_none(root):
     assert yaml.safe_load((root / "endpoints.yml").read_text())["model_groups"][0]["id"] == "calmtune"
 
 
-def test_the_docker_command_is_pinned_private_and_keyless(tmp_path):
-    words = shlex.split(docker_command(tmp_path / "a model", "tuned"))
-    assert f"vllm/vllm-openai:v{VLLM_VERSION}" in words
-    assert "127.0.0.1:8000:8000" in words
-    assert words[words.index("-e") + 1] == "VLLM_API_KEY"
-    assert f"{tmp_path}/a model:/models/tuned:ro" in words
-    assert words[words.index("--served-model-name") + 1] == "tuned"
-
-
-def test_the_kubernetes_manifest_is_pinned_and_closed():
-    deployment, service, policy = yaml.safe_load_all(kubernetes("My_Model"))
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert container["image"].endswith(f":v{VLLM_VERSION}")
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "calmtune-my-model-key"
-    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
-    assert policy["spec"]["egress"] == []
-    assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}
-
-
 def test_the_prompt_of_training_goes_with_the_model(root):
     with_prompt = replace(CONNECTION, prompt="{{ user_message }}\n")
     change = patch(root, with_prompt)
@@ -224,35 +200,3 @@ def test_a_prompt_of_an_earlier_model_is_replaced(root):
     backups = patch(root, replace(CONNECTION, prompt="new\n")).apply(root)
     assert [path.read_text() for path in backups] == ["old\n"]
     assert (root / "prompts" / "calmtune.jinja2").read_text() == "new\n"
-
-
-def flags(words: list[str]) -> dict[str, str]:
-    return {word: words[at + 1] for at, word in enumerate(words[:-1]) if word.startswith("--")}
-
-
-def test_docker_serves_an_adapter_on_its_base(tmp_path):
-    adapter = Adapter("Qwen/Qwen3-8B", 24)
-    words = shlex.split(docker_command(tmp_path / "adapter", "tuned", adapter))
-    given = flags(words)
-    assert (given["--model"], given["--max-lora-rank"]) == ("Qwen/Qwen3-8B", "32")
-    assert given["--lora-modules"] == "tuned=/models/tuned"
-    assert "--served-model-name" not in words
-    assert "calmtune-base-models:/root/.cache/huggingface" in words, "downloaded once"
-    assert "HF_TOKEN" in words
-    (tmp_path / "base").mkdir()
-    own = shlex.split(docker_command(tmp_path / "adapter", "tuned", Adapter(str(tmp_path / "base"), 24)))
-    assert f"{tmp_path}/base:/models/tuned-base:ro" in own
-    assert flags(own)["--model"] == "/models/tuned-base"
-    assert "HF_TOKEN" not in own
-
-
-def test_kubernetes_serves_an_adapter_with_a_base_from_the_volume():
-    text = kubernetes("tuned", adapter=Adapter("Qwen/Qwen3-8B", 16))
-    deployment, _, policy = yaml.safe_load_all(text)
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert flags(container["args"])["--model"] == "/models/tuned-base"
-    assert flags(container["args"])["--lora-modules"] == "tuned=/models/tuned"
-    assert policy["spec"]["egress"] == [], "nothing is downloaded"
-    assert "# " in text
-    assert "hf download Qwen/Qwen3-8B --local-dir tuned-base" in text
-    assert "copy the adapter folder to /tuned" in text

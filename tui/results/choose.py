@@ -8,6 +8,7 @@ from core.wizard.session import Session, StepStatus
 from tui.results.connection import ConnectionResult
 from tui.results.coverage import CoverageResult
 from tui.results.dataset import DatasetResult
+from tui.results.deployment import DeploymentResult
 from tui.results.evaluation import EvaluationResult
 from tui.results.panel import ResultPanel
 from tui.results.training import TrainingResult
@@ -18,6 +19,7 @@ _PANELS: dict[str, type[ResultPanel]] = {
     "training": TrainingResult,
     "evaluation": EvaluationResult,
     "production": EvaluationResult,
+    "deployment": DeploymentResult,
     "connection": ConnectionResult,
 }
 

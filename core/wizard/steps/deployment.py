@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import CalmtuneError
 from core.llm.client import Endpoint
-from core.serving.adapter import adapter_in
 from core.serving.connect import KEY_VARIABLE
-from core.serving.manifests import docker_command, kubernetes
+from core.serving.manifests.folder import FOLDER, write_files
+from core.serving.manifests.served import describe
 from core.serving.server import ServerPlan
 from core.training.bundle import ModelArtifact
-from core.wizard.events import Notice
+from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
 from core.wizard.served import PURPOSE, ServerRequest, launch_server, make_plan, port_of, until_ready
 from core.wizard.shared import SharedAnswers
@@ -69,13 +69,21 @@ class DeploymentAnswers(BaseModel):
         description="The server stops by itself after this long.",
         json_schema_extra={"unit": "hours", "cosmetic": True, "advanced": True},
     )
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Servers elsewhere",
+        description="How many servers the files for clusters and rented machines start; here it is one.",
+        json_schema_extra={"advanced": True},
+    )
 
 
 class DeploymentStep:
     """Starts a server that outlives the wizard."""
 
     id: ClassVar[str] = "deployment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Deployment"
     purpose: ClassVar[str] = "Serve the final model and write docker and Kubernetes files to serve it elsewhere."
     upstream: ClassVar[tuple[str, ...]] = ("production",)
@@ -90,8 +98,8 @@ class DeploymentStep:
         production = context.upstream["production"]
         copy = "quantised_" if "quantised" in production.outputs.files else ""
         model = production.path("quantised" if copy else "model").resolve()
-        ModelArtifact(model, production.path(f"{copy}manifest")).verify()
-        adapter = adapter_in(model)
+        artifact = ModelArtifact(model, production.path(f"{copy}manifest"))
+        artifact.verify()
         request = ServerRequest(
             model,
             answers.machine,
@@ -109,11 +117,9 @@ class DeploymentStep:
                 Notice("warning", f"a key was made up for this run; deploy with {KEY_VARIABLE} set to keep one")
             )
         endpoint, jobs = await _start(context, request, plan)
-        docker = docker_command(model, answers.served_name, adapter)
-        (context.folder / "docker.sh").write_text(
-            f"#!/bin/sh\n# Needs an NVIDIA GPU. Choose a key first: export VLLM_API_KEY=...\nexec {docker}\n"
-        )
-        (context.folder / "kubernetes.yaml").write_text(kubernetes(answers.served_name, adapter=adapter))
+        described = describe(model, answers.served_name, artifact.read_manifest(), answers.replicas)
+        files = write_files(described, context.folder / FOLDER)
+        context.emit(Log(f"to serve it elsewhere, in {FOLDER}: {', '.join(files.values())}"))
         address = endpoint.base_url or ""
         gates = [
             Gate("endpoint healthy", "answers a completion", "it did", True),
@@ -127,10 +133,9 @@ class DeploymentStep:
             "engine": plan.engine,
             "job": next(iter(jobs)),
             "needs_key": bool(plan.secrets),
-            "docker": docker,
         }
-        files = {"docker": "docker.sh", "kubernetes": "kubernetes.yaml"}
-        return Outputs(summary, files, gates, production.outputs.digest + ":" + address, jobs)
+        paths = {name: f"{FOLDER}/{file}" for name, file in files.items()}
+        return Outputs(summary, paths, gates, production.outputs.digest + ":" + address, jobs)
 
 
 async def _start(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Endpoint, dict[str, str]]:

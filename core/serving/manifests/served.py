@@ -1,0 +1,128 @@
+"""What is served, as all files to take away describe it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from core.serving.adapter import Adapter, adapter_in, vllm_model
+from core.serving.manifests.flags import flags_for, gpus_for, needed, weights_of
+
+PORT = 8000
+GIB = 1 << 30
+_LONGEST = 50
+"""Characters of a resource's name; Kubernetes allows 63, some of which its controllers and these files append."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that a server needs."""
+
+    role: str
+    """model (whole, or an adapter) or base (an adapter's base model)."""
+    here: Path | None
+    """On this machine; None where the owner named a model on the hub."""
+    place: str
+    """In a container."""
+    checksums: Mapping[str, str]
+    """Path within it → SHA-256; empty where they are not known."""
+
+    @property
+    def sums_file(self) -> str:
+        """Name of the file with its checksums."""
+        return f"{self.role}.sha256"
+
+    @property
+    def sums(self) -> str:
+        """The checksums as `sha256sum --check` reads them."""
+        return "".join(f"{sum}  {path}\n" for path, sum in sorted(self.checksums.items()))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model for a machine of which nothing is known but that it has NVIDIA GPUs."""
+
+    name: str
+    """By which requests ask for it."""
+    folders: tuple[Folder, ...]
+    """The model's, then its base model's if it is an adapter."""
+    adapter: Adapter | None = None
+    weights: int = 0
+    """Bytes that GPUs hold."""
+    disk: int = 0
+    """Bytes of all files."""
+    flags: tuple[str, ...] = ()
+    """Arguments of vLLM beside the model, its name and the address."""
+    gpus: int = 1
+    """That one server needs."""
+    replicas: int = 1
+    """Servers, where a cluster runs them."""
+
+    @property
+    def resource(self) -> str:
+        """Its name as an RFC 1123 label that begins with a letter; different for different models, as far as six digits can tell."""
+        plain = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        whole = f"calmtune-{plain}"
+        if plain == self.name and len(whole) <= _LONGEST:
+            return whole
+        return f"{whole[: _LONGEST - 7].rstrip('-')}-{hashlib.sha256(self.name.encode()).hexdigest()[:6]}"
+
+    @property
+    def model_arguments(self) -> tuple[str, ...]:
+        """The model for `vllm serve`: first the folder that is loaded, then how it is called."""
+        return vllm_model(self.folders[0].place, self.name, self.adapter, self.folders[-1].place)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """All of `vllm serve`."""
+        return (*self.model_arguments, "--host", "0.0.0.0", "--port", str(PORT), *self.flags)
+
+    @property
+    def hub_base(self) -> str:
+        """The base model's name where it is to be downloaded; "" elsewhere."""
+        return self.adapter.base if self.adapter is not None and self.folders[-1].here is None else ""
+
+    @property
+    def gpu_gb(self) -> int:
+        """Memory of each GPU."""
+        return ceil(needed(self.weights, self.gpus) / 1e9)
+
+    @property
+    def memory_gib(self) -> int:
+        """Main memory of a server: room to load weights, and what vLLM itself takes."""
+        return max(16, ceil(self.weights / GIB) + 8)
+
+    @property
+    def volume_gib(self) -> int:
+        """A volume for the files, and for those of a later version beside them."""
+        return max(10, ceil(2 * self.disk / GIB))
+
+
+def describe(model: Path, name: str, manifest: Mapping[str, Any], replicas: int = 1) -> Served:
+    """What is served, read from the model's folder and manifest. Raises StepFailed when an adapter there cannot be understood."""
+    adapter = adapter_in(model)
+    weights = weights_of(model, adapter)
+    gpus = gpus_for(weights)
+    folders = [Folder("model", model, f"/models/{name}/model", manifest["files"])]
+    disk = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    if adapter is not None:
+        own = Path(adapter.base).expanduser()
+        here = own.absolute() if own.is_dir() else None
+        folders.append(Folder("base", here, f"/models/{name}/base", _weights_checksums(adapter)))
+        disk += weights
+    flags = flags_for(model, adapter, int(manifest.get("longest_row") or 0), gpus)
+    return Served(name, tuple(folders), adapter, weights, disk, flags, gpus, replicas)
+
+
+def _weights_checksums(adapter: Adapter) -> Mapping[str, str]:
+    """Of the base model's weights alone: its configuration is edited now and then, which changes no weight."""
+    if adapter.like is None:
+        return {}
+    files: dict[str, str] = json.loads(adapter.like.read_text(encoding="utf-8"))["files"]
+    return {name: sum for name, sum in files.items() if name.endswith(".safetensors")}

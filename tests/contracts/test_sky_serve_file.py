@@ -1,0 +1,82 @@
+"""skyserve.yaml as SkyPilot itself reads it, as far as it does without an account of a cloud: in a child process with a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.serving.manifests.folder import write_files
+from core.serving.manifests.served import Served
+from tests.rigs.served_models import made, made_adapter
+
+pytestmark = pytest.mark.rig
+GPUS = ("L4", "A10G", "A100", "L40S", "A100-80GB", "H100")
+READ = """
+import json, pathlib, sys
+from sky import Task
+from sky.serve import serve_utils
+from sky.utils import yaml_utils
+
+written = yaml_utils.safe_load(pathlib.Path("skyserve.yaml").read_text())
+task = Task.from_yaml_config(written, secrets_overrides=[("VLLM_API_KEY", "canary")])
+task.validate_name()
+task.validate_run()
+task.expand_and_validate_file_mounts()
+serve_utils.validate_service_task(task, pool=False)
+service = task.service
+json.dump({
+    "probe": [service.readiness_path, service.readiness_headers, service.initial_delay_seconds],
+    "replicas": [service.min_replicas, service.max_replicas, service.target_qps_per_replica],
+    "ports": sorted({port for one in task.resources for port in one.ports}),
+    "gpus": sorted({f"{name}:{count}" for one in task.resources for name, count in one.accelerators.items()}),
+    "mounts": task.file_mounts,
+    "scripts": [task.setup, task.run],
+    "secrets": sorted(task.secrets),
+}, sys.stdout)
+"""
+
+
+@pytest.fixture(params=["whole", "adapter on the hub"])
+def served(request, tmp_path) -> Served:
+    model = made(tmp_path, replicas=2) if request.param == "whole" else made_adapter(tmp_path, "Qwen/Qwen3-8B")
+    write_files(model, tmp_path / "deploy")
+    return model
+
+
+@pytest.fixture
+def read(served, tmp_path) -> dict[str, Any]:
+    """What SkyPilot understood."""
+    catalog = tmp_path / ".sky" / "catalogs" / "v8" / "common"  # it would be fetched
+    catalog.mkdir(parents=True)
+    lines = ["AcceleratorName,AcceleratorCount,AcceleratorMemory,Clouds", *(f"{name},1,24GB,AWS" for name in GPUS)]
+    (catalog / "accelerators.csv").write_text("\n".join(lines) + "\n")
+    environment = {**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        cwd=tmp_path / "deploy",
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_skypilot_takes_it_as_a_service(served, read, tmp_path):
+    assert read["probe"] == ["/health", None, 1800], "no key in a probe"
+    assert read["replicas"] == [served.replicas, 4 * served.replicas, 4]
+    assert read["ports"] == ["8000"]
+    assert read["gpus"] == sorted(f"{name}:1" for name in GPUS)
+    for folder in served.folders:
+        assert folder.here is None or read["mounts"][folder.place] == str(folder.here)
+        assert Path(tmp_path / "deploy", read["mounts"][f"/checksums/{folder.sums_file}"]).is_file()
+    assert read["secrets"] == (["HF_TOKEN", "VLLM_API_KEY"] if served.hub_base else ["VLLM_API_KEY"])
+    for script in read["scripts"]:
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
