@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from core.serving.adapter import Adapter
+from core.serving.manifests.flags import Flags
 from core.serving.manifests.served import Folder, Served, describe
 
 SUM = "0123456789abcdef" * 4
 LARGE = {"model_type": "qwen3", "max_position_embeddings": 40960, "dtype": "bfloat16"}
 
 
-def whole(name: str = "tuned", **changes: object) -> Served:
-    """A merged model of 8 billion parameters."""
-    place = Folder("model", Path("/home/ann/model"), f"/models/{name}/model", {"model.safetensors": SUM})
-    flags = ("--dtype", "auto", "--max-model-len", "4096", "--enable-prefix-caching")
-    served = Served(name, (place,), weights=16_400_000_000, disk=16_500_000_000, flags=flags)
-    return replace(served, **changes)
+def whole(name: str = "tuned", gigabytes: float = 16.4, gpus: int = 1, replicas: int = 1) -> Served:
+    """A merged model, of 8 billion parameters unless its weights take more or less."""
+    folder = Folder("model", Path("/home/ann/model"), f"/models/{name}/model", {"model.safetensors": SUM})
+    return Served(name, (folder,), None, flags(gigabytes, gpus), round(gigabytes * 1e9), replicas)
 
 
-def adapter(base: Path | None = None, name: str = "tuned", **changes: object) -> Served:
+def adapter(base: Path | None = None, name: str = "tuned") -> Served:
     """An adapter whose base model lies in a folder, or comes from the hub."""
     model = Folder("model", Path("/home/ann/adapter"), f"/models/{name}/model", {"adapter_model.safetensors": SUM})
     below = Folder("base", base, f"/models/{name}/base", {"model-00001-of-00002.safetensors": SUM})
     of = "Qwen/Qwen3-8B" if base is None else str(base)
-    return whole(name, **{"folders": (model, below), "adapter": Adapter(of, 24), **changes})
+    return Served(name, (model, below), Adapter(of, 24), flags(16.4, 1), 16_500_000_000)
+
+
+def flags(gigabytes: float, gpus: int) -> Flags:
+    parallel = ("--tensor-parallel-size", str(gpus)) if gpus > 1 else ()
+    arguments = ("--dtype", "auto", "--max-model-len", "4096", "--enable-prefix-caching", *parallel)
+    return Flags(arguments, round(gigabytes * 1e9), gpus)
 
 
 def made(folder: Path, name: str = "tuned", replicas: int = 1, **config: object) -> Served:

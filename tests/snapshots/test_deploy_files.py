@@ -14,7 +14,7 @@ MODELS = {
     "a whole model": whole(),
     "an adapter on a model from the hub": adapter(),
     "an adapter on a model of its owner's": adapter(Path("/home/ann/base"), name="My_Model"),
-    "a large model, three servers": whole(weights=145_000_000_000, disk=146_000_000_000, gpus=4, replicas=3),
+    "a large model, three servers": whole(gigabytes=145, gpus=4, replicas=3),
 }
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from core.errors import StepFailed
-from core.serving.manifests.flags import UNKNOWN_WEIGHTS, gpus_for
+from core.serving.manifests.flags import UNKNOWN_WEIGHTS, flags_for
 from core.serving.manifests.served import describe
 from tests.rigs.served_models import SUM, made, made_adapter, whole
 
@@ -18,7 +18,7 @@ def flag(served, name: str) -> str:
 
 def test_a_whole_model(tmp_path):
     served = made(tmp_path)
-    assert (served.weights, served.gpus) == (7000, 1)
+    assert (served.flags.weights, served.flags.gpus) == (7000, 1)
     assert served.arguments[:3] == ("/models/tuned/model", "--served-model-name", "tuned")
     assert flag(served, "--max-model-len") == "8192"
     assert "--enable-prefix-caching" in served.arguments
@@ -35,17 +35,21 @@ def test_the_length_follows_the_rows_up_to_what_the_model_reads(tmp_path, longes
 
 
 def test_weights_saved_in_32_bits_are_loaded_in_16(tmp_path):
-    assert made(tmp_path, dtype="float32").weights == 3500
+    assert made(tmp_path, dtype="float32").flags.weights == 3500
 
 
 @pytest.mark.parametrize(("gigabytes", "gpus"), [(16, 1), (64, 1), (70, 2), (145, 4), (300, 8), (2000, 8)])
-def test_a_model_that_one_gpu_does_not_hold_is_shared_out(gigabytes, gpus):
-    assert gpus_for(gigabytes * 10**9) == gpus
+def test_a_model_that_one_gpu_does_not_hold_is_shared_out(tmp_path, gigabytes, gpus):
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(gigabytes * 10**9)
+    flags = flags_for(tmp_path, None, 0)
+    assert flags.gpus == gpus
+    assert flags.arguments[-2:] == ("--tensor-parallel-size", str(gpus)) or gpus == 1
 
 
 def test_an_adapter_of_a_listed_model(tmp_path):
     served = made_adapter(tmp_path, "Qwen/Qwen3-8B")
-    assert 16e9 < served.weights < 17e9
+    assert 16e9 < served.flags.weights < 17e9
     assert served.hub_base == "Qwen/Qwen3-8B"
     assert served.volume_gib > 30
     assert dict(served.folders[1].checksums) == {"model.safetensors": SUM}, "configurations may be edited"
@@ -53,7 +57,7 @@ def test_an_adapter_of_a_listed_model(tmp_path):
 
 def test_an_adapter_of_a_model_nobody_knows(tmp_path):
     served = made_adapter(tmp_path, "someone/base")
-    assert served.weights == UNKNOWN_WEIGHTS
+    assert served.flags.weights == UNKNOWN_WEIGHTS
     assert flag(served, "--max-model-len") == "8192"
 
 

@@ -59,7 +59,7 @@ def compose(served: Served) -> str:
             "timeout": "10s",
             "retries": 3,
         },
-        "deploy": {"resources": {"reservations": {"devices": [_gpus(served.gpus)]}}},
+        "deploy": {"resources": {"reservations": {"devices": [_gpus(served.flags.gpus)]}}},
     }
     comment = (
         f"Serves {served.name} with vLLM {VLLM}, at http://127.0.0.1:{PORT}/v1 of this machine only.\n"

@@ -20,7 +20,7 @@ def docker_script(served: Served) -> str:
         "exec docker run --detach",
         f"--name {served.resource}",
         "--restart unless-stopped",
-        f"--gpus {served.gpus}",
+        f"--gpus {served.flags.gpus}",
         f"--publish 127.0.0.1:{PORT}:{PORT}",
         f"--env {KEY}",
         *(f"--env {name}={value}" for name, value in ENVIRONMENT.items()),
@@ -38,7 +38,7 @@ def docker_script(served: Served) -> str:
         "--health-retries 3",
         f"--entrypoint vllm {IMAGE} serve {shell_lines(served.arguments)}",
     ]
-    gpus = "an NVIDIA GPU" if served.gpus == 1 else f"{served.gpus} NVIDIA GPUs"
+    gpus = "an NVIDIA GPU" if served.flags.gpus == 1 else f"{served.flags.gpus} NVIDIA GPUs"
     lines = [
         "#!/bin/sh",
         f"# Serves {served.name} with vLLM {VLLM} on {gpus}, at http://127.0.0.1:{PORT}/v1 of this machine only.",

@@ -88,8 +88,12 @@ def pod(served: Served, container: str = "vllm") -> dict[str, Any]:
         "env": environment(served),
         "ports": [{"containerPort": PORT, "name": "http", "protocol": "TCP"}],
         "resources": {
-            "requests": {"cpu": str(4 * served.gpus), "memory": f"{memory}Gi", "nvidia.com/gpu": str(served.gpus)},
-            "limits": {"memory": f"{2 * memory}Gi", "nvidia.com/gpu": str(served.gpus)},
+            "requests": {
+                "cpu": str(4 * served.flags.gpus),
+                "memory": f"{memory}Gi",
+                "nvidia.com/gpu": str(served.flags.gpus),
+            },
+            "limits": {"memory": f"{2 * memory}Gi", "nvidia.com/gpu": str(served.flags.gpus)},
         },
         **probes(),
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},  # until no new requests are sent here

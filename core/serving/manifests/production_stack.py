@@ -22,11 +22,11 @@ def production_stack(served: Served) -> str:
         "tag": TAG,
         "modelURL": loaded,
         "replicaCount": served.replicas,
-        "requestCPU": 4 * served.gpus,
+        "requestCPU": 4 * served.flags.gpus,
         "requestMemory": f"{memory}Gi",
         "limitMemory": f"{2 * memory}Gi",
-        "requestGPU": served.gpus,
-        "vllmConfig": {"extraArgs": [*named, *served.flags]},
+        "requestGPU": served.flags.gpus,
+        "vllmConfig": {"extraArgs": [*named, *served.flags.arguments]},
         "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
         "extraVolumes": volumes(served),
         "extraVolumeMounts": MOUNTS,
@@ -52,7 +52,8 @@ def production_stack(served: Served) -> str:
         f"Serves {served.name} with vLLM {VLLM} behind the router of production-stack; values of chart vllm-stack {PRODUCTION_STACK}.\n"
         f"Needs claim {claim_name(served)} and Secret {key['name']}, see README.md.\n"
         "  helm repo add vllm https://vllm-project.github.io/production-stack\n"
-        f"  helm install {served.resource} vllm/vllm-stack --version {PRODUCTION_STACK} --values production-stack.yaml\n"
+        f"  helm install calmtune vllm/vllm-stack --version {PRODUCTION_STACK} --values production-stack.yaml\n"
+        "Requests go to http://calmtune-router-service/v1.\n"
         "runtimeClassName is nvidia where that is not the nodes' default runtime."
     )
     return yaml_text(comment, [values])

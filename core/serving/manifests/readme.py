@@ -20,7 +20,7 @@ def readme(served: Served, purposes: Mapping[str, str]) -> str:
     label = ",".join(f"{name}={value}" for name, value in CLIENT.items())
     return f"""# Serving {served.name} elsewhere
 
-Ways to start vLLM {VLLM} on {_gpus(served.gpus)} of about {served.gpu_gb} GB or more: take this folder along and choose one.
+Ways to start vLLM {VLLM} on {_gpus(served.flags.gpus)} of about {served.gpu_gb} GB or more: take this folder along and choose one.
 
 | File | What for |
 |---|---|
@@ -51,7 +51,7 @@ Then one of them:
 
 1. `kubectl apply -f kubernetes.yaml`. Pods that send requests carry the label `{label}`; they ask \
 http://{served.resource}:{PORT}/v1. Where requests wait, `kubernetes-autoscaling.yaml` starts more servers.
-2. `kubectl apply -f kserve.yaml`
+2. `kubectl apply -f kserve.yaml`; `kubectl get inferenceservice {served.resource}` tells the address.
 3. production-stack: the commands stand in `production-stack.yaml`.
 
 The weights are compared with their checksums once they are copied, and by 1 and 2 before each start.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.serving.adapter import Adapter, adapter_in, vllm_model
-from core.serving.manifests.flags import flags_for, gpus_for, needed, weights_of
+from core.serving.manifests.flags import Flags, flags_for, gpu_memory
 
 PORT = 8000
 GIB = 1 << 30
@@ -52,15 +52,10 @@ class Served:
     """By which requests ask for it."""
     folders: tuple[Folder, ...]
     """The model's, then its base model's if it is an adapter."""
-    adapter: Adapter | None = None
-    weights: int = 0
-    """Bytes that GPUs hold."""
-    disk: int = 0
+    adapter: Adapter | None
+    flags: Flags
+    disk: int
     """Bytes of all files."""
-    flags: tuple[str, ...] = ()
-    """Arguments of vLLM beside the model, its name and the address."""
-    gpus: int = 1
-    """That one server needs."""
     replicas: int = 1
     """Servers, where a cluster runs them."""
 
@@ -81,7 +76,7 @@ class Served:
     @property
     def arguments(self) -> tuple[str, ...]:
         """All of `vllm serve`."""
-        return (*self.model_arguments, "--host", "0.0.0.0", "--port", str(PORT), *self.flags)
+        return (*self.model_arguments, "--host", "0.0.0.0", "--port", str(PORT), *self.flags.arguments)
 
     @property
     def hub_base(self) -> str:
@@ -91,12 +86,12 @@ class Served:
     @property
     def gpu_gb(self) -> int:
         """Memory of each GPU."""
-        return ceil(needed(self.weights, self.gpus) / 1e9)
+        return ceil(gpu_memory(self.flags.weights, self.flags.gpus) / 1e9)
 
     @property
     def memory_gib(self) -> int:
         """Main memory of a server: room to load weights, and what vLLM itself takes."""
-        return max(16, ceil(self.weights / GIB) + 8)
+        return max(16, ceil(self.flags.weights / GIB) + 8)
 
     @property
     def volume_gib(self) -> int:
@@ -107,17 +102,15 @@ class Served:
 def describe(model: Path, name: str, manifest: Mapping[str, Any], replicas: int = 1) -> Served:
     """What is served, read from the model's folder and manifest. Raises StepFailed when an adapter there cannot be understood."""
     adapter = adapter_in(model)
-    weights = weights_of(model, adapter)
-    gpus = gpus_for(weights)
+    flags = flags_for(model, adapter, int(manifest.get("longest_row") or 0))
     folders = [Folder("model", model, f"/models/{name}/model", manifest["files"])]
     disk = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
     if adapter is not None:
         own = Path(adapter.base).expanduser()
         here = own.absolute() if own.is_dir() else None
         folders.append(Folder("base", here, f"/models/{name}/base", _weights_checksums(adapter)))
-        disk += weights
-    flags = flags_for(model, adapter, int(manifest.get("longest_row") or 0), gpus)
-    return Served(name, tuple(folders), adapter, weights, disk, flags, gpus, replicas)
+        disk += flags.weights
+    return Served(name, tuple(folders), adapter, flags, disk, replicas)
 
 
 def _weights_checksums(adapter: Adapter) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ _REQUESTS = 4
 def skyserve(served: Served) -> str:
     """The YAML of `sky serve up`. The key is given on the way up; weights travel through a bucket of the cloud's."""
     fitting = [name for name, size in _GPUS.items() if size >= served.gpu_gb]
-    any_of = [{"accelerators": f"{name}:{served.gpus}"} for name in fitting or ["H200"]]
+    any_of = [{"accelerators": f"{name}:{served.flags.gpus}"} for name in fitting or ["H200"]]
     mounts = {folder.place: str(folder.here) for folder in served.folders if folder.here is not None}
     sums = {f"{_SUMS}/{folder.sums_file}": f"./{folder.sums_file}" for folder in served.folders if folder.checksums}
     task = {
