@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -65,8 +66,11 @@ class Running:
         return "".join(self.lines)
 
     def wait_for(self, words: str, seconds: float = 420) -> None:
+        self.wait_until(lambda: words in self.told, seconds)
+
+    def wait_until(self, happened: Callable[[], object], seconds: float = 420) -> None:
         deadline = time.monotonic() + seconds
-        while words not in self.told:
+        while not happened():
             assert self.process.poll() is None, self.told
             assert time.monotonic() < deadline, self.told
             time.sleep(0.2)
@@ -99,7 +103,8 @@ def test_spot_fails_over_and_what_is_taken_back_goes_on_elsewhere(tmp_path, aws,
     for where in refused:
         assert where in running.told, "failing over is told as it happens"
     assert "an hour (spot)" in running.told
-    running.wait_for("checkpoint")
+    mirrors = tmp_path / ".calmtune" / "sessions" / "spot" / "mirrors"
+    running.wait_until(lambda: [*mirrors.glob("*/checkpoints/*")])
     aws.refuse()
     aws.terminate(region, id)
     assert running.end() == 0, running.told
@@ -143,8 +148,8 @@ def test_a_machine_that_may_not_end_itself_is_noticed(tmp_path, aws, environment
 
 
 def test_the_budget_cancels_and_ends(tmp_path, aws, environment, tiny):
-    write_answers(tmp_path, tiny, PLACE, PYTHON, cloud_budget_usd=0.006)
-    running = Running(tmp_path, environment, *training_until("dear"), "--set", "training.epochs=100", "--set", "training.rows_per_step=1")
+    write_answers(tmp_path, tiny, PLACE, PYTHON, cloud_budget_usd=0.15)
+    running = Running(tmp_path, environment, *training_until("dear"), *LONG)
     assert running.end() == 6, running.told
     assert "raise session.cloud_budget_usd" in running.told
     assert aws.machines() == []

@@ -68,13 +68,13 @@ async def test_a_machine_is_chosen_and_becomes_the_answers(opened):
         table = await table_of(app, pilot)
         await until(pilot, lambda: table.row_count == 4, "the offers")
         assert asked == ["sky"]
-        await pilot.press("4")
+        await pilot.press("3")
         assert names(table)[0].startswith("Lambda"), "the cheapest by the hour"
-        await pilot.press("4")
+        await pilot.press("3")
         assert names(table)[0].startswith("GCP a2-ultragpu"), "and turned round"
-        await pilot.press("5")
+        await pilot.press("4")
         assert names(table)[0].startswith("RunPod"), "the quickest"
-        await pilot.press("4", "enter")
+        await pilot.press("3", "enter")
         assert isinstance(app.screen, MachinesScreen), "one that cannot be rented is not taken"
         await pilot.press("down")
         await pilot.pause()

@@ -162,7 +162,7 @@ def running_ec2() -> Iterator[Ec2]:
         for process in (*rig.nodes.values(), api):
             process.kill()
             process.wait()
-        shutil.rmtree(folder)
+        os.environ.get("KEEP") or shutil.rmtree(folder)
 
 
 def _keep(rig: Ec2, done: threading.Event) -> None:
@@ -204,7 +204,7 @@ def _write_prices(home: Path) -> None:
     for rank, region in enumerate(REGIONS):
         for zone in (1, 2):
             for instance, gpu, gpus, cpus, memory, price in (
-                ("m6i.large", "", "", 2, 8, 0.10), ("m6i.2xlarge", "", "", 8, 32, 0.40), ("p4d.24xlarge", "A100", 8, 96, 1152, 22.0),
+                ("m6i.large", "", "", 2, 8, 3.0), ("m6i.2xlarge", "", "", 8, 32, 12.0), ("p4d.24xlarge", "A100", 8, 96, 1152, 22.0),
             ):  # fmt: skip
                 told = {"Gpus": [{"Name": gpu, "Manufacturer": "NVIDIA", "Count": gpus, "MemoryInfo": {"SizeInMiB": 40960}}]}
                 machines.append({

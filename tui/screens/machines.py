@@ -20,12 +20,12 @@ from core.training.planner import dollars_in_words, minutes_in_words
 from core.wizard.quotes import Quote
 
 _COLUMNS: dict[str, tuple[str, Callable[[Quote], Any]]] = {
-    "fits": ("fits", lambda quote: not quote.fits),
+    "fits": ("", lambda quote: not quote.fits),
     "machine": ("machine", lambda quote: quote.offer.name),
-    "gpus": ("GPUs", lambda quote: (quote.offer.gpu_type, quote.offer.gpus)),
     "price": ("an hour", lambda quote: _or_last(quote.offer.usd_per_hour)),
     "minutes": ("training", lambda quote: sum(quote.plan.minutes) if quote.plan and quote.plan.minutes else math.inf),
-    "cost": ("cost", lambda quote: sum(quote.usd) if quote.usd else math.inf),
+    "cost": ("in all", lambda quote: sum(quote.usd) if quote.usd else math.inf),
+    "gpus": ("GPUs", lambda quote: (quote.offer.gpu_type, quote.offer.gpus)),
     "memory": ("memory", lambda quote: quote.plan.memory.total if quote.plan and quote.plan.memory else math.inf),
 }
 """Key → heading, and what the column is sorted by."""
@@ -56,7 +56,8 @@ class MachinesScreen(ModalScreen[Quote | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Label(f"Machines to rent: {self._place}", id="heading", markup=False)
+            where = self._place.partition(":")[2] or "any cloud"
+            yield Label(f"Machines to rent from {where}", id="heading", markup=False)
             yield DataTable(cursor_type="row", zebra_stripes=True)
             yield Static("asking SkyPilot for its prices …", id="why", markup=False)
             yield Static("Enter takes it · 1 to 7 sort · Esc closes", id="keys", markup=False)
@@ -123,8 +124,8 @@ def _row(quote: Quote) -> list[str]:
     price = "not known" if math.isnan(offer.usd_per_hour) else f"${offer.usd_per_hour:.2f}{' spot' * offer.spot}"
     memory = f"{plan.memory.total / 1e9:.0f} of {plan.budget / 1e9:.0f} GB" if plan and plan.memory and plan.budget else ""
     return [
-        "yes" if quote.fits else "no", offer.name, f"{offer.gpus} × {offer.gpu_type}" if offer.gpus else "", price,
-        minutes_in_words(plan.minutes) if plan else "", dollars_in_words(quote.usd), memory,
+        "✓" if quote.fits else "–", offer.name, price, minutes_in_words(plan.minutes) if plan else "", dollars_in_words(quote.usd),
+        f"{offer.gpus} × {offer.gpu_type}" if offer.gpus else "", memory,
     ]  # fmt: skip
 
 
