@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import click
 
@@ -42,7 +43,7 @@ def main() -> None:
         sys.exit(2)
     except CalmtuneError as error:
         if debug:
-            raise
+            _show_traceback()
         narrate(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -50,17 +51,22 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         if debug:
-            raise
+            _show_traceback()
         where = f" ({error.filename})" if error.filename else ""
         narrate(f"{error.strerror or error}{where}; what was finished is kept, `calmtune resume` goes on")
         sys.exit(1)
     except Exception as error:
         if debug:
-            raise
+            _show_traceback()
         narrate(
             f"a mistake in calmtune: {type(error).__name__}: {error}; run again with --debug and report what it shows"
         )
         sys.exit(1)
+
+
+def _show_traceback() -> None:
+    """Of the error that is being handled; what it quotes may hold keys, which are taken out."""
+    narrate(traceback.format_exc().rstrip())
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -53,6 +53,8 @@ class TestResult:
     """Why commands could not be inferred (then `passed` is False); None otherwise."""
     error: str | None = None
     """Why the test could not be run to its end (provider down, broken action); None otherwise."""
+    unanswered: bool = False
+    """The error is that a language model could not be asked: it says nothing about the assistant."""
     visited: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     """(flow id, step id) pairs passed."""
     assertion_counts: tuple[tuple[str, int, int], ...] = ()

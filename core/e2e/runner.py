@@ -16,7 +16,7 @@ from core.dialogue.tracker import Tracker
 from core.e2e.assertions import NEEDS_JUDGE, Judgement, judge
 from core.e2e.cases import TestCase, Turn
 from core.e2e.results import Failure, TestResult, TurnRecord
-from core.errors import CalmtuneError, Problem, ProblemsError
+from core.errors import CalmtuneError, Problem, ProblemsError, ProviderError
 
 OnResult = Callable[[TestResult], None]
 _P = ParamSpec("_P")
@@ -52,7 +52,7 @@ async def run_test(engine: Engine, case: TestCase, source: CommandSource) -> Tes
     except ProblemsError:
         raise
     except CalmtuneError as error:
-        play.error = str(error)
+        play.error, play.unanswered = str(error), isinstance(error, ProviderError)
     except Exception as error:  # actions answer what they like; one test must not end the others
         _log.debug("test %s broke", case.id, exc_info=True)
         play.error = f"the test could not be played to its end: {type(error).__name__}: {error}"
@@ -121,6 +121,7 @@ class _Play:
         self.skipped = 0
         self.counts: Counter[tuple[str, bool]] = Counter()
         self.error: str | None = None
+        self.unanswered = False
         self.warnings: list[str] = []
 
     async def run(self) -> None:
@@ -170,6 +171,7 @@ class _Play:
             failures=tuple(self.failures),
             skipped_checks=self.skipped,
             error=self.error,
+            unanswered=self.unanswered,
             visited=frozenset((event.flow, event.step) for event in events if isinstance(event, StepVisited)),
             assertion_counts=tuple((kind, self.counts[kind, True], self.counts[kind, False]) for kind in kinds),
             warnings=tuple(dict.fromkeys([*met, *self.warnings])),

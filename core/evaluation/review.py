@@ -30,7 +30,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands, read_recording, write_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test, run_tests
-from core.errors import CalmtuneError, ProblemsError, UsageError
+from core.errors import CalmtuneError, ProblemsError, ProviderError, UsageError
 from core.evaluation.gates import GateResult, coverage_gates
 from core.llm.client import ChatClient
 
@@ -146,6 +146,9 @@ async def review(
         results = await _run(bench, chosen, concurrency, on_progress)
     finally:
         bench.close()
+    unanswered = [result for result in results if result.unanswered]
+    if unanswered and len(unanswered) == len(results):
+        raise ProviderError(f"no test could be run: {unanswered[0].error}")
     passed, failed = (
         [result for result in results if result.passed],
         [result for result in results if not result.passed],
@@ -157,6 +160,8 @@ async def review(
     )
     told = notices_of(bench.assistant, bench.retriever is not None)
     notices = [*bench.notices, *told, notice, *_action_notices(results)]
+    if unanswered:
+        notices.append(f"{len(unanswered)} of {len(results)} tests count as failed because the model could not be asked: run the review again")
     if folder is not None:
         notices += write_results(bench.suite, results, reports, folder, histograms)
         write_recording(passed, folder / "commands.yml", "v2")

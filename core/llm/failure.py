@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from core.llm.keys import find_key
 
 if TYPE_CHECKING:
     import openai
@@ -36,7 +38,13 @@ class Failure:
 
 
 def failure_of(error: Exception, endpoint: Endpoint) -> Failure:
-    """Read an exception of the `openai` package, or a ValueError about its answer."""
+    """Read an exception of the `openai` package, or a ValueError about its answer. What the endpoint says is told without the key."""
+    failure = _read(error, endpoint)
+    key = endpoint.api_key or (find_key(endpoint.api_key_variable) if endpoint.api_key_variable else None)
+    return replace(failure, reason=failure.reason.replace(key, "[the key]")) if key else failure
+
+
+def _read(error: Exception, endpoint: Endpoint) -> Failure:
     import openai
 
     if isinstance(error, openai.APITimeoutError):

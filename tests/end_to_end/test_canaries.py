@@ -82,10 +82,10 @@ async def test_no_secret_in_files_output_tracebacks_processes_or_pictures(bench,
     crash = Fault(500, raw=b"internal error, the request had the header Authorization: Bearer " + SECRETS["PARCEL_KEY"].encode())
     with Watch() as watch:
         model.fail_with([echo] * 20)
-        assert calmtune(*run, "coverage") != 0
+        assert calmtune(*run, "coverage") == 3
         assert b"Incorrect API key" in outputs[-1], "what the provider says is told"
         model.fail_with([echo] * 20)
-        assert calmtune(*run, "coverage", "--debug") != 0
+        assert calmtune("--debug", *run, "coverage") != 0
         assert b"Traceback" in outputs[-1]
         model.fail_with([crash] * 3)
         assert calmtune(*run, "coverage") == 0

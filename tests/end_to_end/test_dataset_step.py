@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from rigs.batch_server import BatchServer
-from rigs.chat_server import ChatServer
+from rigs.chat_server import ChatServer, Fault
 from rigs.parcels import DOMAIN, FLOWS
 
 from core.e2e.reader import read_tests
 from core.e2e.recording import read_recording
 from core.e2e.runner import run_tests
-from core.errors import BudgetReached, ProblemsError, StepFailed, UsageError
+from core.errors import BudgetReached, ProblemsError, ProviderError, StepFailed, UsageError
 from core.evaluation.review import workbench
 from core.wizard.events import Cost, Notice, Progress
 from core.wizard.shared import SharedAnswers
@@ -511,3 +511,12 @@ async def test_without_a_passing_test_there_is_nothing_to_learn(bench):
     await bench.review()
     with pytest.raises(StepFailed, match="no passing test"):
         await bench.prepare()
+
+
+async def test_a_review_whose_model_could_not_be_asked_is_no_review(bench, model):
+    model.fail_with([Fault(401)] * 100)
+    with pytest.raises(ProviderError, match="no test could be run: .* HTTP 401"):
+        await bench.review("llm")
+    model.fail_with([Fault(401)])
+    await bench.review("llm")
+    assert "1 of 14 tests count as failed because the model could not be asked: run the review again" in bench.notices
