@@ -161,7 +161,8 @@ async def review(
     told = notices_of(bench.assistant, bench.retriever is not None)
     notices = [*bench.notices, *told, notice, *_action_notices(results)]
     if unanswered:
-        notices.append(f"{len(unanswered)} of {len(results)} tests count as failed because the model could not be asked: run the review again")
+        counted = f"{len(unanswered)} of {len(results)} tests count as failed"
+        notices.append(f"{counted} because the model could not be asked: run the review again")
     if folder is not None:
         notices += write_results(bench.suite, results, reports, folder, histograms)
         write_recording(passed, folder / "commands.yml", "v2")

@@ -515,7 +515,7 @@ async def test_without_a_passing_test_there_is_nothing_to_learn(bench):
 
 async def test_a_review_whose_model_could_not_be_asked_is_no_review(bench, model):
     model.fail_with([Fault(401)] * 100)
-    with pytest.raises(ProviderError, match="no test could be run: .* HTTP 401"):
+    with pytest.raises(ProviderError, match=r"no test could be run: .* HTTP 401"):
         await bench.review("llm")
     model.fail_with([Fault(401)])
     await bench.review("llm")
