@@ -14,14 +14,13 @@ PATIENCE_SECONDS = 300.0
 def overdue(machine: Machine) -> str:
     """What is wrong with a machine that should be gone by now, as the end of a sentence; "" for one that is in order.
 
-    Asks the machine when it is up. Raises ProviderError when it does not answer.
+    Asks the machine. Raises ProviderError when it does not answer.
     """
-    now = time.time()
-    if machine.state == "ending" and now - machine.in_state_since > PATIENCE_SECONDS:
-        minutes = (now - machine.in_state_since) / 60
-        return f"has been ending itself for {minutes:.0f} minutes and is still there: it may lack the right to (the role of its account)"
-    if machine.state == "up" and machine.ends_when_idle is not None:
-        since = sky_sdk.idle_since(machine)
-        if since is not None and now - since > 60 * machine.ends_when_idle + PATIENCE_SECONDS:
-            return f"has had no job for {(now - since) / 60:.0f} minutes and should have ended itself after {machine.ends_when_idle}"
-    return ""
+    if machine.state not in ("up", "ending") or machine.ends_when_idle is None:
+        return ""
+    since = sky_sdk.idle_since(machine)
+    idle = 0.0 if since is None else time.time() - since
+    if idle <= 60 * machine.ends_when_idle + PATIENCE_SECONDS:
+        return ""
+    why = ": it tries and may lack the right to (the role it has in its account)" if machine.state == "ending" else ""
+    return f"has had no job for {idle / 60:.0f} minutes and should have ended itself after {machine.ends_when_idle}{why}"

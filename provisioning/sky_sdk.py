@@ -47,8 +47,6 @@ class Machine:
     spot: bool
     ends_when_idle: int | None
     """Minutes without a job after which it ends by itself; None when it does not."""
-    in_state_since: float = 0.0
-    """Unix time since which it is in its state, as far as SkyPilot noticed."""
 
     @property
     def what(self) -> str:
@@ -138,7 +136,6 @@ def _machine(record: Any) -> Machine:
         since=float(record["launched_at"] or 0),
         spot=bool(known and resources.use_spot),
         ends_when_idle=record["autostop"] if record["autostop"] >= 0 and record["to_down"] else None,
-        in_state_since=float(record.get("status_updated_at") or 0),
     )
 
 
