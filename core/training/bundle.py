@@ -41,6 +41,11 @@ class ModelArtifact:
         return cls(folder / FOLDERS[kind], manifest)
 
     @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row it learnt from, chat template and all; 0 where the manifest does not say."""
+        return int(self.read_manifest().get("longest_row") or 0)
+
+    @property
     def digest(self) -> str:
         """One checksum for all files."""
         files = self.read_manifest()["files"]

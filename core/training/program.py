@@ -125,6 +125,7 @@ def main(config: dict[str, Any]) -> int:
         "settings": settings,
         "archive": config["archive"],
         "dtype": str(dtype).removeprefix("torch."),
+        "longest_row": max(len(row) for rows in (train, val) if rows is not None for row in rows["input_ids"]),
         "reload_difference": difference,
         "unique_token_ratio": trainer.plain_tokens / max(1, trainer.unique_tokens),
     }

@@ -56,6 +56,7 @@ def main(config: dict[str, Any]) -> None:
     model.save_pretrained(FOLDER, save_compressed=True)
     tokenizer.save_pretrained(FOLDER)
     facts = {"kind": config["kind"], "calibrated_on": len(chosen), "seed": config["seed"]}
+    facts["longest_row"] = max(len(row) for row in rows["input_ids"])
     MANIFEST.write_text(json.dumps({"files": checksums(FOLDER), **facts}, indent=1), encoding="utf-8")
     log(f"{config['kind']}: {_megabytes(FOLDER):,.0f} MB, the model has {_megabytes(Path(config['model'])):,.0f} MB")
 

@@ -42,6 +42,8 @@ class ServerRequest:
     """On the machine; 0 takes a free one."""
     key: str | None = None
     limit_seconds: float = EVALUATION_SECONDS
+    longest_row: int = 0
+    """Tokens of the longest row it learnt from, as its manifest says; 0 where it does not."""
 
 
 @asynccontextmanager
@@ -93,6 +95,7 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
             request.python,
             request.key,
             base,
+            request.longest_row,
         )
         if plan.engine == "transformers":
             context.emit(
@@ -101,7 +104,14 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
     else:
         folder = str(await resolve_here(adapter.base, request.python, adapter.like)) if adapter is not None else ""
         plan = plan_server(
-            request.model, request.served_name, request.engine, request.port, request.python, request.key, folder
+            request.model,
+            request.served_name,
+            request.engine,
+            request.port,
+            request.python,
+            request.key,
+            folder,
+            request.longest_row,
         )
     context.emit(Log(f"serving with {plan.engine} on {target.name}: {plan.reason}"))
     return plan

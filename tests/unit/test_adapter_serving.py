@@ -29,8 +29,12 @@ def adapter_folder(folder: Path, rank: int = 16, base: str = "someone/base", **m
 
 
 @pytest.fixture
-def vllm(tmp_path) -> str:
-    """An interpreter with vLLM beside it."""
+def vllm(tmp_path, monkeypatch) -> str:
+    """An interpreter with vLLM beside it, on a machine with a GPU."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA L4, 23034, 580.1, 8.9, 22563'\n")
+    (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     (tmp_path / "env").mkdir()
     for name in ("python", "vllm"):
         (tmp_path / "env" / name).touch()

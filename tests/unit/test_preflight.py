@@ -45,7 +45,7 @@ def nvidia_smi(tmp_path, monkeypatch):
 
 
 def test_the_gpus_the_driver_and_cuda_are_read_from_nvidia_smi(nvidia_smi, tmp_path):
-    nvidia_smi("NVIDIA A100-SXM4-80GB, 81920, 570.10, 8.0\\nNVIDIA L4, 23034, 570.10, 8.9\\n")
+    nvidia_smi("NVIDIA A100-SXM4-80GB, 81920, 570.10, 8.0, 80000\\nNVIDIA L4, 23034, 570.10, 8.9\\n")
     found = Facts(**facts.facts(tmp_path / "not" / "there"))
     assert [gpu["name"] for gpu in found.gpus] == ["NVIDIA A100-SXM4-80GB", "NVIDIA L4"]
     assert found.gpus[0] == {
@@ -53,6 +53,7 @@ def test_the_gpus_the_driver_and_cuda_are_read_from_nvidia_smi(nvidia_smi, tmp_p
         "memory": 81920 << 20,
         "driver": "570.10",
         "compute": "8.0",
+        "free": 80000 << 20,
     }
     assert found.cuda == "12.8"
     assert found.disk_free > 0
@@ -61,7 +62,7 @@ def test_the_gpus_the_driver_and_cuda_are_read_from_nvidia_smi(nvidia_smi, tmp_p
 
 def test_memory_that_is_not_told_is_no_mistake(nvidia_smi):
     nvidia_smi("NVIDIA GB10, [N/A], 580.1, 12.1\\n")
-    assert facts.gpus() == [{"name": "NVIDIA GB10", "memory": 0, "driver": "580.1", "compute": "12.1"}]
+    assert facts.gpus() == [{"name": "NVIDIA GB10", "memory": 0, "driver": "580.1", "compute": "12.1", "free": 0}]
 
 
 def test_an_nvidia_smi_without_driver_means_no_gpu(nvidia_smi):

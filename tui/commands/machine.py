@@ -105,12 +105,15 @@ def serve(model: Path, name: str, port: int, engine: str) -> None:
     from core.serving.adapter import adapter_in
     from core.serving.server import ModelServer, plan_server
     from core.training.base_finder import resolve_here
+    from core.training.bundle import MANIFEST, ModelArtifact
     from tui import output
 
     async def until_stopped() -> None:
         adapter = adapter_in(model)
         base = str(await resolve_here(adapter.base, like=adapter.like)) if adapter is not None else ""
-        plan = plan_server(model.resolve(), name, engine, port, base=base)  # type: ignore[arg-type]
+        manifest = model.resolve().parent / MANIFEST  # where training left it
+        longest = ModelArtifact(model, manifest).longest_row if manifest.is_file() else 0
+        plan = plan_server(model.resolve(), name, engine, port, base=base, longest_row=longest)  # type: ignore[arg-type]
         output.narrate(f"serving with {plan.engine}: {plan.reason}")
         with tempfile.TemporaryDirectory() as scratch:
             async with ModelServer(plan, Path(scratch) / "server.log"):

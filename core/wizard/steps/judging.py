@@ -81,7 +81,9 @@ async def judge(
         await asyncio.to_thread(require_as_recorded, bench, dataset)
         _tell_other_prompts(context, bench, dataset, "own" if rasa is None else "rasa")
         cases = {of.name: cases_of(bench, of.ids) for of in sets}
-        request = ServerRequest(model.path("model").resolve(), answers.machine, answers.engine, python=answers.python)
+        request = ServerRequest(
+            model.path("model").resolve(), answers.machine, answers.engine, python=answers.python, longest_row=artifact.longest_row
+        )  # fmt: skip
         expected = read_recording(dataset.path("annotations"))
         work = _Work(context, answers, bench, expected, cases)
         async with served(context, request) as endpoint:
