@@ -18,6 +18,7 @@ from tui.commands import (
     machine,
     models,
     offers,
+    proxy,
     report,
     running,
     steps,
@@ -85,7 +86,7 @@ for command in (
     running.run, running.resume, running.attach, running.stop,
     keeping.sessions, keeping.status, report.report, keeping.export, keeping.gc,
     machine.doctor, offers.offers, machine.serve, machine.web,
-    grammar.grammar, grammar.proxy, models.models,
+    grammar.grammar, proxy.proxy, proxy.probe, models.models,
     coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
 ):  # fmt: skip
     cli.add_command(command)

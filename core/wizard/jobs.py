@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,18 @@ class JobKeeper:
 
     async def stop(self, purpose: str) -> None:
         """End a job of this step wherever it was launched; nothing when there is none."""
-        name = self.name(purpose)
-        earlier = next((job for job in self._journal.jobs() if job.name == name), None)
-        if earlier is not None:
+        await self._stop({self.name(purpose)})
+
+    async def stop_every(self, purpose: str) -> None:
+        """End the jobs of this purpose that this step has launched for any inputs."""
+        end = f"-{purpose}"
+        await self._stop({job.name for job in self._journal.jobs() if job.step == self._step and job.name.endswith(end)})
+
+    async def _stop(self, names: Collection[str]) -> None:
+        for job in [job for job in self._journal.jobs() if job.name in names]:
             with contextlib.suppress(UnknownJobError):  # it never got there
-                await asyncio.to_thread(self.target(earlier.target).cancel, earlier.id or name)
-            self._journal.job_ended(name, "stopped")
+                await asyncio.to_thread(self.target(job.target).cancel, job.id or job.name)
+            self._journal.job_ended(job.name, "stopped")
 
     async def fetch(self, job: Launched, paths: list[str], into: Path) -> None:
         """Bring files of a job's folder here."""

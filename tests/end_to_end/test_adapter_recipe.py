@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 
 import httpx
 import pytest
 from end_to_end.test_recipe import calmtune, command, environment, write_answers
 
+from core.serving.proxy.certificate import make_self_signed
 from core.training.bundle import ModelArtifact
+from provisioning.machine import free_port
 from tests import tiny_model
+from tests.rigs import recipe
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +145,38 @@ def test_an_adapter_is_not_served_on_another_base(home, steps):
         assert "Traceback" not in done.stderr
     finally:
         weights.write_bytes(whole)
+
+
+def test_a_published_server_has_only_the_four_addresses_open_and_ends_with_the_model_server(home, steps, tmp_path):
+    pair = make_self_signed(tmp_path / "tls", ["127.0.0.1"])
+    port = free_port()
+    public = {
+        "public_address": f"127.0.0.1:{port}", "tls_certificate": pair.certificate, "tls_key": pair.key, "requests_per_minute": 100,
+    }  # fmt: skip
+    answers = [f"--set=deployment.{name}={value}" for name, value in public.items()]
+    run = ["run", "--session", "one", "--until", "deployment", "--json", *answers]
+    refused = calmtune(home, *run)
+    assert refused.returncode == 2
+    assert "CALMTUNE_PROXY_KEYS has no keys" in refused.stderr
+    key = "canary-key-of-the-shop-4be1"
+    keys = {**environment(), "CALMTUNE_PROXY_KEYS": f"shop={key}"}
+    done = recipe.calmtune(home, keys, *run)
+    assert done.returncode == 0, done.stderr
+    (deployed,) = [step for step in json.loads(done.stdout)["steps"] if step["step"] == "deployment"]
+    gate = deployed["gates"][1]
+    assert gate["name"] == "only the four addresses are open"
+    assert gate["passed"], gate
+    assert len(deployed["summary"]["findings"]) > 50
+    body = {"model": deployed["summary"]["model"], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    with httpx.Client(verify=ssl.create_default_context(cafile=str(pair.certificate)), timeout=60) as client:
+        url = f"https://127.0.0.1:{port}/v1/chat/completions"
+        assert client.post(url, json=body).status_code == 401
+        assert client.post(url, json=body, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    for path in (home / ".calmtune").rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes(), path
+    other = recipe.calmtune(home, keys, *run, "--set=deployment.requests_per_minute=200")
+    assert other.returncode == 0, "the proxy of the run before has left its address"
+    stopped = calmtune(home, "stop", "one")
+    assert "-proxy" in stopped.stderr
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/health")

@@ -61,6 +61,9 @@ class ChatServer:
             def do_POST(self) -> None:
                 server.requests.append((self.path, self.headers["Authorization"]))
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if "messages" not in request:
+                    self._send(Fault(400), b'{"error": {"message": "messages: Field required"}}')
+                    return
                 with server._counted() as fault, suppress(ConnectionError):
                     if fault is not None and fault.hang:
                         server.ended.wait()

@@ -1,30 +1,50 @@
-"""The grammar proxy on loopback, as a server of its own."""
+"""The proxy on loopback, as a server of its own: plain, or published with TLS and keys."""
 
 from __future__ import annotations
 
-import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
+from core.serving.proxy.certificate import server_context
+from core.serving.proxy.forwarding import application
+from core.serving.proxy.server import Settings, address_of, built, listening, server_of
 
-from core.serving.grammar_proxy import application
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 
 @contextmanager
 def proxied(to: str, extra: Mapping[str, Any]) -> Iterator[str]:
     """The address of a proxy, as clients take it."""
-    server = uvicorn.Server(uvicorn.Config(application(to, extra), log_level="error", lifespan="on"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, args=([listening],))
+    with running(application(to, extra), Settings(to, port=0)) as address:
+        yield address
+
+
+@contextmanager
+def published(
+    settings: Settings, keys: Mapping[str, str], server_key: str = "", say: Callable[[str], None] = lambda line: None
+) -> Iterator[str]:
+    """The address of a proxy with keys, without /v1."""
+    context = server_context(settings.pair) if settings.pair is not None else None
+    with running(built(settings, {}, keys, server_key, say), settings, context) as address:
+        yield address.removesuffix("/v1")
+
+
+@contextmanager
+def running(app: ASGIApp, settings: Settings, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    server = server_of(app, context)
+    with listening(replace(settings, port=0)) as open_:
+        thread = threading.Thread(target=server.run, args=([open_],))
         thread.start()
         try:
             while not server.started:
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+            yield address_of(open_, context is not None)
         finally:
             server.should_exit = True
             thread.join()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from core import demo
 from core.errors import UsageError
-from core.serving.grammar_proxy import LARGEST_BODY, application, with_extra
+from core.serving.proxy.forwarding import LARGEST_BODY, application, with_extra
 from tests.rigs.chat_server import BROKEN, BUSY, ChatServer, Fault
 from tests.rigs.proxied import proxied
 
@@ -123,6 +124,24 @@ def test_a_server_that_is_gone_is_said_to_be() -> None:
         assert answer.status_code == 502
         assert "cannot be reached" in answer.json()["error"]["message"]
         assert httpx.get(address + "/models").status_code == 502
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again() -> None:
+    def once(listening: socket.socket) -> None:
+        """Answer one request a connection and promise another one."""
+        for _ in range(2):
+            client, _ = listening.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}")
+                client.recv(1)  # closed once the next request has begun
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answering = threading.Thread(target=once, args=(listening,), daemon=True)
+        answering.start()
+        with proxied(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", EXTRA) as address:
+            statuses = [httpx.post(address + "/chat/completions", json={}).status_code for _ in range(2)]
+    assert statuses == [200, 200]
 
 
 def test_a_body_that_is_no_request_stays_here(model: ChatServer) -> None:

@@ -21,6 +21,8 @@ from core.serving.server import ServerPlan
 from core.training.bundle import ModelArtifact
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
+from core.wizard.published import PURPOSE as PROXY
+from core.wizard.published import Publication, free_address, look_from_outside, publish, read_publication
 from core.wizard.served import PURPOSE, ServerRequest, launch_server, make_plan, port_of, until_ready
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
@@ -77,6 +79,40 @@ class DeploymentAnswers(BaseModel):
         description="How many servers the files for clusters and rented machines start; here it is one.",
         json_schema_extra={"advanced": True},
     )
+    public_address: str = Field(
+        "",
+        pattern=r"^$|^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
+        title="Public address",
+        description="Address and port of this machine where others may ask the server, such as 0.0.0.0:8443, through a proxy that wants "
+        "TLS and a key of each client (CALMTUNE_PROXY_KEYS); empty keeps the server private.",
+        json_schema_extra={"advanced": True},
+    )
+    tls_certificate: str = Field(
+        "",
+        title="TLS certificate",
+        description="For a public address: file with the certificate (chain) in PEM form.",
+        json_schema_extra={"advanced": True},
+    )
+    tls_key: str = Field(
+        "",
+        title="TLS key",
+        description="File with its private key, which only you may read.",
+        json_schema_extra={"advanced": True},
+    )
+    allowed_addresses: str = Field(
+        "",
+        title="Allowed addresses",
+        description="For a public address: addresses and networks that are let in, such as 10.1.0.0/16, 192.0.2.7 (and this machine); "
+        "empty for all.",
+        json_schema_extra={"advanced": True},
+    )
+    requests_per_minute: int = Field(
+        600,
+        ge=1,
+        title="Requests a minute",
+        description="For a public address: how many each client may make.",
+        json_schema_extra={"unit": "requests a minute", "advanced": True},
+    )
 
 
 class DeploymentStep:
@@ -95,6 +131,11 @@ class DeploymentStep:
 
     async def run(self, context: Context) -> Outputs:
         answers: DeploymentAnswers = context.answers
+        public = read_publication(
+            answers.public_address, answers.tls_certificate, answers.tls_key, answers.allowed_addresses, answers.requests_per_minute
+        )  # fmt: skip
+        if public is not None:
+            await free_address(context, public)
         production = context.upstream["production"]
         copy = "quantised_" if "quantised" in production.outputs.files else ""
         model = production.path("quantised" if copy else "model").resolve()
@@ -109,6 +150,7 @@ class DeploymentStep:
             answers.port if answers.machine == LOCAL else 0,
             os.environ.get(KEY_VARIABLE),
             3600 * answers.hours,
+            artifact.longest_row,
         )
         plan = await make_plan(context, request)
         if plan.endpoint.api_key and not os.environ.get(KEY_VARIABLE):
@@ -121,9 +163,14 @@ class DeploymentStep:
         files = write_files(described, context.folder / FOLDER)
         context.emit(Log(f"to serve it elsewhere, in {FOLDER}: {', '.join(files.values())}"))
         address = endpoint.base_url or ""
+        reached = Gate("endpoint private", "loopback only", address, address.startswith("http://127.0.0.1:"))
+        findings: list[dict[str, str]] = []
+        if public is not None:
+            reached, findings, proxies = await _publish(context, public, endpoint, request.limit_seconds)
+            jobs |= proxies
         gates = [
             Gate("endpoint healthy", "answers a completion", "it did", True),
-            Gate("endpoint private", "loopback only", address, address.startswith("http://127.0.0.1:")),
+            reached,
             Gate("checksums equal", "every file of the model as trained", "all", True),
         ]
         summary = {
@@ -133,6 +180,7 @@ class DeploymentStep:
             "engine": plan.engine,
             "job": next(iter(jobs)),
             "needs_key": bool(plan.secrets),
+            **({"public": public.url, "findings": findings} if public is not None else {}),
         }
         paths = {name: f"{FOLDER}/{file}" for name, file in files.items()}
         return Outputs(summary, paths, gates, production.outputs.digest + ":" + address, jobs)
@@ -153,6 +201,22 @@ async def _start(context: Context, request: ServerRequest, plan: ServerPlan) -> 
         await context.jobs.stop(TUNNEL)
         await context.jobs.stop(PURPOSE)
         raise
+
+
+async def _publish(
+    context: Context, public: Publication, endpoint: Endpoint, limit_seconds: float
+) -> tuple[Gate, list[dict[str, str]], dict[str, str]]:
+    """(gate, findings, the proxy's job). All is ended when the proxy does not start, and the proxy when more is open than should be."""
+    try:
+        proxy = await publish(context, public, endpoint, limit_seconds)
+        gate, findings = await look_from_outside(context, public)
+    except (CalmtuneError, asyncio.CancelledError):
+        for purpose in (PROXY, TUNNEL, PURPOSE):
+            await context.jobs.stop(purpose)
+        raise
+    if not gate.passed:
+        await context.jobs.stop(PROXY)
+    return gate, findings, {proxy.id: LOCAL} if gate.passed else {}
 
 
 async def _open_tunnel(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Launched, int]:
