@@ -158,8 +158,8 @@ class DeploymentStep:
             context.emit(
                 Notice("warning", f"a key was made up for this run; deploy with {KEY_VARIABLE} set to keep one")
             )
-        endpoint, jobs = await _start(context, request, plan)
         described = describe(model, answers.served_name, artifact.read_manifest(), answers.replicas)
+        endpoint, jobs = await _start(context, request, plan)
         files = write_files(described, context.folder / FOLDER)
         context.emit(Log(f"to serve it elsewhere, in {FOLDER}: {', '.join(files.values())}"))
         address = endpoint.base_url or ""
