@@ -1,0 +1,1 @@
+"""A model copied to a folder or an object store: resumed where it was cut, believed only when read back and equal."""
