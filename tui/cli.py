@@ -13,6 +13,7 @@ from tui.commands import (
     coverage,
     dataset,
     demo,
+    export,
     grammar,
     keeping,
     machine,
@@ -84,7 +85,7 @@ def cli(context: click.Context) -> None:
 
 for command in (
     running.run, running.resume, running.attach, running.stop,
-    keeping.sessions, keeping.status, report.report, keeping.export, keeping.gc,
+    keeping.sessions, keeping.status, report.report, export.export, keeping.gc,
     machine.doctor, offers.offers, machine.serve, machine.web,
     grammar.grammar, proxy.proxy, proxy.probe, models.models,
     coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,

@@ -22,6 +22,10 @@ HEAVY = {
     "rasa_sdk",
     "scipy",
     "vllm",
+    "fsspec",
+    "s3fs",
+    "gcsfs",
+    "adlfs",
 }
 
 
@@ -41,6 +45,8 @@ def modules_after(code: str) -> set[str]:
         "core.evaluation.comparison",
         "core.evaluation.differences",
         "core.evaluation.review",
+        "core.serving.export.open_store",
+        "core.wizard.exporting",
         "core.wizard.run",
         "core.wizard.session",
         "core.training.plan",

@@ -1,12 +1,9 @@
-"""Commands that look at sessions, tidy them up and copy them out."""
+"""Commands that look at sessions and tidy them up."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from core.errors import UsageError
 from tui.opening import (
     existing_session,
     home,
@@ -73,36 +70,5 @@ def gc(session: str | None, yes: bool) -> None:
         for folder in folders:
             shutil.rmtree(folder)
         narrate(f"removed {len(folders)} old runs, {size / 1e6:.0f} MB")
-    finally:
-        opened.close()
-
-
-@click.command()
-@click.argument("session", required=False)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("calmtune-export"),
-    show_default=True,
-    help="Folder to write.",
-)
-def export(session: str | None, out: Path) -> None:
-    """Copy a session's answers, reports and finished outputs (models left out) to a folder."""
-    import shutil
-
-    opened = existing_session(session)
-    try:
-        if out.exists():
-            raise UsageError(f"{out} exists already; name another folder with --out")
-        out.mkdir(parents=True)
-        if (opened.folder / "answers.yml").exists():
-            shutil.copyfile(opened.folder / "answers.yml", out / "answers.yml")
-        for report in sorted(opened.folder.glob("report.*")):
-            shutil.copyfile(report, out / report.name)
-        for status in opened.statuses():
-            if status.folder is not None and status.outputs is not None:
-                leave = shutil.ignore_patterns("model", "adapter", "*.safetensors")
-                shutil.copytree(status.folder, out / status.step, ignore=leave)
-        narrate(f"wrote {out}")
     finally:
         opened.close()

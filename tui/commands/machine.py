@@ -69,6 +69,7 @@ def doctor(
         "actions": ("rasa_sdk",),
         "plots": ("matplotlib",),
         "cloud": ("sky",),
+        "export": ("s3fs", "gcsfs", "adlfs"),
     }
     found: list[dict[str, str]] = []
     for name, modules in packages.items():
