@@ -49,7 +49,8 @@ The model that will be used is trained once more, on training and validation row
 and runs all tests again. Both sets are known to it now: this shows that nothing broke, not how good it is on new ones.""",
     "deployment": """\
 The final model is served on this machine, bound to loopback, and goes on when calmtune is closed. Files for docker, \
-Kubernetes and rented machines are written to a folder to take away; its README.md says which to use how.
+Kubernetes and rented machines are written to a folder to take away; its README.md says which to use how. "Export to" \
+copies all of it to a folder or an object store, and reads it back.
 
 `calmtune stop` ends the server.""",
     "connection": """\

@@ -354,6 +354,8 @@ def deployment(status: StepStatus, connection: StepStatus) -> Deployment:
         "Model": str(facts["model"]),
         "Key": "needed" if facts.get("needs_key") else "none",
     }
+    if exported := facts.get("export"):
+        shown["Exported to"] = str(exported["place"])
     if connection.outputs is None:
         return Deployment(shown)
     connected = summary(connection)

@@ -28,8 +28,9 @@ def steps(home):
     """Outcome of the steps by id, after all seven with `artifact: adapter`."""
     write_answers(home, tiny_model.make(home / "tiny"))
     done = calmtune(
-        home, "run", "--answers", "answers.yml", "--session", "one", "--json", "--set", "training.artifact=adapter"
-    )
+        home, "run", "--answers", "answers.yml", "--session", "one", "--json", "--set", "training.artifact=adapter",
+        "--set", f"deployment.export_to={home}/taken",
+    )  # fmt: skip
     try:
         assert done.returncode == 0, done.stderr
         assert "to serve it elsewhere, in deploy: README.md, docker.sh" in done.stderr
@@ -84,6 +85,16 @@ def test_the_cards_are_exported(home, steps):
         exported = (home / "copy" / id / "model_card.md").read_text()
         assert exported == (home / steps[id]["folder"] / "model_card.md").read_text()
     assert not list((home / "copy").rglob("*.safetensors"))
+
+
+def test_the_deployment_left_a_whole_export(home, steps):
+    (gate,) = [gate for gate in steps["deployment"]["gates"] if gate["name"] == "export verified"]
+    names = {path.relative_to(home / "taken").as_posix() for path in (home / "taken").rglob("*") if path.is_file()}
+    assert gate["passed"]
+    assert gate["measured"] == f"all {len(names) - 2}", "beside the sums and the list of names"
+    ModelArtifact.in_folder(home / "taken").verify()
+    assert {"SHA256SUMS", "adapter/README.md", "deployment/docker.sh", "deployment/kubernetes.yaml"} <= names
+    assert steps["deployment"]["summary"]["export"]["place"] == str(home / "taken")
 
 
 def test_an_adapters_folder_is_served_by_hand(home, steps):

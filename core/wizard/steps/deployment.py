@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from core.errors import CalmtuneError
 from core.llm.client import Endpoint
 from core.serving.connect import KEY_VARIABLE
+from core.serving.export.copying import Exported
+from core.serving.export.open_store import open_store
+from core.serving.export.place import parse_place
+from core.serving.export.store import Store
 from core.serving.manifests.folder import FOLDER, write_files
 from core.serving.manifests.served import describe
 from core.serving.server import ServerPlan
 from core.training.bundle import ModelArtifact
 from core.wizard.events import Log, Notice
+from core.wizard.exporting import TakenAway, check_place, export_in_step, final_model
 from core.wizard.jobs import Launched
 from core.wizard.published import PURPOSE as PROXY
 from core.wizard.published import Publication, free_address, look_from_outside, publish, read_publication
@@ -113,6 +118,12 @@ class DeploymentAnswers(BaseModel):
         description="For a public address: how many each client may make.",
         json_schema_extra={"unit": "requests a minute", "advanced": True},
     )
+    export_to: Annotated[str, AfterValidator(check_place)] = Field(
+        "",
+        title="Export to",
+        description="Where a copy of the model goes, with manifest, card and the files to serve it elsewhere: a folder, "
+        "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix; empty for nowhere. Keys come from the environment.",
+    )
 
 
 class DeploymentStep:
@@ -137,10 +148,10 @@ class DeploymentStep:
         if public is not None:
             await free_address(context, public)
         production = context.upstream["production"]
-        copy = "quantised_" if "quantised" in production.outputs.files else ""
-        model = production.path("quantised" if copy else "model").resolve()
-        artifact = ModelArtifact(model, production.path(f"{copy}manifest"))
+        store = open_store(parse_place(answers.export_to)) if answers.export_to else None
+        artifact = final_model(production)
         artifact.verify()
+        model = artifact.folder
         request = ServerRequest(
             model,
             answers.machine,
@@ -182,6 +193,10 @@ class DeploymentStep:
             "needs_key": bool(plan.secrets),
             **({"public": public.url, "findings": findings} if public is not None else {}),
         }
+        if store is not None:
+            exported = await _export(context, artifact, store)
+            summary["export"] = asdict(exported)
+            gates.append(Gate("export verified", "every file read back and equal", f"all {exported.files}", True))
         paths = {name: f"{FOLDER}/{file}" for name, file in files.items()}
         return Outputs(summary, paths, gates, production.outputs.digest + ":" + address, jobs)
 
@@ -198,8 +213,7 @@ async def _start(context: Context, request: ServerRequest, plan: ServerPlan) -> 
         await until_ready(endpoint, server)
         return endpoint, {leading.id: LOCAL}
     except (CalmtuneError, asyncio.CancelledError):
-        await context.jobs.stop(TUNNEL)
-        await context.jobs.stop(PURPOSE)
+        await _stop(context)
         raise
 
 
@@ -211,12 +225,26 @@ async def _publish(
         proxy = await publish(context, public, endpoint, limit_seconds)
         gate, findings = await look_from_outside(context, public)
     except (CalmtuneError, asyncio.CancelledError):
-        for purpose in (PROXY, TUNNEL, PURPOSE):
-            await context.jobs.stop(purpose)
+        await _stop(context)
         raise
     if not gate.passed:
         await context.jobs.stop(PROXY)
     return gate, findings, {proxy.id: LOCAL} if gate.passed else {}
+
+
+async def _export(context: Context, artifact: ModelArtifact, store: Store) -> Exported:
+    """Copy the model and the files to serve it elsewhere; the server is of no use to a step that failed."""
+    taken = TakenAway(artifact, {path.name: path for path in sorted((context.folder / FOLDER).iterdir())})
+    try:
+        return await export_in_step(context, taken, store)
+    except (CalmtuneError, OSError, asyncio.CancelledError):
+        await _stop(context)
+        raise
+
+
+async def _stop(context: Context) -> None:
+    for purpose in (PROXY, TUNNEL, PURPOSE):
+        await context.jobs.stop(purpose)
 
 
 async def _open_tunnel(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Launched, int]:
