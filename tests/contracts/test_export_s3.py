@@ -15,6 +15,7 @@ from core.errors import CalmtuneError, ProviderError, UsageError
 from core.serving.export.copying import MARK, SUMS, export
 from core.serving.export.open_store import open_store
 from core.serving.export.place import parse_place
+from core.serving.export.refusals import refusals
 from core.serving.export.s3 import MOST_PARTS, part_bytes
 from core.serving.export.store import PIECE
 from provisioning.machine import free_port
@@ -202,6 +203,18 @@ def test_a_bucket_that_is_not_there(client, tmp_path):
     error = refused("s3://no-such-bucket/x", tmp_path)
     assert isinstance(error, UsageError)
     assert "there is no bucket no-such-bucket" in str(error)
+
+
+def test_somebody_ends_the_upload():
+    """moto answers this with an internal error, so what S3 answers is made by hand."""
+    pytest.importorskip("s3fs")
+    from botocore.exceptions import ClientError
+    from s3fs.errors import translate_boto_error
+
+    answered = ClientError({"Error": {"Code": "NoSuchUpload", "Message": "The specified upload does not exist."}}, "UploadPart")
+    said = pytest.raises(ProviderError, match="the upload of weights to s3://bucket was ended by somebody else")
+    with said, refusals(parse_place("s3://bucket/x"), "weights"):
+        raise translate_boto_error(answered)
 
 
 def test_no_credentials(client, tmp_path, monkeypatch):

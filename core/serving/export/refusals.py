@@ -54,6 +54,8 @@ def _sentence(error: Exception, place: Place, name: str) -> CalmtuneError:
         return UsageError(f"there is no account for {where}: {KEYS['az']}")
     if isinstance(error, PermissionError) or status & {"401", "403"} or str(error).startswith("Forbidden"):
         return UsageError(f"{where} refuses these credentials: are they right, and have they {RIGHTS[place.kind]}?")
+    if "(NoSuchUpload)" in " ".join(map(str, chain)):
+        return ProviderError(f"the upload of {name} to {where} was ended by somebody else; export again")
     if isinstance(error, FileNotFoundError) or "404" in status:
         return UsageError(f"there is no bucket {place.bucket} ({where}) for these credentials; make it first, or name another")
     if names & _NO_LINK:
