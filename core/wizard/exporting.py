@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,27 +13,24 @@ from core.errors import GateFailed, Interrupted, UsageError
 from core.serving.export.copying import Exported, Tell, export
 from core.serving.export.place import parse_place
 from core.serving.export.store import Store
+from core.serving.manifests.folder import FOLDER
 from core.training.bundle import FOLDERS, MANIFEST, ModelArtifact
 from core.wizard.events import Progress
-from core.wizard.session import Session, read_outputs
+from core.wizard.session import Session
 from core.wizard.step import Context, Upstream
-
-DEPLOYMENT = "deployment"
-"""Step, and folder in the export, of the files to serve the model elsewhere."""
-
 
 @dataclass(frozen=True)
 class TakenAway:
     """What goes into an export."""
 
     model: ModelArtifact
-    deployment: Mapping[str, Path]
-    """Files and folders of the deployment step by their names in its folder; none before it was done."""
+    deployment: Path | None
+    """Folder with the files to serve it elsewhere; None before the deployment step was done."""
 
     @property
     def files(self) -> dict[str, Path]:
-        """By name in the export: model/ (or adapter/), with the model card in it, manifest.json and deployment/."""
-        beside = {f"{DEPLOYMENT}/{name}": path for name, path in self.deployment.items()}
+        """By name in the export: model/ (or adapter/), with the model card in it, manifest.json and deploy/."""
+        beside = {FOLDER: self.deployment} if self.deployment is not None else {}
         return {self._folder: self.model.folder, MANIFEST: self.model.manifest, **beside}
 
     @property
@@ -71,14 +66,11 @@ def final_of(session: Session) -> TakenAway:
     return TakenAway(final_model(Upstream(made.outputs, made.folder)), _left_by_deployment(session))
 
 
-def _left_by_deployment(session: Session) -> dict[str, Path]:
+def _left_by_deployment(session: Session) -> Path | None:
     """Its files, also when the server it started has ended since."""
-    key = session.status(DEPLOYMENT).key
-    folder = session.folder / "runs" / f"{DEPLOYMENT}-{(key or '')[:12]}"
-    if not (folder / "outputs.json").is_file():
-        return {}
-    outputs = read_outputs(json.loads((folder / "outputs.json").read_text(encoding="utf-8")))
-    return {name: folder / name for name in outputs.files.values() if (folder / name).exists()}
+    key = session.status("deployment").key
+    folder = session.folder / "runs" / f"deployment-{(key or '')[:12]}" / FOLDER
+    return folder if folder.is_dir() else None
 
 
 async def export_in_step(context: Context, taken: TakenAway, store: Store) -> Exported:

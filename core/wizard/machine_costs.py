@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 
-from core.errors import BudgetReached, ProviderError, UsageError
+from core.errors import BudgetReached, DeadlineError, ProviderError, UsageError
 from core.wizard.events import MachineCost, Notice, StepEvent
 from core.wizard.journal import Journal
 from provisioning import sky_sdk
@@ -19,6 +19,8 @@ KIND = "machine"
 _SECONDS_BETWEEN_LOOKS = 30.0
 _WORTH_A_LINE = 0.01
 """Dollars from which a sum is written down again."""
+_AS_GOOD_AS = 0.95
+"""Share of the budget at which a job that its machine stopped was stopped for the budget: prices and clocks are not that exact."""
 _REACHED = "the budget for machines"
 """Message of the cancellation that ends a step at the budget."""
 
@@ -148,6 +150,12 @@ class MachineWatch:
             task.uncancel()
             await asyncio.to_thread(self._end_machines)
             raise BudgetReached(self._sentence()) from None
+        except DeadlineError as error:
+            await asyncio.to_thread(self.look)
+            if self._budget is None or self.spent < _AS_GOOD_AS * self._budget:
+                raise
+            await asyncio.to_thread(self._end_machines)
+            raise BudgetReached(self._sentence()) from error  # the machine itself kept what the budget left as the job's limit
         finally:
             watcher.cancel()
             with contextlib.suppress(ProviderError, UsageError):

@@ -93,7 +93,7 @@ def test_the_deployment_left_a_whole_export(home, steps):
     assert gate["passed"]
     assert gate["measured"] == f"all {len(names) - 2}", "beside the sums and the list of names"
     ModelArtifact.in_folder(home / "taken").verify()
-    assert {"SHA256SUMS", "adapter/README.md", "deployment/docker.sh", "deployment/kubernetes.yaml"} <= names
+    assert {"SHA256SUMS", "adapter/README.md", "deploy/docker.sh", "deploy/kubernetes.yaml", "deploy/model.sha256"} <= names
     assert steps["deployment"]["summary"]["export"]["place"] == str(home / "taken")
 
 

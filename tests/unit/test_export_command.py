@@ -99,7 +99,7 @@ def produce(session: Session, quantised: bool = False, passed: bool = True, kind
 
 
 def deploy(session: Session) -> None:
-    names = {"docker": "docker.sh", "kubernetes": "kubernetes.yaml"}
+    names = {"docker": "deploy/docker.sh", "kubernetes": "deploy/kubernetes.yaml"}
     finish(session, "deployment", DEPLOYMENT, (), names, dict.fromkeys(names.values(), "…"))
 
 
@@ -139,7 +139,7 @@ def test_the_model_goes_to_a_folder_with_what_it_takes_to_serve_it(calmtune, ses
     done = calmtune("export", "./copy")
     place = tmp_path / "copy"
     assert (done.returncode, done.stdout) == (0, f"{place}\n"), done.stderr
-    assert names_in(place) == MODEL | {"deployment/docker.sh", "deployment/kubernetes.yaml"}
+    assert names_in(place) == MODEL | {"deploy/docker.sh", "deploy/kubernetes.yaml"}
     ModelArtifact.in_folder(place).verify()
     assert "6 files, 0.0 MB, read back and equal" in done.stderr
     again = calmtune("export", "copy", "--session", "one", "--json")
@@ -234,7 +234,7 @@ def test_papers_without_a_place(calmtune, session, tmp_path):
 @pytest.fixture
 def taken(tmp_path):
     model_in(tmp_path / "run" / "model", bytes(4 * PIECE), artifact="merged")
-    return TakenAway(ModelArtifact.in_folder(tmp_path / "run"), {})
+    return TakenAway(ModelArtifact.in_folder(tmp_path / "run"), None)
 
 
 def context(tmp_path: Path, emit) -> Context:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import BudgetReached, ProviderError
+from core.errors import BudgetReached, DeadlineError, ProviderError
 from core.wizard.events import MachineCost, Notice
 from core.wizard.journal import Journal
 from core.wizard.machine_costs import MachineWatch, rents, still_rented, usd_by_step, usd_per_hour
@@ -109,6 +109,21 @@ async def test_at_the_budget_the_step_is_cancelled_and_the_machine_ended(journal
     with pytest.raises(BudgetReached):
         await step()
     assert not stopped, "no step begins beyond the budget"
+
+
+async def test_a_job_that_its_machine_stopped_for_the_budget_is_told_as_such(journal):
+    place = Rented()
+    place.found = machine(9.9)
+
+    async def step(budget: float) -> None:
+        async with MachineWatch(journal, Targets(place), "training", budget).watching(lambda event: None, 30):
+            raise DeadlineError("the job was stopped after its limit of 3 minutes")
+
+    with pytest.raises(BudgetReached, match=r"\$9.90 of \$10.00"):
+        await step(10.0)
+    assert place.released == 1
+    with pytest.raises(DeadlineError):
+        await step(20.0)
 
 
 async def test_a_machine_that_cannot_be_ended_is_told(journal):

@@ -234,7 +234,7 @@ async def _publish(
 
 async def _export(context: Context, artifact: ModelArtifact, store: Store) -> Exported:
     """Copy the model and the files to serve it elsewhere; the server is of no use to a step that failed."""
-    taken = TakenAway(artifact, {path.name: path for path in sorted((context.folder / FOLDER).iterdir())})
+    taken = TakenAway(artifact, context.folder / FOLDER)
     try:
         return await export_in_step(context, taken, store)
     except (CalmtuneError, OSError, asyncio.CancelledError):
