@@ -16,6 +16,7 @@ from core.serving.adapter import Adapter
 from core.training.base_models import find, listed_parameters
 from core.training.model_facts import ModelFacts, facts_from, read_config
 from core.training.out_of_memory import gigabytes
+from core.training.plan import SPINS
 from core.training.sharing import text_config
 
 ANSWER_TOKENS = 256
@@ -100,7 +101,7 @@ def vllm_flags(model: Model, gpus: Sequence[Mapping[str, Any]], memory: int = 0)
         flags.append((("--enforce-eager",), "without a GPU nothing is compiled, which starts sooner"))
         space = max(1, ceil(_CPU_SEQUENCES * room / (1 << 30)))
         space = min(space, memory // (4 << 30)) or 1 if memory else space
-        environment["VLLM_CPU_KVCACHE_SPACE"] = str(space)
+        environment |= {"VLLM_CPU_KVCACHE_SPACE": str(space), "GOMP_SPINCOUNT": SPINS}
     reasons = [f"{' '.join(words)}: {why}" for words, why in flags]
     if model.adapter is not None:
         reasons.append(f"--max-lora-rank {model.adapter.max_rank}: the adapter's rank is {model.adapter.rank}")

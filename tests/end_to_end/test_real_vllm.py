@@ -18,11 +18,16 @@ from core.assistant.repair import with_default_patterns
 from core.errors import ProviderError
 from core.llm.client import ChatClient, Completion, Endpoint
 from core.serving.grammar import grammar, request_extra
+from core.serving.proxy.certificate import make_self_signed
+from core.serving.proxy.forwarding import OPEN
+from core.serving.proxy.probe import DANGEROUS, Probe
+from core.serving.proxy.server import Settings
 from core.wizard.jobs import JobKeeper
 from core.wizard.journal import Journal
 from core.wizard.served import ServerRequest, served
 from core.wizard.step import Context
 from provisioning.places import Places
+from tests.rigs.proxied import published
 from tests.rigs.recipe import ROOT
 from tests.rigs.sshd import running_sshd
 from tests.rigs.tuned import Tuned, tuned
@@ -90,6 +95,9 @@ async def serve_and_ask(folder: Path, place: str, model: Tuned, commands: str, t
             await needs_its_key(endpoint)
             async with httpx.AsyncClient() as client:
                 metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+                known = (await client.get(f"http://127.0.0.1:{port}/openapi.json")).json()["paths"]
+            assert {path for path in known if "{" not in path} <= {*OPEN, *DANGEROUS}, "the probe asks for all that vLLM has"
+            assert await asyncio.to_thread(found_open, endpoint, tmp_path) == []
             hits = [float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("vllm:prefix_cache_hits_total{")]
             assert sum(hits) > 0, "prompts share their beginning"
             p50 = statistics.median(answer.seconds for answer in alone)
@@ -112,6 +120,15 @@ def processes(place: str, folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def found_open(endpoint: Endpoint, folder: Path) -> list[str]:
+    """What a look from outside finds fault with when the server is published."""
+    pair = make_self_signed(folder / "tls", ["127.0.0.1"])
+    keys = {"shop": "key-of-the-shop-2f9a41c7"}
+    with published(Settings(endpoint.base_url or "", pair=pair), keys, endpoint.api_key or "") as address:
+        findings = list(Probe(address, keys["shop"], pair.certificate).look())
+    return [finding.sentence for finding in findings if finding.state != "pass"]
 
 
 async def ask(endpoint: Endpoint, prompts: list[str], at_once: int, commands: str) -> list[Completion]:

@@ -29,10 +29,11 @@ DANGEROUS = (
     "/wake_up", "/is_sleeping", "/pause", "/resume", "/is_paused", "/abort_requests", "/collective_rpc", "/reset_prefix_cache",
     "/reset_mm_cache", "/reset_encoder_cache", "/release_kv_cache_memory", "/scale_elastic_ep", "/is_scaling_elastic_ep",
     "/init_weight_transfer_engine", "/update_weights", "/start_weight_update", "/finish_weight_update", "/update_weight_version",
-    "/shutdown_weight_transfer_engine", "/start_profile", "/stop_profile",
+    "/shutdown_weight_transfer_engine", "/start_profile", "/stop_profile", "/v1/chat/completions/batch", "/v1/messages/count_tokens",
+    "/generative_scoring", "/v1/systemone",
 )  # fmt: skip
-"""What vLLM has besides: runs without a key (all outside /v1), changes the server, computes for anybody, or tells of it.
-https://docs.vllm.ai/en/stable/usage/security/"""
+"""What vLLM has besides: runs without a key (all outside /v1), changes the server, computes for anybody, or tells of it (`make test-vllm`
+compares with a real one). https://docs.vllm.ai/en/stable/usage/security/"""
 TRICKS = (
     "//metrics", "/./metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/%2E%2E/metrics", "/v1/..%2fmetrics", "/health/../metrics",
     "/health/..;/metrics", "/metrics/", "/metrics;x", "/metrics?x", "/%6detrics", "/health%00/../metrics", "/v1/models/../../metrics",
