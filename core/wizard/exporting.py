@@ -19,6 +19,7 @@ from core.wizard.events import Progress
 from core.wizard.session import Session
 from core.wizard.step import Context, Upstream
 
+
 @dataclass(frozen=True)
 class TakenAway:
     """What goes into an export."""
