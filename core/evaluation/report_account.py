@@ -200,9 +200,9 @@ def spending_section(report: Report) -> Section:
     if any(one.foretold for one in spent):
         columns["Planned"] = [*(one.foretold or NOTHING for one in spent), NOTHING]
     rows = tuple(zip(*columns.values(), strict=True))
-    numeric = frozenset(range(1, len(columns)))
+    numeric = frozenset(at for at, name in enumerate(columns) if name not in ("Step", "Planned"))
     return Section(
-        "cost", "Time and cost", (Table(tuple(columns), rows, numeric=numeric, wide=0, stacks=False, note=note),)
+        "cost", "Time and cost", (Table(tuple(columns), rows, numeric=numeric, wide=0, stacks=len(columns) > 3, note=note),)
     )
 
 
