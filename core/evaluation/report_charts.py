@@ -183,7 +183,9 @@ def _percent(share: float) -> str:
 
 def _linear_ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`, about so many steps between."""
-    span = high - low or abs(high) or 1.0
+    span = high - low
+    if span <= 1e-9 * abs(high):  # as good as one value: ticks that differ are no longer told apart by 12 digits
+        span = abs(high) or 1.0
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step for step in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if step >= rough * 0.999)

@@ -272,3 +272,12 @@ def test_nothing_that_is_no_number_gets_into_json():
     report = replace(whole(), spent=(replace(whole().spent[0], usd=math.nan),))
     with pytest.raises(ValueError, match="JSON"):
         as_json(report)
+
+
+@pytest.mark.parametrize("value", [500_000.0, 1e6, 0.1, 3.3])
+@pytest.mark.parametrize("apart", [0.0, 1e-15, 1e-12, 1e-8])
+def test_losses_that_hardly_differ_are_drawn(value, apart):
+    points = ((1, value), (2, value * (1 + apart)))
+    drawing = str(loss_chart(LossCurve("Loss", points, points, points, points[0])))
+    ticks = re.findall(r'text-anchor="end">([\d.e+-]+)</text>', drawing)
+    assert len(set(ticks)) == len(ticks) >= 2
