@@ -184,7 +184,7 @@ def _percent(share: float) -> str:
 def _linear_ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`, about so many steps between."""
     span = high - low
-    if span <= 1e-9 * abs(high):  # as good as one value: ticks that differ are no longer told apart by 12 digits
+    if span <= 1e-6 * abs(high):  # as good as one value: labels would no longer differ
         span = abs(high) or 1.0
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
