@@ -106,6 +106,7 @@ def test_an_adapters_folder_is_served_by_hand(home, steps):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as in a terminal: jobs in the background ignore it
     )
     try:
         endpoint = json.loads(_one_object(serving))
