@@ -162,7 +162,7 @@ def running_ec2() -> Iterator[Ec2]:
         for process in (*rig.nodes.values(), api):
             process.kill()
             process.wait()
-        os.environ.get("KEEP") or shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
 def _keep(rig: Ec2, done: threading.Event) -> None:
