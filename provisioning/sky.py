@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.errors import BudgetReached, ProviderError, StepFailed
+from core.errors import BudgetReached, ProviderError, StepFailed, UsageError
 from provisioning import sky_offers, sky_sdk, ssh_files
 from provisioning.facts import Facts
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
@@ -116,8 +116,8 @@ class SkyTarget:
         """
         try:
             return self._submit(job, say)
-        except CutError:
-            if self.rented(ask_cloud=True) is not None:
+        except (CutError, UsageError) as error:
+            if self._ssh is None or not self._is_lost(error):
                 raise
             say(f"{self.machine} is gone; another machine is rented in its place")
             self._forget_way()
@@ -208,8 +208,8 @@ class SkyTarget:
         if self._is_up():
             try:
                 found = self._reached().status(id)
-            except CutError:
-                if self.rented(ask_cloud=True) is not None:
+            except (CutError, UsageError) as error:
+                if not self._is_lost(error):
                     raise
             else:
                 # A machine that is taken back ends its jobs first, as if somebody had stopped them.
@@ -228,8 +228,8 @@ class SkyTarget:
                         looked = time.monotonic()
                         if self.rented(ask_cloud=True) is None:
                             return
-            except CutError:
-                if self.rented(ask_cloud=True) is not None:
+            except (CutError, UsageError) as error:
+                if not self._is_lost(error):
                     raise
             else:
                 return
@@ -273,6 +273,11 @@ class SkyTarget:
         self._forget_way()
 
     # The machine
+
+    def _is_lost(self, error: Exception) -> bool:
+        """Whether what went wrong is that the machine is gone: the link is cut, or SkyPilot has taken its SSH configuration away."""
+        cut = isinstance(error, CutError) or not sky_sdk.login_file(self.machine).is_file()
+        return cut and self.rented(ask_cloud=True) is None
 
     def _is_up(self, ask_cloud: bool = False) -> bool:
         return self._found_up(ask_cloud) is not None

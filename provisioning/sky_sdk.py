@@ -177,10 +177,14 @@ def end(name: str, say: Say = lambda line: None) -> None:
         raise ProviderError(f"{name} is still there after it was ended; look at it with `sky status --refresh {name}`")
 
 
+def login_file(name: str) -> Path:
+    """Where SkyPilot writes the SSH configuration of a machine; it is gone when the machine is."""
+    return Path("~/.sky/generated/ssh").expanduser() / name
+
+
 def login(machine: Machine) -> Path:
     """The SSH configuration that leads to a machine which is up, under its name. Raises ProviderError."""
-    name = machine.name
-    path = Path("~/.sky/generated/ssh").expanduser() / name
+    name, path = machine.name, login_file(machine.name)
     if path.is_file() and path.stat().st_mtime > machine.since:
         return path
     program = Path(sys.executable).with_name("sky")

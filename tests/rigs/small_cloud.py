@@ -123,6 +123,13 @@ class SmallCloud:
             started.wait()
         self._boundary("after end")
 
+    def take_back(self, name: str) -> None:
+        """As a cloud does with a spot machine: its jobs end, its links are cut, and SkyPilot forgets the way there."""
+        self.end(name)
+        for path in self.folder.glob("ssh-*"):
+            path.unlink()
+        self.server.relay.cut()
+
     def login(self, machine: Machine) -> Path:
         self._boundary("before login")
         path = self.folder / f"ssh-{os.getpid()}"

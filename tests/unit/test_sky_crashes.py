@@ -121,6 +121,19 @@ def test_a_launch_that_is_cancelled_leaves_nothing_rented(cloud, tmp_path):
     assert not list((tmp_path / "there").glob("jobs/*/launches"))
 
 
+def test_a_machine_that_is_taken_back_is_lost_with_its_job(cloud, tmp_path):
+    target = SkyTarget("small", "scope", root=str(tmp_path / "there"), patience=3)
+    code = "import os, time\nopen(os.environ['CALMTUNE_EVENTS'], 'a').write('{}\\n')\ntime.sleep(60)"
+    id = target.submit(replace(JOB, name="long", command=(sys.executable, "-c", code)))
+    following = target.follow(id)
+    assert next(chunk.data for chunk in following if chunk.data) == b"{}\n"
+    cloud.take_back(target.machine)
+    assert list(following) == []
+    status = target.status(id)
+    assert (status.state, status.lost) == ("interrupted", True)
+    target.close()
+
+
 def test_what_the_budget_leaves_is_the_limit_on_the_machine_itself(cloud, tmp_path):
     left = 0.5  # half an hour at the small cloud's dollar an hour
     said: list[str] = []
