@@ -148,7 +148,7 @@ def test_a_machine_that_may_not_end_itself_is_noticed(tmp_path, aws, environment
 
 
 def test_the_budget_cancels_and_ends(tmp_path, aws, environment, tiny):
-    write_answers(tmp_path, tiny, PLACE, PYTHON, cloud_budget_usd=0.11)
+    write_answers(tmp_path, tiny, PLACE, PYTHON, cloud_budget_usd=0.09)
     running = Running(tmp_path, environment, *training_until("dear"), *LONG)
     assert running.end() == 6, running.told
     assert "raise session.cloud_budget_usd" in running.told
