@@ -77,7 +77,8 @@ def training_quotes(session: Session, place: str) -> list[Quote]:
     if dataset.outputs is not None and dataset.folder is not None:
         rows = [dataset.folder / dataset.outputs.files["train_rows"]]
         validation = dataset.folder / dataset.outputs.files["val_rows"]
-    return quotes(session.targets[place], session.model("training"), session.model(SESSION).seed, rows, validation)
+    answers = session.model("training").model_copy(update={"machine": place})  # what it needs there, wherever it trains now
+    return quotes(session.targets[place], answers, session.model(SESSION).seed, rows, validation)
 
 
 def foretell(context: Context, answers: TrainingAnswers, rows: Sequence[Path], validation: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from core.training.planner import Plan
 from core.wizard.answers import SESSION
 from core.wizard.quotes import Quote
 from core.wizard.session import Session
+from core.wizard.shared import SharedAnswers
 from provisioning.target import Offer
 from tests.pilot.test_app import until
 from tui.app import CalmtuneApp
@@ -88,6 +90,17 @@ async def test_a_machine_is_chosen_and_becomes_the_answers(opened):
         shared = walk.session.model(SESSION)
         assert (shared.cloud_gpus, shared.cloud_spot) == ("A100", True)
         assert walk.session.targets["sky:gcp"].terms.spot
+
+
+async def test_a_machine_of_any_cloud_leaves_the_place_as_it_is(opened):
+    app = opened(lambda session, place: [Quote(Offer("any cloud", math.nan, "the cheapest machine with enough memory"))])
+    async with app.run_test(size=(120, 36)) as pilot:
+        table = await table_of(app, pilot)
+        await until(pilot, lambda: table.row_count == 1, "the offer")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the form")
+        assert app.screen.session.answers["training"]["machine"] == "sky"
+        assert app.screen.session.model(SESSION).cloud_gpus == SharedAnswers.model_fields["cloud_gpus"].default
 
 
 async def test_without_skypilot_the_table_says_what_to_do(opened):

@@ -9,10 +9,12 @@ import pytest
 
 from core.errors import UsageError
 from core.training.hardware import named_gpu
-from core.wizard.quotes import foretell, quotes
+from core.wizard.quotes import foretell, quotes, training_quotes
+from core.wizard.session import Session
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context
 from core.wizard.steps.training import TrainingAnswers
+from provisioning.places import Places
 from provisioning.target import Offer
 
 EIGHT = "meta-llama/Llama-3.1-8B-Instruct"
@@ -82,6 +84,19 @@ def test_a_machine_that_cannot_hold_the_training_says_what_would(rows):
     assert found.offer.fits
     assert not found.fits
     assert "GB" in found.reason
+
+
+def test_what_trains_here_now_is_quoted_for_what_it_needs_there(tmp_path):
+    session, cloud = Session.create(tmp_path, "one"), Cloud(offer("A100", 3.67))
+    session.answer("session", {"assistant": str(tmp_path)})
+    session.answer("training", {"base_model": EIGHT})
+    session.targets = {"sky:aws": cloud}
+    assert [quote.offer.gpu_type for quote in training_quotes(session, "sky:aws")] == ["A100"]
+    assert cloud.needs[0].gpus == 1
+    with pytest.raises(UsageError, match="no place where machines are rented"):
+        training_quotes(session, "local")
+    session.targets = Places(tmp_path / "jobs")
+    session.close()
 
 
 def test_without_rows_there_are_prices_alone():

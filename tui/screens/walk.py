@@ -286,7 +286,8 @@ class WalkScreen(Screen[None]):
         chosen = await self.app.push_screen_wait(MachinesScreen(lambda: training_quotes(self.session, place), place))
         if chosen is not None:
             offer = chosen.offer
-            self.session.answer(self.view, {**self.session.answers.get(self.view, {}), "machine": f"{SKY}:{offer.infra}"})
+            machine = f"{SKY}:{offer.infra}" if offer.infra else place
+            self.session.answer(self.view, {**self.session.answers.get(self.view, {}), "machine": machine})
             terms = {"cloud_gpus": offer.gpu_type, "cloud_spot": offer.spot}
             self.session.answer(SESSION, {**self.session.answers[SESSION], **{name: value for name, value in terms.items() if value != ""}})
         await self._show(self.view, edit=True)
