@@ -12,14 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.rigs.ec2 import PYTHON, REGIONS, running_ec2
-from tests.rigs.recipe import ROOT, calmtune, command, write_answers
+from tests.rigs.recipe import LEARNS, LONG, ROOT, calmtune, command, write_answers
 
 # SkyPilot leaves processes it has started to the garbage collector.
 pytestmark = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-LONG = ("--set", "training.epochs=100", "--set", "training.rows_per_step=1")
-"""Steps for a minute or two."""
-LEARNS = ": loss "
-"""In each line that tells of a step."""
 PLACE = "sky:aws"
 
 

@@ -12,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.rigs.recipe import ROOT, calmtune, command, write_answers
+from tests.rigs.recipe import LEARNS, LONG, ROOT, calmtune, command, write_answers
 from tests.rigs.slurm import CLUSTER, running_slurm, sky_knows
 
 # SkyPilot leaves processes it has started to the garbage collector.
 pytestmark = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 CANARY = "canary-5b77e2"
-LONG = ("--set", "training.epochs=100", "--set", "training.rows_per_step=1")
-"""Steps for a minute or two."""
-LEARNS = ": loss "
-"""In each line that tells of a step."""
 PLACE = f"sky:slurm/{CLUSTER}"
 
 

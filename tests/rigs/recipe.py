@@ -11,6 +11,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSISTANT = ROOT / "tests" / "assistants" / "parcels"
+LONG = ("--set", "training.epochs=100", "--set", "training.rows_per_step=1")
+"""Steps for a minute or two."""
+LEARNS = ": loss "
+"""In each line that tells of a step."""
 
 
 def command(*arguments: str) -> list[str]:
