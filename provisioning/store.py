@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-EVENTS = "events.jsonl"
-"""The job appends to it."""
+WRITTEN = ("events.jsonl", "checkpoints")
+"""File and folder that a job goes on with: it writes to them."""
 
 
 def stored(store: Path, wanted: list[str]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def place(folder: Path, store: Path, files: dict[str, str]) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        if name != EVENTS:
+        if name.partition("/")[0] not in WRITTEN:
             with contextlib.suppress(OSError):
                 os.link(store / digest, target)
                 continue
