@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where no GPU is, the CPU build of torch saves gigabytes; `make TORCH=torch demo` takes the default build instead.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo torch || echo torch==2.13.0)
 
-.PHONY: demo test test-slow test-rigs test-vllm lint types contracts screenshots bench clean
+.PHONY: demo test test-slow test-rigs test-vllm lint types contracts reference docs screenshots bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,13 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+# Pages of the reference that follow from the code.
+reference: $(VENV)/.dev
+	$(BIN)/python -m docs.write_reference
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 bench: $(VENV)/.dev
 	for file in tests/bench/bench_*.py; do $(BIN)/python $$file; done

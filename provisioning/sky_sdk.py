@@ -8,6 +8,7 @@ it is given.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import re
@@ -62,13 +63,28 @@ def sky() -> Any:
     """The module. Raises UsageError where it is not installed."""
     os.environ.setdefault("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
     try:
-        import sky as module
+        with _collector_at_rest("sky"):
+            import sky as module
     except ImportError as error:
         raise UsageError(
             f"SkyPilot cannot be used here ({error}); install it beside calmtune with `pip install 'calmtune[cloud]'` and the "
             "extra of your cloud, as in `pip install 'skypilot[aws]'`"
         ) from error
     return module
+
+
+@contextlib.contextmanager
+def _collector_at_rest(module: str) -> Iterator[None]:
+    """While a heavy module is imported, and for what it leaves: a collection among its objects stops every thread for 0.1 to 0.4 s."""
+    if module in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -97,7 +97,10 @@ def doctor(
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--name", default="calmtune", show_default=True, help="Name under which vLLM serves it.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True,
+    help="The server; auto takes vLLM where it is installed.",
+)  # fmt: skip
 def serve(model: Path, name: str, port: int, engine: str) -> None:
     """Serve the model or adapter in folder MODEL on this machine until Ctrl-C."""
     import asyncio
