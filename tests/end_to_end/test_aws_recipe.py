@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 
@@ -30,6 +31,8 @@ def environment(aws):
     aws.refuse()
     aws.give_role(True)
     yield {**os.environ, "PYTHONPATH": str(ROOT)}
+    while Running.all:  # of a test that failed: it would rent what is taken away below anew
+        Running.all.pop().process.kill()
     for region, id in aws.machines():
         aws.terminate(region, id)
 
@@ -44,6 +47,8 @@ def tiny(tmp_path_factory):
 class Running:
     """calmtune as a process whose narration is heard."""
 
+    all: ClassVar[list[Running]] = []
+
     def __init__(self, folder, environment, *arguments: str) -> None:
         self.process = subprocess.Popen(
             command(*arguments), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -56,6 +61,7 @@ class Running:
         self.out = ""
         for listener in self._listeners:
             listener.start()
+        self.all.append(self)
 
     @property
     def told(self) -> str:
@@ -71,7 +77,7 @@ class Running:
             assert time.monotonic() < deadline, self.told
             time.sleep(0.2)
 
-    def end(self, seconds: float = 600) -> int:
+    def end(self, seconds: float = 1800) -> int:
         code = self.process.wait(seconds)
         for listener in self._listeners:
             listener.join()

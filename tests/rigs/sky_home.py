@@ -14,6 +14,9 @@ import yaml
 
 from provisioning.machine import free_port
 
+TRIES = 3
+"""Its API server now and then ends as it starts, as when another program took its port meanwhile."""
+
 
 def write_catalog(home: Path, name: str, rows: Sequence[Mapping[str, object]]) -> None:
     """A table of SkyPilot's price catalog; only ever in a home of its own: in a person's it would stop being renewed."""
@@ -31,16 +34,15 @@ def sky_at_home(home: Path, cloud: str, config: Mapping[str, object], environmen
     (home / ".sky").mkdir(parents=True, exist_ok=True)
     (home / ".sky" / "config.yaml").write_text(yaml.safe_dump(dict(config)))
     program = str(Path(sys.executable).with_name("sky"))
-    own = {
-        "HOME": str(home),
-        "SKYPILOT_API_SERVER_LOCAL_PORT": str(free_port()),
-        "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
-        **environment,
-    }
+    own = {"HOME": str(home), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1", **environment}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():
             patch.setenv(name, value)
-        checked = subprocess.run([program, "check", cloud], capture_output=True, text=True, check=False)
+        for _ in range(TRIES):
+            patch.setenv("SKYPILOT_API_SERVER_LOCAL_PORT", str(free_port()))
+            checked = subprocess.run([program, "check", cloud], capture_output=True, text=True, check=False)
+            if checked.returncode == 0:
+                break
         try:
             assert checked.returncode == 0, checked.stdout + checked.stderr
             yield
