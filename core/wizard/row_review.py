@@ -14,8 +14,9 @@ from core.dataset.output import ALL_ROWS
 from core.dataset.rows import Row, read_rows
 from core.errors import UsageError
 from core.wizard.consequences import duration
+from core.wizard.inputs import difference, same
 from core.wizard.recipe import STEP_IDS, step
-from core.wizard.session import Session, StepStatus, difference, read_outputs
+from core.wizard.session import Session, StepStatus, read_outputs
 
 STEP = "dataset"
 _RUN_OUTPUTS = "outputs.json"
@@ -256,8 +257,9 @@ def waiting_rows(session: Session, status: StepStatus) -> StepStatus | None:
     if status.state != "stale" or now == then or run is None:
         return None
     before, after = (_but_decisions(inputs, path) for inputs in (run.inputs, session.inputs(STEP)))
+    it = step(STEP)
     outputs = read_outputs(json.loads((folder / _RUN_OUTPUTS).read_text(encoding="utf-8")))
-    return replace(status, outputs=outputs, folder=folder, reason=difference(before, after) if before != after else "")
+    return replace(status, outputs=outputs, folder=folder, reason="" if same(it, before, after) else difference(it, before, after))
 
 
 def _but_decisions(inputs: Mapping[str, Any], path: Path) -> dict[str, Any]:

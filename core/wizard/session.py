@@ -26,6 +26,7 @@ from core.errors import UsageError
 from core.wizard import answers as answering
 from core.wizard import digest
 from core.wizard.answers import SESSION
+from core.wizard.inputs import difference, same
 from core.wizard.journal import DamagedError, Journal
 from core.wizard.machine_costs import spent
 from core.wizard.rebuild import RUN, rebuild
@@ -179,12 +180,11 @@ class Session:
         if waiting:
             return StepStatus(it.id, "blocked", _waits_for(above[waiting[0]]))
         inputs = self._inputs(it, {id: status for id, status in above.items() if status.outputs}, answers)
-        key = digest.of_value(inputs)
-        run = next((run for run in runs if run.key == key), None)
+        run = next((run for run in runs if same(it, run.inputs, inputs)), None)
         if run is None:
-            if runs:
-                return StepStatus(it.id, "stale", difference(runs[0].inputs, inputs), key)
-            return StepStatus(it.id, "ready", "", key)
+            changed = difference(it, runs[0].inputs, inputs) if runs else ""
+            return StepStatus(it.id, "stale" if runs else "ready", changed, digest.of_value(inputs))
+        key = run.key
         folder = self._run_folder(it.id, key)
         if run.state == "done":
             if not (folder / _OUTPUTS).is_file():
@@ -276,8 +276,11 @@ class Session:
         """Make a step run again although nothing changed."""
         self._require_write()
         if status.key is not None:
-            self.journal.forget_run(status.step, status.key)
-            shutil.rmtree(self._run_folder(status.step, status.key), ignore_errors=True)
+            it, inputs = step(status.step), self.inputs(status.step)
+            for run in self.journal.runs(it.id):
+                if same(it, run.inputs, inputs):
+                    self.journal.forget_run(it.id, run.key)
+                    shutil.rmtree(self._run_folder(it.id, run.key), ignore_errors=True)
 
     def upstream(self, it: Step) -> dict[str, Upstream]:
         """Outputs of the finished steps a step reads."""
@@ -323,34 +326,11 @@ def sessions_in(home: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (folder / "session.db").stat().st_mtime, reverse=True)
 
 
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What changed between two inputs of a step, in words: "learning rate 0.0001 → 0.0002"."""
-    parts = []
-    for group in ("session", "answers"):
-        old, new = before.get(group, {}), now.get(group, {})
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                parts.append(f"{name.replace('_', ' ')} {_shown(old.get(name))} → {_shown(new.get(name))}")
-    for path in sorted({*before.get("files", {}), *now.get("files", {})}):
-        if before.get("files", {}).get(path) != now.get("files", {}).get(path):
-            parts.append(f"{Path(path).name} changed")
-    for id in sorted({*before.get("upstream", {}), *now.get("upstream", {})}):
-        if before.get("upstream", {}).get(id) != now.get("upstream", {}).get(id):
-            parts.append(f"the outcome of {id} changed")
-    if before.get("version") != now.get("version"):
-        parts.append("calmtune does this step differently now")
-    return ", ".join(parts) or "its inputs changed"
-
-
 def _waits_for(first: StepStatus) -> str:
     """Why a step cannot run, given the first one above it that is not fresh."""
     if first.state == "blocked":
         return first.reason
     return f"waits for {first.step}" if first.state == "ready" else f"{first.step} is {first.state}"
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 def read_outputs(body: Mapping[str, Any]) -> Outputs:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import Field
 
+import core.wizard.session
 from core.errors import GateFailed, StepFailed, UsageError
 from core.wizard.run import run_recipe, run_step
 from core.wizard.session import Session, sessions_in
-from tests.fake_recipe import RAN, install
+from tests.fake_recipe import RAN, FakeAnswers, install
 
 
 @pytest.fixture
@@ -86,6 +88,29 @@ def test_a_changed_file_makes_stale(session, tmp_path):
     run(session)
     (tmp_path / "bot" / "flows.yml").write_text("flows: {a: 1}")
     assert session.status("coverage").reason == "bot changed"
+
+
+def test_the_same_files_elsewhere_change_nothing(session, tmp_path):
+    run(session)
+    (tmp_path / "bot").rename(tmp_path / "moved")
+    session.answer("session", {"assistant": str(tmp_path / "moved")})
+    assert states(session) == ["fresh"] * 7
+    (tmp_path / "moved" / "flows.yml").write_text("flows: {a: 1}")
+    assert session.status("coverage").state == "stale"
+
+
+def test_a_question_that_was_not_asked_then_counts_as_answered_by_its_default(session):
+    class More(FakeAnswers):
+        haste: int = Field(3, title="Haste", description="Asked from now on.")
+
+    run(session)
+    core.wizard.session.step("training").answers = More
+    assert states(session) == ["fresh"] * 7
+    session.answer("training", {"haste": 4})
+    assert session.status("training").reason == "haste 3 → 4"
+    run(session)
+    session.answer("training", {})
+    assert states(session) == ["fresh"] * 7
 
 
 def test_a_failed_gate_stops_the_recipe_and_is_kept(session):
