@@ -1,0 +1,72 @@
+"""The app in a real terminal, as a person uses it: walked through, killed, gone on with, left while it runs, found again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.recipe import ASSISTANT, ROOT, calmtune, command
+from tests.rigs.tmux import Terminal, needs_tmux
+
+pytestmark = needs_tmux
+STEPS = ("Coverage review", "Data preparation", "Fine-tuning", "Evaluation", "Production model", "Deployment", "Connection")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    from tests import tiny_model
+
+    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def answers(folder: Path, tiny: Path, epochs: int) -> None:
+    (folder / "answers.yml").write_text(
+        f"""
+assistant: {ASSISTANT}
+commands: infer
+dataset: {{num_rephrases: 0}}
+training: {{base_model: {tiny}, epochs: {epochs}, rows_per_step: 1, dtype: float32, command_match_min: 0}}
+evaluation: {{validation_min: 0, train_min: 0}}
+"""
+    )
+
+
+def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environment):
+    answers(tmp_path, tiny, epochs=100)
+    begun = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "one", "--until", "coverage")
+    assert begun.returncode == 0, begun.stderr
+
+    def open_app(name: str) -> Terminal:
+        return Terminal(command(), tmp_path, environment, tmp_path / f"{name}.cast")
+
+    with open_app("1-killed") as terminal:
+        terminal.wait_for("2  Data preparation")
+        terminal.type("C-r")
+        terminal.wait_for("passed", "Next step")
+        terminal.type("C-n")
+        terminal.wait_for("3  Fine-tuning")
+        terminal.type("C-r")
+        terminal.wait_for("train loss")
+        os.kill(terminal.pid, signal.SIGKILL)
+    with open_app("2-left-while-it-runs") as terminal:
+        terminal.wait_for("3  Fine-tuning", "interrupted")
+        terminal.type("C-r")
+        terminal.wait_for("train loss")
+        terminal.type("C-q")
+        terminal.wait_for("goes on")
+        terminal.type("Enter")
+        assert terminal.wait_for_end() == 0
+    with open_app("3-attached") as terminal:
+        terminal.wait_for("3  Fine-tuning")
+        terminal.type("C-r")
+        terminal.wait_for("curve healthy", seconds=240)
+    recorded = (tmp_path / "3-attached.cast").read_text()
+    assert '"i", "C-r"' in recorded
