@@ -24,7 +24,7 @@ from sky.serve import serve_utils
 from sky.utils import yaml_utils
 
 written = yaml_utils.safe_load(pathlib.Path("skyserve.yaml").read_text())
-task = Task.from_yaml_config(written, secrets_overrides=[("VLLM_API_KEY", "canary")])
+task = Task.from_yaml_config(written, env_overrides=[("CALMTUNE_PROXY_KEYS", "shop=sha256:00")])
 task.validate_name()
 task.validate_run()
 task.expand_and_validate_file_mounts()
@@ -38,6 +38,7 @@ json.dump({
     "mounts": task.file_mounts,
     "scripts": [task.setup, task.run],
     "secrets": sorted(task.secrets),
+    "envs": task.envs,
 }, sys.stdout)
 """
 
@@ -76,7 +77,10 @@ def test_skypilot_takes_it_as_a_service(served, read, tmp_path):
     assert read["gpus"] == sorted(f"{name}:1" for name in GPUS)
     for folder in served.folders:
         assert folder.here is None or read["mounts"][folder.place] == str(folder.here)
-        assert Path(tmp_path / "deploy", read["mounts"][f"/checksums/{folder.sums_file}"]).is_file()
-    assert read["secrets"] == (["HF_TOKEN", "VLLM_API_KEY"] if served.hub_base else ["VLLM_API_KEY"])
+        assert Path(tmp_path / "deploy", read["mounts"][f"/calmtune/{folder.sums_file}"]).is_file()
+    for name in ("proxy.pyz", "proxy.json"):
+        assert Path(tmp_path / "deploy", read["mounts"][f"/calmtune/{name}"]).is_file()
+    assert read["envs"]["CALMTUNE_PROXY_KEYS"] == "shop=sha256:00"
+    assert read["secrets"] == (["HF_TOKEN"] if served.hub_base else []), "no key is told to SkyPilot"
     for script in read["scripts"]:
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
