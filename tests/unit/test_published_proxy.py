@@ -23,6 +23,7 @@ from core.serving.proxy.certificate import Pair, fingerprint, make_self_signed
 from core.serving.proxy.forwarding import OPEN
 from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE, digested
 from core.serving.proxy.server import PUBLIC_BODY, Settings
+from provisioning.machine import free_port
 from tests.rigs.chat_server import ChatServer
 from tests.rigs.proxied import published
 
@@ -349,7 +350,7 @@ def test_behind_a_load_balancer_strangers_cannot_hide_health(model):
 def test_the_archive_is_the_proxy_where_nothing_else_of_calmtune_is(model, tmp_path):
     (tmp_path / "proxy.pyz").write_bytes(proxy_archive())
     assert proxy_archive() == proxy_archive()
-    port = servers.listening(Settings(model.url, port=0)).getsockname()[1]
+    port = free_port()
     told = {"to": model.url, "host": "127.0.0.1", "port": port, "balanced": True}
     (tmp_path / "proxy.json").write_text(json.dumps(told))
     environment = {VARIABLE: f"shop={digested(KEYS['shop'])}", SERVER_KEY_VARIABLE: SERVER_KEY, "PATH": "/usr/bin"}

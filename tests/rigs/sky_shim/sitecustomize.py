@@ -1,0 +1,40 @@
+"""For SkyPilot's own processes on a rig, by PYTHONPATH: the rig is asked whether there is a network, load balancers stay on loopback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+
+def _ask_the_rig(module: ModuleType) -> None:
+    module._TEST_IP_LIST = [f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/"]  # type: ignore[attr-defined]
+
+
+def _stay_on_loopback(module: ModuleType) -> None:
+    run = module.uvicorn.run
+    module.uvicorn = SimpleNamespace(run=lambda app, host, **more: run(app, host="127.0.0.1", **more))  # type: ignore[attr-defined]
+
+
+_CHANGES = {"sky.backends.backend_utils": _ask_the_rig, "sky.serve.load_balancer": _stay_on_loopback}
+
+
+class _Changed(MetaPathFinder):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in _CHANGES else None
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def changed(module: ModuleType) -> None:
+            execute(module)
+            _CHANGES[name](module)
+
+        spec.loader.exec_module = changed  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path.insert(0, _Changed())
