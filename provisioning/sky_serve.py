@@ -62,25 +62,33 @@ class SkyServeTarget:
             else:
                 say(f"{name} is there already: {service.sentence}")
                 return name
-        self._require_budget(need, task["service"]["replica_policy"]["min_replicas"], say)
+        self._require_budget(need, task["service"]["replica_policy"], say)
         try:
             serve_sdk.up(name, wanted, say, partial(setattr, self, "_request"))
         finally:
             self._request = None
         return name
 
-    def _require_budget(self, need: Resources, replicas: int, say: Say) -> None:
-        left = self._left_usd()
-        prices = [offer.usd_per_hour for offer in self.offers(need) if offer.fits and offer.usd_per_hour > 0]
-        if left is None or not prices:
+    def _require_budget(self, need: Resources, policy: Mapping[str, Any], say: Say) -> None:
+        """Say what the service will cost. Raises BudgetReached when less than an hour of it is left."""
+        priced = [offer for offer in self.offers(need) if offer.fits and offer.usd_per_hour > 0]
+        if not priced:
             return
-        hour = replicas * min(prices)
+        cheapest = min(priced, key=lambda offer: offer.usd_per_hour)
+        few, many = policy["min_replicas"], policy["max_replicas"]
+        hour = few * cheapest.usd_per_hour
+        say(
+            f"{few} to {many} replicas, such as {cheapest.name} at ${cheapest.usd_per_hour:.2f} an hour: ${hour:.2f} to "
+            f"${many * cheapest.usd_per_hour:.2f} an hour, and SkyServe's controller"
+        )
+        if (left := self._left_usd()) is None:
+            return
         if left < hour:
             raise BudgetReached(
-                f"${max(left, 0):.2f} of the budget for machines is left, and an hour of {replicas} replicas costs ${hour:.2f} or more: "
+                f"${max(left, 0):.2f} of the budget for machines is left, and an hour of {few} replicas costs ${hour:.2f} or more: "
                 "raise session.cloud_budget_usd to go on"
             )
-        say(f"the budget is enough for {left / hour:.0f} hours of {replicas} replicas; SkyServe does not keep to it by itself")
+        say(f"the budget is enough for {left / hour:.0f} hours of {few} replicas; SkyServe does not keep to it by itself")
 
     def service(self, id: str) -> Service | None:
         """The service of a name."""

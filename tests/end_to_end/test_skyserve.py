@@ -68,7 +68,7 @@ def finish_production(folder) -> None:
 def test_served_once_whatever_dies_and_ended(tmp_path, aws, environment):
     finish_production(tmp_path)
     running = Running(tmp_path, environment, *DEPLOYMENT)
-    running.wait_for("1 provisioning")
+    running.wait_for("1 provisioning", 900)
     running.kill()
     told = calmtune(tmp_path, environment, "doctor").stdout
     assert "of session served; `calmtune stop served` ends it" in told, told

@@ -37,7 +37,7 @@ KEY = "key-of-the-shop-2f9a41c7"
 OTHER = "key-of-the-desk-8d03be55"
 TOKEN = "hf_token-of-the-owner"
 PLACE = "skyserve:aws"
-TASK = {"service": {"replica_policy": {"min_replicas": 2}}, "resources": {"ports": 8000}}
+TASK = {"service": {"replica_policy": {"min_replicas": 2, "max_replicas": 8}}, "resources": {"ports": 8000}}
 
 
 @pytest.fixture
@@ -271,6 +271,7 @@ def test_a_budget_that_is_too_small_for_an_hour(tmp_path, skyserve):
         SkyServeTarget("aws", "scope", left_usd=lambda: 1.0).serve("job", TASK, Resources(gpus=1), said.append)
     assert skyserve.books["services"] == {}
     SkyServeTarget("aws", "scope", left_usd=lambda: 16.0).serve("job", TASK, Resources(gpus=1), said.append)
+    assert "2 to 8 replicas, such as AWS g6.xlarge at $0.80 an hour: $1.60 to $6.40 an hour" in "".join(said)
     assert "enough for 10 hours of 2 replicas" in "".join(said)
 
 

@@ -55,9 +55,9 @@ class DeploymentAnswers(BaseModel):
         LOCAL,
         pattern=SERVING_PATTERN,
         title="Machine",
-        description="local for this one; ssh: and a host of the SSH configuration, or sky and a cloud (sky:aws) for a rented one: a tunnel "
-        "leads from here to those. skyserve (skyserve:aws) for several rented ones behind a public load balancer, as many as the load "
-        "takes: it wants a key of each client (CALMTUNE_PROXY_KEYS).",
+        description="local for this one; ssh: and a host of the SSH configuration; sky and a cloud (sky:aws) for a rented one: a tunnel "
+        "leads from here to those. skyserve (skyserve:aws) rents as many as the load takes behind a public load balancer, for clients with "
+        "keys (CALMTUNE_PROXY_KEYS).",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto",

@@ -1,4 +1,5 @@
-"""For SkyPilot's own processes on a rig, by PYTHONPATH: the rig is asked whether there is a network, load balancers stay on loopback."""
+"""For SkyPilot's own processes on a rig, by PYTHONPATH: the rig is asked whether there is a network, load balancers stay on loopback, and
+what starts here is waited for longer than where nothing else runs."""
 
 from __future__ import annotations
 
@@ -19,7 +20,18 @@ def _stay_on_loopback(module: ModuleType) -> None:
     module.uvicorn = SimpleNamespace(run=lambda app, host, **more: run(app, host="127.0.0.1", **more))  # type: ignore[attr-defined]
 
 
-_CHANGES = {"sky.backends.backend_utils": _ask_the_rig, "sky.serve.load_balancer": _stay_on_loopback}
+def _wait_longer(module: ModuleType) -> None:
+    for name in ("WAIT_APISERVER_START_TIMEOUT_SEC", "SERVICE_REGISTER_TIMEOUT_SECONDS"):
+        if hasattr(module, name):
+            setattr(module, name, 400)
+
+
+_CHANGES = {
+    "sky.backends.backend_utils": _ask_the_rig,
+    "sky.serve.load_balancer": _stay_on_loopback,
+    "sky.server.common": _wait_longer,
+    "sky.serve.constants": _wait_longer,
+}
 
 
 class _Changed(MetaPathFinder):
