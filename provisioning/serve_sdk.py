@@ -113,14 +113,10 @@ def down(name: str, say: Say = lambda line: None, seconds: float = _END_SECONDS)
     module = sky_sdk.sky()
     deadline = time.monotonic() + seconds
     asked = False
-    while (found := services([name])) or one_comes_up():
-        if time.monotonic() > deadline:
-            how = f"is still there after it was ended ({found[0].sentence})" if found else "may still come up: it was asked for"
-            raise ProviderError(f"{name} {how}; look at it with `sky serve status {name}`")
-        if not found:
-            time.sleep(_LOOK_SECONDS)
-            continue
+    while found := services([name]):
         (service,) = found
+        if time.monotonic() > deadline:
+            raise ProviderError(f"{name} is still there after it was ended ({service.sentence}); look at it with `sky serve status {name}`")
         if service.state == "broken":
             machines = ", ".join(machine.name for machine in service.machines) or "none that it knows"
             raise ProviderError(
@@ -131,6 +127,15 @@ def down(name: str, say: Say = lambda line: None, seconds: float = _END_SECONDS)
             with sky_sdk.in_words(f"{name} could not be ended"), contextlib.suppress(module.exceptions.ClusterNotUpError):
                 module.stream_and_get(_serve().down([name]), output_stream=sky_sdk.Lines(say))
             asked = True
+        time.sleep(_LOOK_SECONDS)
+
+
+def settle(seconds: float = _END_SECONDS) -> None:
+    """Wait while services are asked for whose names SkyServe does not list yet. Raises ProviderError when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while one_comes_up():
+        if time.monotonic() > deadline:
+            raise ProviderError("a service was asked for and may still come up; `sky api status` and `sky serve status` tell of it")
         time.sleep(_LOOK_SECONDS)
 
 
@@ -148,9 +153,9 @@ def log_of(service: Service, lines: int = 200) -> str:
 
 def one_comes_up() -> bool:
     """Whether a request for a service is under way, maybe of a process that has ended since: its service is not listed yet."""
-    return any(
-        request.name.endswith("serve.up") and str(request.status) in ("PENDING", "RUNNING") for request in sky_sdk.sky().api_status()
-    )
+    with sky_sdk.in_words("SkyPilot's requests cannot be listed"):
+        requests = sky_sdk.sky().api_status()
+        return any(one.name.endswith("serve.up") and str(one.status) in ("PENDING", "RUNNING") for one in requests)
 
 
 def _serve() -> Any:

@@ -106,12 +106,14 @@ class SkyServeTarget:
         return _status(found[0])
 
     def list(self) -> Sequence[JobStatus]:
+        serve_sdk.settle()
         return [_status(service) for service in self._ours()]
 
     def cancel(self, id: str) -> None:
         """Bring down the service of this name, or of a job of this name, also one that comes up; wait until it is gone."""
         if (request := self._request) is not None:
             sky_sdk.give_up(request)
+        serve_sdk.settle()
         for service in self._of(id):
             serve_sdk.down(service.name)
 

@@ -112,7 +112,10 @@ def _still_serving(journal: Journal) -> list[str]:
         for machine in machines.values():
             if machine.since:
                 journal.add_event(job.step, KIND, asdict(_rent(machine)))
-        if not services and not serve_sdk.one_comes_up():
+    if not services and jobs:
+        if serve_sdk.one_comes_up():
+            return [f"a service is coming up; {_ends(journal)}"]
+        for job in jobs:
             journal.job_ended(job.name, "stopped")
     return [
         f"{service.name} serves with {service.sentence} at ${service.usd_per_hour:.2f} an hour, ${service.accrued:.2f} so far; "

@@ -27,7 +27,7 @@ from provisioning.sky_sdk import Machine
 from provisioning.target import Offer
 from tests.rigs import vllm_stand_in
 
-CALLS = ("up", "services", "down", "controllers", "one_comes_up", "log_of")
+CALLS = ("up", "services", "down", "controllers", "one_comes_up", "settle", "log_of")
 CONTROLLER = Machine("sky-serve-controller-rig", "up", "aws (us-east-1)", "m6i.xlarge", "", 0, 0.25, 1000.0, False, None)
 OFFER = Offer("AWS g6.xlarge", 0.8, "", fits=True, gpu_type="L4", gpus=1, gpu_memory_gb=24, infra="aws")
 
@@ -41,6 +41,8 @@ class SmallServices:
         self.at: int | None = None
         """The boundary at which the process is killed."""
         self.passed: list[str] = []
+        self.coming = False
+        """A request of a process that has ended is under way."""
         self._started: list[subprocess.Popen[bytes]] = []
         _write_program(folder / "bin" / "python", f'exec {sys.executable} "$@"')
         _write_program(folder / "bin" / "vllm", f'exec {sys.executable} {vllm_stand_in.__file__} "$@"')
@@ -106,7 +108,10 @@ class SmallServices:
         return [CONTROLLER] if self.books["services"] else []
 
     def one_comes_up(self) -> bool:
-        return False
+        return self.coming
+
+    def settle(self) -> None:
+        self.coming = False
 
     def log_of(self, service: Service) -> str:
         return (self.folder / service.name / "log").read_text()

@@ -256,6 +256,17 @@ def test_asked_for_otherwise_the_earlier_one_is_ended_first(tmp_path, skyserve, 
 
 
 @hollow
+def test_what_was_asked_for_and_is_not_listed_yet_is_not_forgotten(skyserve, session):
+    session.journal.launching("one-deployment-abcdef01-service", "deployment", "abcdef01", PLACE)
+    skyserve.coming = True
+    assert still_rented(session.journal) == ["a service is coming up; `calmtune stop one` ends it"]
+    assert session.places[PLACE].list() == []
+    assert not skyserve.coming, "it was waited for"
+    assert still_rented(session.journal) == []
+    assert [job.state for job in session.journal.jobs()] == ["stopped"]
+
+
+@hollow
 def test_two_sessions_know_their_own(tmp_path, skyserve, session):
     name = serve(session)
     other = SkyServeTarget("aws", "0123456789ab")
