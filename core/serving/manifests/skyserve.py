@@ -110,9 +110,10 @@ def _run(served: Served, programs: str) -> Iterator[str]:
     yield f'{KEY}="$({programs}/python -c \'import secrets; print(secrets.token_urlsafe(32))\')"'
     address = ("--host", "127.0.0.1", "--port", str(_BEHIND))
     words = shell_lines((*served.model_arguments, *address, *served.flags.arguments))
-    yield f"{KEY}=${KEY} {programs}/vllm serve {words} &"
-    yield f"{SERVER_KEY_VARIABLE}=${KEY} {programs}/python {_FILES}/{ARCHIVE} {_FILES}/{SETTINGS} &"
-    yield "wait -n # one is of no use without the other"
+    yield f"{KEY}=${KEY} {programs}/vllm serve {words} & vllm=$!"
+    yield f"{SERVER_KEY_VARIABLE}=${KEY} {programs}/python {_FILES}/{ARCHIVE} {_FILES}/{SETTINGS} & proxy=$!"
+    yield "while kill -0 $vllm && kill -0 $proxy; do sleep 1; done 2> /dev/null # one is of no use without the other"
+    yield "kill $vllm $proxy 2> /dev/null || true"
     yield "exit 1"
 
 

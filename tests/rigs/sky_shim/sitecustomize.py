@@ -1,10 +1,11 @@
 """For SkyPilot's own processes on a rig, by PYTHONPATH: the rig is asked whether there is a network, load balancers stay on loopback, and
-what starts here is waited for longer than where nothing else runs."""
+the API server starts few processes and is waited for longer than where nothing else runs."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType, SimpleNamespace
@@ -26,11 +27,21 @@ def _wait_longer(module: ModuleType) -> None:
             setattr(module, name, 400)
 
 
+def _wait_on(module: ModuleType) -> None:
+    module.time = SimpleNamespace(time=lambda: 0.0, sleep=time.sleep)  # type: ignore[attr-defined]
+
+
+def _start_less(module: ModuleType) -> None:
+    module._min_avail_mem_gb = lambda: 1_000_000  # type: ignore[attr-defined]
+
+
 _CHANGES = {
     "sky.backends.backend_utils": _ask_the_rig,
     "sky.serve.load_balancer": _stay_on_loopback,
     "sky.server.common": _wait_longer,
     "sky.serve.constants": _wait_longer,
+    "sky.server.requests.queues.mp_queue": _wait_on,
+    "sky.server.config": _start_less,
 }
 
 
