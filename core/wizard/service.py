@@ -37,6 +37,7 @@ START_SECONDS = 3600.0
 _LOOK_SECONDS = 10.0
 _ANSWER_SECONDS = 180.0
 """The balancer hears of replicas that are ready every 20 s."""
+_HEALTH_SECONDS = 10.0
 HUB_TOKEN = "HF_TOKEN"
 
 
@@ -183,7 +184,8 @@ async def _until_it_answers(balancer: str, model: str, terms: Terms) -> None:
     async with httpx.AsyncClient(verify=_trusting(terms.pair), timeout=ANSWER_SECONDS) as client:
         while True:
             try:
-                if (await client.get(f"{balancer}/health")).status_code == 200:
+                # A request that comes before the balancer knows a replica may hang there for ever (SkyPilot 0.14.1).
+                if (await client.get(f"{balancer}/health", timeout=_HEALTH_SECONDS)).status_code == 200:
                     break
             except httpx.HTTPError as error:
                 said = f": {error}"

@@ -186,6 +186,8 @@ class Probe:
     def _summed(self, asked: list[tuple[str, str]], headers: dict[str, str], what: str, malformed: bool = False) -> Finding:
         """One finding for requests all of which must be refused; `malformed` ones may be refused as such (400)."""
         closed = _CLOSED | {400} if malformed else _CLOSED
+        if malformed and self._balanced:
+            closed |= {500}  # what SkyServe's balancer answers itself to a path that begins with two slashes
         statuses = [(method, path, self._ask(method, path, headers).status) for method, path in asked]
         open_ = [(method, path, status) for method, path, status in statuses if status not in closed]
         if any(status == 429 for *_, status in open_):

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def _ask_the_rig(module: ModuleType) -> None:
-    module._TEST_IP_LIST = [f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/"]  # type: ignore[attr-defined]
+    module._TEST_IP_LIST = [os.environ.get("AWS_ENDPOINT_URL", "http://127.0.0.1:9") + "/moto-api/"]  # type: ignore[attr-defined]
 
 
 def _stay_on_loopback(module: ModuleType) -> None:
