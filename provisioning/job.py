@@ -17,6 +17,8 @@ class Resources:
     gpus: int = 0
     gpu_types: tuple[str, ...] = ()
     """Acceptable types, SkyPilot names: A100, A100-80GB, H100, L40S; () for any."""
+    gpu_memory_gb: float = 0.0
+    """Of each GPU, at least; 0 where any will do."""
     cpus: int = 1
     memory_gb: float = 4
     disk_gb: float = 20

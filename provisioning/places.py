@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provisioning.local import LocalTarget
 from provisioning.sky import SkyTarget, Terms
+from provisioning.sky_serve import SkyServeTarget
 from provisioning.ssh import DEFAULT_ROOT, SshTarget
 from provisioning.ssh_keys import Trust
 from provisioning.target import Target
@@ -16,9 +17,13 @@ from provisioning.target import Target
 LOCAL = "local"
 SSH = "ssh:"
 SKY = "sky"
-PLACE_PATTERN = r"^(local|ssh:[^\s,:]+(:\d+)?|sky(:[A-Za-z0-9][\w.-]*(/[\w.@:-]+){0,2})?)$"
+SKYSERVE = "skyserve"
+_INFRA = r"(:[A-Za-z0-9][\w.-]*(/[\w.@:-]+){0,2})?"
+PLACE_PATTERN = rf"^(local|ssh:[^\s,:]+(:\d+)?|sky{_INFRA})$"
 """How a place is written: "local", "ssh:" and a name of the SSH configuration or user@host:port, or "sky" for the cheapest machine SkyPilot
 can rent, with ":" and a cloud, region and zone (sky:aws/us-east-1), a Slurm cluster (sky:slurm/name) or a Kubernetes context behind it."""
+SERVING_PATTERN = rf"^(local|ssh:[^\s,:]+(:\d+)?|sky(serve)?{_INFRA})$"
+"""The same for models that are served, also on replicas that SkyServe rents ("skyserve", with ":" and where as behind "sky")."""
 ROOT_VARIABLE = "CALMTUNE_REMOTE_FOLDER"
 """Names another folder than ~/.calmtune for jobs and models on machines reached over SSH, such as one on a larger disk."""
 
@@ -47,6 +52,8 @@ class Places(Mapping[str, Target]):
         kind, _, where = name.partition(":")
         if kind == SKY:
             return SkyTarget(where, _scope(self._root), self._terms, self._left_usd, _remote_root())
+        if kind == SKYSERVE:
+            return SkyServeTarget(where, _scope(self._root), self._terms, self._left_usd)
         if not name.startswith(SSH):
             raise KeyError(name)
         return ssh_target(where, _scope(self._root))
@@ -60,13 +67,13 @@ class Places(Mapping[str, Target]):
     def close(self) -> None:
         """Let connections go; jobs stay."""
         for target in self._made.values():
-            if isinstance(target, SshTarget | SkyTarget):
+            if isinstance(target, SshTarget | SkyTarget | SkyServeTarget):
                 target.close()
 
     @property
-    def rented(self) -> list[SkyTarget]:
+    def rented(self) -> list[SkyTarget | SkyServeTarget]:
         """Places asked for in this process whose machines are rented."""
-        return [target for target in self._made.values() if isinstance(target, SkyTarget)]
+        return [target for target in self._made.values() if isinstance(target, SkyTarget | SkyServeTarget)]
 
 
 def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience: float = 300.0) -> SshTarget:

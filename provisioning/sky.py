@@ -96,6 +96,15 @@ class SkyTarget:
         """The machine, if it is rented."""
         return next(iter(sky_sdk.machines([self.machine], ask_cloud)), None)
 
+    def machines(self) -> Sequence[Machine]:
+        """As `rented`, of which there is one or none."""
+        have = self.rented()
+        return [have] if have is not None else []
+
+    def owns(self, machine: str) -> bool:
+        """Whether a machine of this name is one of these."""
+        return machine == self.machine
+
     def facts(self) -> Facts:
         """What the rented machine has. Raises ProviderError when none is rented."""
         return self._reached().facts()
@@ -183,26 +192,8 @@ class SkyTarget:
     def _task(self, need: Resources) -> dict[str, Any]:
         """What SkyPilot is asked for: nothing to run, only the machine. Raises ProviderError when nothing fits."""
         terms = self.terms
-        resources: dict[str, Any] = {
-            "cpus": f"{need.cpus}+",
-            "memory": f"{need.memory_gb:.0f}+",
-            "use_spot": terms.spot,
-            "autostop": {"idle_minutes": terms.idle_minutes, "down": True, "wait_for": "jobs"},
-        }
-        if self.infra:
-            resources["infra"] = self.infra
-        if not sky_offers.is_scheduler(self.infra):
-            resources["disk_size"] = math.ceil(need.disk_gb)
-            if terms.max_usd_per_hour is not None:
-                resources["max_hourly_cost"] = terms.max_usd_per_hour
-        if need.gpus:
-            found = self.offers(need)
-            fitting = list(dict.fromkeys((offer.gpu_type, offer.gpus) for offer in found if offer.fits))
-            if not fitting:
-                why = f": {found[0].name}: {found[0].reason}" if found else ""
-                raise ProviderError(f"no machine with {need.gpus} × {' or '.join(terms.gpu_types)} is to be had from {self.name}{why}")
-            resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
-        return {"name": self.machine, "resources": resources}
+        autostop = {"idle_minutes": terms.idle_minutes, "down": True, "wait_for": "jobs"}
+        return {"name": self.machine, "resources": {**resources_wanted(self.infra, need, terms), "autostop": autostop}}
 
     def status(self, id: str) -> JobStatus:
         if self._is_up():
@@ -316,6 +307,26 @@ class SkyTarget:
     def _end(self, say: Say) -> None:
         self._forget_way()
         sky_sdk.end(self.machine, say)
+
+
+def resources_wanted(infra: str, need: Resources, terms: Terms) -> dict[str, Any]:
+    """Machines that meet a need on these terms, as SkyPilot's tasks name them. Raises ProviderError when nothing fits."""
+    resources: dict[str, Any] = {"cpus": f"{need.cpus}+", "memory": f"{need.memory_gb:.0f}+", "use_spot": terms.spot}
+    if infra:
+        resources["infra"] = infra
+    if not sky_offers.is_scheduler(infra):
+        resources["disk_size"] = math.ceil(need.disk_gb)
+        if terms.max_usd_per_hour is not None:
+            resources["max_hourly_cost"] = terms.max_usd_per_hour
+    if need.gpus:
+        found = sky_offers.offers(infra, need, terms.gpu_types, terms.spot, terms.max_usd_per_hour)
+        fitting = list(dict.fromkeys((offer.gpu_type, offer.gpus) for offer in found if offer.fits))
+        if not fitting:
+            why = f": {found[0].name}: {found[0].reason}" if found else ""
+            types = " or ".join(terms.gpu_types)
+            raise ProviderError(f"no machine with {need.gpus} × {types} is to be had from {infra or 'any cloud'}{why}")
+        resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
+    return resources
 
 
 def slot(ssh: SshTarget, job: Job, machine: Machine) -> dict[str, Any]:

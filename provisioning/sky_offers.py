@@ -13,6 +13,9 @@ from provisioning.target import Offer
 _SCHEDULERS = ("slurm", "kubernetes", "ssh")
 """Infra whose machines are owned already: no price, and what is free changes by the minute."""
 
+_SANE_GB = 1.0
+"""Less memory of a GPU is a mistake of the catalog."""
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -90,6 +93,8 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
         wrong.append(f"above your limit of ${most_usd:.2f} an hour")
     if row.memory_gb and row.memory_gb < need.memory_gb:
         wrong.append(f"{row.memory_gb:.0f} GB of memory, {need.memory_gb:.0f} needed")
+    if row.gpu_memory_gb >= _SANE_GB and row.gpu_memory_gb < need.gpu_memory_gb:
+        wrong.append(f"{row.gpu_memory_gb:.0f} GB of GPU memory, {need.gpu_memory_gb:.0f} needed")
     size = f"{row.cpus:.0f} cores, {row.memory_gb:.0f} GB memory" if row.cpus else "as the scheduler gives"
     if row.gpus > need.gpus:
         size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {need.gpus} needed"

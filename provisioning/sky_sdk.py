@@ -48,6 +48,8 @@ class Machine:
     spot: bool
     ends_when_idle: int | None
     """Minutes without a job after which it ends by itself; None when it does not."""
+    service: str = ""
+    """The service it is a replica of; "" for a machine of its own."""
 
     @property
     def what(self) -> str:
@@ -110,10 +112,10 @@ def rent(name: str, task: dict[str, Any], say: Say, note: Callable[[str], None])
     """
     module = sky()
     with in_words(f"{name} cannot be rented"):
-        with _quiet(say):
+        with quiet(say):
             request = module.launch(module.Task.from_yaml_config(task), cluster_name=name)
         note(str(request))
-        module.stream_and_get(request, output_stream=_Lines(say))
+        module.stream_and_get(request, output_stream=Lines(say))
 
 
 def give_up(request: str) -> None:
@@ -179,16 +181,16 @@ def queue(machine: str, task: dict[str, Any], say: Say) -> None:
     with in_words(f"{machine} takes no job"):
         waiting = {job["job_name"] for job in module.get(module.queue(machine)) if job["status"].value in _UNFINISHED}
         if task["name"] not in waiting:
-            with _quiet(say):
+            with quiet(say):
                 request = module.exec(module.Task.from_yaml_config(task), cluster_name=machine)
-            module.stream_and_get(request, output_stream=_Lines(say))
+            module.stream_and_get(request, output_stream=Lines(say))
 
 
 def end(name: str, say: Say = lambda line: None) -> None:
     """End a machine; nothing when there is none. Raises ProviderError when it is still there afterwards."""
     module = sky()
     with in_words(f"{name} could not be ended"), contextlib.suppress(module.exceptions.ClusterDoesNotExist):
-        module.stream_and_get(module.down(name), output_stream=_Lines(say))
+        module.stream_and_get(module.down(name), output_stream=Lines(say))
     if machines([name], ask_cloud=True):
         raise ProviderError(f"{name} is still there after it was ended; look at it with `sky status --refresh {name}`")
 
@@ -216,13 +218,13 @@ def login(machine: Machine) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet(say: Say) -> Iterator[None]:
+def quiet(say: Say) -> Iterator[None]:
     """Hands on what a call prints: standard output is for data."""
-    with contextlib.redirect_stdout(_Lines(say)):
+    with contextlib.redirect_stdout(Lines(say)):
         yield
 
 
-class _Lines(io.TextIOBase):
+class Lines(io.TextIOBase):
     """A stream that hands on whole lines, without colours and progress bars."""
 
     def __init__(self, say: Say) -> None:

@@ -109,7 +109,7 @@ def _end_idle_machines(session: Session) -> None:
             narrate(f"warning: {rented.machine} may still be there: {error}")
     try:
         for told in still_rented(session.journal):
-            narrate(f"{told}; `calmtune stop {session.id}` ends it")
+            narrate(told)
     except CalmtuneError as error:
         narrate(f"warning: rented machines may still be there: {error}")
 

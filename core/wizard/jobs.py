@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.wizard.journal import Journal
 from core.wizard.mirror import Mirror
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError
 from provisioning.places import LOCAL
+from provisioning.sky_serve import SkyServeTarget
 from provisioning.target import Say, Target, silent
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -75,24 +77,34 @@ class JobKeeper:
         """
         job = replace(job, name=self.name(job.name))
         place = await self._settled_place(job.name, place)
-        self._journal.launching(job.name, self._step, self._key, place)
-        id = await self._submit(job, place, say)
-        self._journal.launched(job.name, id)
-        return Launched(id, self.target(place))
-
-    async def _submit(self, job: Job, place: str, say: Say) -> str:
-        """Submit a job; when the task is cancelled meanwhile, not only left, what was begun is ended."""
         target = self.target(place)
-        submitting = asyncio.ensure_future(asyncio.to_thread(target.submit, job, say))
+        return await self._launch(job.name, place, partial(target.submit, job, say))
+
+    async def serve(self, purpose: str, task: Mapping[str, Any], need: Resources, place: str, say: Say = silent) -> Launched:
+        """Bring up a service, or adopt the one of its name that is asked for alike. Raises as `SkyServeTarget.serve`."""
+        target = self.target(place)
+        if not isinstance(target, SkyServeTarget):
+            raise UsageError(f"{target.name} runs no services; name skyserve")
+        name = self.name(purpose)
+        return await self._launch(name, place, partial(target.serve, name, task, need, say))
+
+    async def _launch(self, name: str, place: str, begin: Callable[[], str]) -> Launched:
+        """Write down what is launched where, before and after; when the task is cancelled meanwhile, not only left, what was begun is
+        ended."""
+        self._journal.launching(name, self._step, self._key, place)
+        target = self.target(place)
+        beginning = asyncio.ensure_future(asyncio.to_thread(begin))
         try:
-            return await asyncio.shield(submitting)
+            id = await asyncio.shield(beginning)
         except asyncio.CancelledError as error:
             if error.args != (LEAVE,):
                 with contextlib.suppress(UnknownJobError):
-                    await asyncio.to_thread(target.cancel, job.name)  # it may still be renting
+                    await asyncio.to_thread(target.cancel, name)  # it may still be renting
                 with contextlib.suppress(CalmtuneError):
-                    await asyncio.to_thread(target.cancel, await submitting)
+                    await asyncio.to_thread(target.cancel, await beginning)
             raise
+        self._journal.launched(name, id)
+        return Launched(id, target)
 
     async def _settled_place(self, name: str, wanted: str) -> str:
         earlier = next((job for job in self._journal.jobs() if job.name == name), None)
@@ -143,10 +155,10 @@ class JobKeeper:
         """End a job of this step wherever it was launched; nothing when there is none."""
         await self._stop({self.name(purpose)})
 
-    async def stop_every(self, purpose: str) -> None:
-        """End the jobs of this purpose that this step has launched for any inputs."""
-        end = f"-{purpose}"
-        await self._stop({job.name for job in self._journal.jobs() if job.step == self._step and job.name.endswith(end)})
+    async def stop_every(self, purpose: str, but: str = "") -> None:
+        """End the jobs of this purpose that this step has launched for any inputs, but for the one of this id."""
+        running = [job for job in self._journal.jobs() if job.step == self._step and job.state in ("launching", "launched")]
+        await self._stop({job.name for job in running if job.name.endswith(f"-{purpose}") and (not but or job.id != but)})
 
     async def _stop(self, names: Collection[str]) -> None:
         for job in [job for job in self._journal.jobs() if job.name in names]:

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from core.errors import BudgetReached, DeadlineError, ProviderError, UsageError
 from core.wizard.events import MachineCost, Notice, StepEvent
 from core.wizard.journal import Journal
-from provisioning import sky_sdk
+from provisioning import serve_sdk, sky_sdk
 from provisioning.autostop import overdue
-from provisioning.places import Places
+from provisioning.places import SKYSERVE, Places, scope_of
+from provisioning.serve_sdk import CONTROLLER
+from provisioning.sky_sdk import Machine
+from provisioning.sky_serve import services_of
 
 KIND = "machine"
 _SECONDS_BETWEEN_LOOKS = 30.0
@@ -37,6 +40,8 @@ class Rent:
     """So far, by SkyPilot's catalog."""
     usd_per_hour: float
     gone: bool = False
+    service: str = ""
+    """The service whose replica it is: SkyServe is asked for it."""
 
 
 def rents(journal: Journal) -> list[Rent]:
@@ -70,24 +75,61 @@ def usd_by_step(journal: Journal) -> dict[str, float]:
 
 
 def still_rented(journal: Journal) -> list[str]:
-    """A sentence on each machine that was there when it was last looked at and still is; those that are gone are written down as gone.
+    """A sentence on each machine and service that was there when it was last looked at and still is; those that are gone are written down
+    as gone.
 
     Asks the clouds. Raises ProviderError and UsageError when they cannot be asked.
     """
-    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone}
-    if not left:
-        return []
-    there = {machine.name: machine for machine in sky_sdk.machines(list(left), ask_cloud=True)}
-    told = []
+    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone and not rent.service}
+    told = _still_serving(journal)
+    there = {machine.name: machine for machine in sky_sdk.machines(list(left), ask_cloud=True)} if left else {}
     for name, (step, rent) in left.items():
-        if (machine := there.get(name)) is None:
+        machine = there.get(name)
+        if machine is None or machine.state == "stopped":
             journal.add_event(step, KIND, asdict(_gone(rent)))
             continue
+        costs = f"is rented at ${machine.usd_per_hour:.2f} an hour, ${machine.accrued:.2f} so far"
+        if name.startswith(CONTROLLER):
+            told.append(f"{name} {costs}; SkyServe's services share it, it stops itself without one, and `sky down {name}` ends it")
+            continue
         late = overdue(machine)
-        told.append(
-            f"{name} is rented at ${machine.usd_per_hour:.2f} an hour, ${machine.accrued:.2f} so far{f'; it {late}' if late else ''}"
-        )
+        told.append(f"{name} {costs}{f'; it {late}' if late else ''}; {_ends(journal)}")
     return told
+
+
+def _still_serving(journal: Journal) -> list[str]:
+    """The same of services: their replicas come and go, so that what is there now is written down."""
+    jobs = [job for job in journal.jobs() if job.target.partition(":")[0] == SKYSERVE and job.state in ("launching", "launched")]
+    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone and rent.service}
+    if not jobs and not left:
+        return []
+    services = services_of(scope_of(journal.path.parent / "jobs"))
+    machines = {machine.name: machine for service in services for machine in service.machines}
+    for name, (step, rent) in left.items():
+        if name not in machines or machines[name].since != rent.since:
+            journal.add_event(step, KIND, asdict(_gone(rent)))
+    for job in jobs:
+        for machine in machines.values():
+            if machine.since:
+                journal.add_event(job.step, KIND, asdict(_rent(machine)))
+    if not services and jobs:
+        if serve_sdk.one_comes_up():
+            return [f"a service is coming up; {_ends(journal)}"]
+        for job in jobs:
+            journal.job_ended(job.name, "stopped")
+    return [
+        f"{service.name} serves with {service.sentence} at ${service.usd_per_hour:.2f} an hour, ${service.accrued:.2f} so far; "
+        f"{_ends(journal)}"
+        for service in services
+    ]
+
+
+def _ends(journal: Journal) -> str:
+    return f"`calmtune stop {journal.path.parent.name}` ends it"
+
+
+def _rent(machine: Machine) -> Rent:
+    return Rent(machine.name, machine.since, machine.where, machine.accrued, machine.usd_per_hour, service=machine.service)
 
 
 def usd_per_hour(journal: Journal) -> float:
@@ -112,16 +154,14 @@ class MachineWatch:
         there = []
         targets = self._targets.rented
         for target in targets:
-            machine = target.rented()
-            if machine is not None and machine.state == "up":
-                there.append(Rent(machine.name, machine.since, machine.where, machine.accrued, machine.usd_per_hour))
+            there += [_rent(machine) for machine in target.machines() if machine.state == "up"]
         for rent in there:
             before = self._written.get(rent_key(rent))
             if before is None or rent.usd - before.usd >= _WORTH_A_LINE:
                 self._write(rent)
-        asked, seen = {target.machine for target in targets}, {rent_key(rent) for rent in there}
+        seen = {rent_key(rent) for rent in there}
         for key, rent in list(self._written.items()):
-            if rent.name in asked and key not in seen and not rent.gone:
+            if any(target.owns(rent.name) for target in targets) and key not in seen and not rent.gone:
                 self._write(_gone(rent))
         return there
 

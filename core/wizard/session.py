@@ -32,7 +32,7 @@ from core.wizard.machine_costs import spent
 from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.step import Gate, Outputs, Step, Upstream
-from provisioning.places import Places
+from provisioning.places import SKYSERVE, Places
 from provisioning.sky import Terms
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
@@ -204,6 +204,10 @@ class Session:
     def _ended(self, outputs: Outputs) -> str | None:
         """A job that should still run for these outputs to be true, and does not."""
         for job, target in outputs.jobs.items():
+            if target.partition(":")[0] == SKYSERVE:  # asking it takes seconds: the journal says what was last seen
+                if not any(one.id == job and one.state == "launched" for one in self.journal.jobs()):
+                    return f"service {job}"
+                continue
             try:
                 if self.targets[target].status(job).state != "running":
                     return f"job {job}"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import threading
 import time
-from collections.abc import Callable
-from typing import ClassVar
 
 import pytest
 
 from tests.rigs.ec2 import PYTHON, REGIONS, running_ec2
-from tests.rigs.recipe import LEARNS, LONG, ROOT, calmtune, command, write_answers
+from tests.rigs.recipe import LEARNS, LONG, ROOT, calmtune, write_answers
+from tests.rigs.running import Running
 
 # SkyPilot leaves processes it has started to the garbage collector.
 pytestmark = [pytest.mark.rig, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -42,50 +39,6 @@ def tiny(tmp_path_factory):
     from tests import tiny_model
 
     return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
-
-
-class Running:
-    """calmtune as a process whose narration is heard."""
-
-    all: ClassVar[list[Running]] = []
-
-    def __init__(self, folder, environment, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.lines: list[str] = []
-        self._listeners = [
-            threading.Thread(target=lambda: self.lines.extend(iter(self.process.stderr.readline, "")), daemon=True),
-            threading.Thread(target=lambda: setattr(self, "out", self.process.stdout.read()), daemon=True),
-        ]
-        self.out = ""
-        for listener in self._listeners:
-            listener.start()
-        self.all.append(self)
-
-    @property
-    def told(self) -> str:
-        return "".join(self.lines)
-
-    def wait_for(self, words: str, seconds: float = 420) -> None:
-        self.wait_until(lambda: words in self.told, seconds)
-
-    def wait_until(self, happened: Callable[[], object], seconds: float = 420) -> None:
-        deadline = time.monotonic() + seconds
-        while not happened():
-            assert self.process.poll() is None, self.told
-            assert time.monotonic() < deadline, self.told
-            time.sleep(0.2)
-
-    def end(self, seconds: float = 1800) -> int:
-        code = self.process.wait(seconds)
-        for listener in self._listeners:
-            listener.join()
-        return code
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.end()
 
 
 def training_until(name: str) -> tuple[str, ...]:

@@ -133,8 +133,8 @@ def require_ec2() -> None:
 
 
 @contextlib.contextmanager
-def running_ec2() -> Iterator[Ec2]:
-    """The rig, with SkyPilot knowing it and nothing else, for as long as the block lasts."""
+def running_ec2(**config: object) -> Iterator[Ec2]:
+    """The rig, with SkyPilot knowing it and nothing else, for as long as the block lasts; `config` is more of SkyPilot's own."""
     require_ec2()
     folder = Path(tempfile.mkdtemp(prefix="calmtune-ec2-"))
     folder.chmod(0o755)
@@ -153,7 +153,7 @@ def running_ec2() -> Iterator[Ec2]:
         _furnish(rig)
         keeper.start()
         _write_prices(folder / "home")
-        with sky_at_home(folder / "home", "aws", _config(), rig.environment):
+        with sky_at_home(folder / "home", "aws", {**_config(), **config}, rig.environment):
             yield rig
     finally:
         done.set()

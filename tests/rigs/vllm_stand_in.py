@@ -43,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(401, {"error": {"message": "Unauthorized"}})
         elif self.way == "broken":
             self._send(500, {"error": {"message": "EngineCore encountered an issue"}})
+        elif "model" not in request:
+            self._send(400, {"error": {"message": "Field required: model"}})
         elif request["model"] != self.name:
             self._send(404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
         else:

@@ -21,5 +21,5 @@ MODELS = {
 @pytest.mark.parametrize("model", MODELS)
 def test_all_files(model, tmp_path, snapshot):
     write_files(MODELS[model], tmp_path)
-    for path in sorted(tmp_path.iterdir()):
+    for path in sorted(path for path in tmp_path.iterdir() if path.suffix != ".pyz"):
         assert path.read_text().replace(versions.VLLM, "VLLM_VERSION") == snapshot(name=path.name)

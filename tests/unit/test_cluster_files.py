@@ -166,7 +166,8 @@ def test_everyone_serves_the_same(served):
     assert [engine["modelURL"], *engine["vllmConfig"]["extraArgs"]] == arguments[:at] + arguments[at + len(address) :]
     task = yaml.safe_load(skyserve(served))
     assert f"vllm=={VLLM}" in task["setup"]
-    assert task["run"].replace("\\\n", "").split("serve ")[1].split() == arguments
+    behind = ["--host", "127.0.0.1", "--port", "8001"]
+    assert task["run"].replace("\\\n", "").split("serve ")[1].split(" &")[0].split() == [*arguments[:at], *behind, *arguments[at + 4 :]]
 
 
 def test_an_adapter_is_served_on_its_base_from_the_volume():
@@ -236,7 +237,7 @@ def test_the_key_is_in_no_file(tmp_path, served, monkeypatch):
     for name in ("VLLM_API_KEY", "HOSTED_VLLM_API_KEY", "HF_TOKEN"):
         monkeypatch.setenv(name, "canary-5b77e2")
     write_files(served, tmp_path)
-    assert not [path for path in tmp_path.iterdir() if "canary" in path.read_text()]
+    assert not [path for path in tmp_path.iterdir() if b"canary" in path.read_bytes()]
     assert not [document for document in yaml.safe_load_all(kubernetes(served)) if document["kind"] == "Secret"], (
         "one that is empty would let everybody in"
     )

@@ -26,11 +26,14 @@ class Rented:
         self.problem: Exception | None = None
         self.released = 0
 
-    def rented(self) -> Machine | None:
+    def machines(self) -> list[Machine]:
         if self.problem is not None:
             raise self.problem
         self.looks += 1
-        return self.found
+        return [self.found] if self.found is not None else []
+
+    def owns(self, machine: str) -> bool:
+        return machine == self.machine
 
     def release(self, although_busy: bool = False) -> bool:
         assert although_busy
@@ -215,7 +218,7 @@ def test_machines_left_from_before_are_told_and_those_that_are_gone_forgotten(jo
     MachineWatch(journal, Targets(place), "training", None).look()
     skypilot["there"] = [machine(2.5)]
     (told,) = still_rented(journal)
-    assert told == "calmtune-x is rented at $2.50 an hour, $2.50 so far"
+    assert told == f"calmtune-x is rented at $2.50 an hour, $2.50 so far; `calmtune stop {journal.path.parent.name}` ends it"
     skypilot["there"] = []
     assert still_rented(journal) == []
     assert usd_per_hour(journal) == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.errors import UsageError
 from core.serving.proxy.addresses import counted_as, is_loopback, read_networks
 from core.serving.proxy.certificate import Pair, fingerprint, make_self_signed, server_context
-from core.serving.proxy.keys import Keys, keys_in_file, read_keys
+from core.serving.proxy.keys import Keys, digested, keys_in_file, read_keys
 from core.serving.proxy.limits import MOST_REMEMBERED, AtOnce, Buckets, TooManyError
 
 KEYS = {"shop": "key-of-the-shop-2f9a41c7", "desk": "key-of-the-desk-8d03be55"}
@@ -109,6 +109,18 @@ def test_nothing_but_a_key_has_an_owner(before, after):
     assert keys.owner([f"Bearer {other}"]) == ("shop" if other.strip() == KEYS["shop"] else None)
     assert keys.owner([before]) is None
     assert keys.owner([f"Bearer {KEYS['shop']}", before]) is None
+
+
+def test_a_digest_stands_for_a_key_and_is_none_itself():
+    named = read_keys(f"shop={digested(KEYS['shop'])}, desk={KEYS['desk']}", "the file")
+    keys = Keys(named)
+    assert [keys.owner([f"Bearer {key}"]) for key in KEYS.values()] == list(KEYS)
+    assert keys.owner([f"Bearer {named['shop']}"]) is None
+    assert digested(digested(KEYS["shop"])) == digested(KEYS["shop"])
+    with pytest.raises(UsageError, match="has the key of another client"):
+        read_keys(f"shop={KEYS['shop']}, desk={digested(KEYS['shop'])}", "the file")
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
+        read_keys("shop=sha256:0123456789abcdef0123456789", "the file")
 
 
 # Limits and addresses

@@ -18,9 +18,12 @@ import pytest
 from core.errors import UsageError
 from core.serving.proxy import guard as guards
 from core.serving.proxy import server as servers
+from core.serving.proxy.archive import proxy_archive
 from core.serving.proxy.certificate import Pair, fingerprint, make_self_signed
 from core.serving.proxy.forwarding import OPEN
+from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE, digested
 from core.serving.proxy.server import PUBLIC_BODY, Settings
+from provisioning.machine import free_port
 from tests.rigs.chat_server import ChatServer
 from tests.rigs.proxied import published
 
@@ -327,3 +330,39 @@ def test_a_watched_proxy_ends_with_the_server_behind_it(pair, monkeypatch):
             assert serving.is_alive()
     serving.join(20)
     assert not serving.is_alive()
+
+
+def test_behind_a_load_balancer_strangers_cannot_hide_health(model):
+    """All have the balancer's address there, its own probes of readiness too."""
+    settings = Settings(model.url, host="0.0.0.0", balanced=True)
+    settings.require_safe(has_keys=True)
+    with pytest.raises(UsageError, match="keys of clients"):
+        settings.require_safe(has_keys=False)
+    with pytest.raises(UsageError, match="cannot be kept behind a load balancer"):
+        servers.built(Settings(model.url, balanced=True, allowed="10.0.0.0/8"), {}, KEYS, SERVER_KEY, print)
+    with published(Settings(model.url, balanced=True), KEYS, SERVER_KEY) as address, httpx.Client(base_url=address) as asking:
+        strangers = {asking.get("/v1/models").status_code for _ in range(guards.STRANGERS_AT_ONCE + 20)}
+        assert strangers == {401, 429}
+        assert {asking.get("/health").status_code for _ in range(20)} == {200}
+        assert asking.get("/v1/models", headers={"Authorization": f"Bearer {KEYS['shop']}"}).status_code == 200
+
+
+def test_the_archive_is_the_proxy_where_nothing_else_of_calmtune_is(model, tmp_path):
+    (tmp_path / "proxy.pyz").write_bytes(proxy_archive())
+    assert proxy_archive() == proxy_archive()
+    port = free_port()
+    told = {"to": model.url, "host": "127.0.0.1", "port": port, "balanced": True}
+    (tmp_path / "proxy.json").write_text(json.dumps(told))
+    environment = {VARIABLE: f"shop={digested(KEYS['shop'])}", SERVER_KEY_VARIABLE: SERVER_KEY, "PATH": "/usr/bin"}
+    running = subprocess.Popen(
+        [sys.executable, "proxy.pyz", "proxy.json"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "passes on to" in running.stdout.readline()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {KEYS['shop']}"}) as asking:
+            assert asking.get("/v1/models").status_code == 200
+            assert asking.get("/metrics").status_code == 404
+    finally:
+        running.terminate()
+        running.communicate(timeout=20)
+    assert {key for _, key in model.requests} <= {f"Bearer {SERVER_KEY}"}

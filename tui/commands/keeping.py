@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from core.errors import CalmtuneError
 from tui.opening import (
     existing_session,
     home,
@@ -43,10 +44,17 @@ def sessions(as_json: bool) -> None:
 @click.argument("session", required=False)
 @json_option
 def status(session: str | None, as_json: bool) -> None:
-    """Show where each step of a session stands, and why."""
+    """Show where each step of a session stands, and why; and what it has rented."""
+    from core.wizard.machine_costs import still_rented
+
     opened = existing_session(session)
     try:
         show_statuses(opened, as_json)
+        try:
+            for told in still_rented(opened.journal):
+                narrate(told)
+        except CalmtuneError as error:
+            narrate(f"warning: rented machines may still be there: {error}")
     finally:
         opened.close()
 

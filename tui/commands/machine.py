@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--tests", help="With PATH: test file or folder; found in the assistant's folder when not given.")
 @patterns_option
 @click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
-@click.option("--end", metavar="MACHINE", help="End this rented machine, which no session here owns.")
+@click.option("--end", metavar="MACHINE", help="End this rented machine or service, which no session here owns.")
 @json_option
 def doctor(
     path: Path | None, tests: str | None, patterns: PatternChoice, host: str | None, end: str | None, as_json: bool

@@ -1,8 +1,8 @@
-"""Rented machines: which there are, whose they are, and ending those that nobody owns."""
+"""Rented machines and services: which there are, whose they are, and ending those that nobody owns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,39 +10,93 @@ from typing import TYPE_CHECKING
 from core.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
+    from provisioning.serve_sdk import Service
     from provisioning.sky_sdk import Machine
 
 
 def look_at_rented(home: Path) -> list[dict[str, str]]:
-    """A row for each machine of ours that SkyPilot knows; nothing where SkyPilot was never used. Raises ProviderError."""
-    return [{"what": f"rented {machine.name}", "state": _state(machine, owner)} for machine, owner in _rented(home)]
+    """A row for each machine and service of ours that SkyPilot knows; nothing where SkyPilot was never used. Raises ProviderError."""
+    if not _is_used():
+        return []
+    from provisioning.serve_sdk import controllers
+
+    machines = [{"what": f"rented {machine.name}", "state": _state(machine, owner)} for machine, owner in _rented(home)]
+    services = [{"what": f"service {service.name}", "state": _serving(service, owner)} for service, owner in _services(home)]
+    shared = [{"what": f"rented {machine.name}", "state": _shared(machine)} for machine in controllers() if machine.state != "stopped"]
+    return [*machines, *services, *shared]
 
 
 def end_rented(name: str, home: Path, say: Callable[[str], None]) -> None:
-    """End one machine that no session here owns. Raises UsageError for others, ProviderError when it is still there afterwards."""
-    from provisioning import sky_sdk
+    """End one machine or service that no session here owns. Raises UsageError for others, ProviderError when it is still there."""
+    from provisioning import serve_sdk, sky_sdk
 
-    owner = {machine.name: owner for machine, owner in _rented(home)}
-    if name not in owner:
+    machines = {machine.name: owner for machine, owner in _rented(home)} if _is_used() else {}
+    services = {service.name: owner for service, owner in _services(home)} if _is_used() and name not in machines else {}
+    owners: Mapping[str, str] = {**machines, **services}
+    if name not in owners:
         raise UsageError(f"there is no rented machine {name}; `calmtune doctor` lists those that are there")
-    if owner[name]:
-        raise UsageError(f"{name} belongs to session {owner[name]}; `calmtune stop {owner[name]}` ends its jobs and the machine")
-    sky_sdk.end(name, say)
+    if owner := owners[name]:
+        raise UsageError(f"{name} belongs to session {owner}; `calmtune stop {owner}` ends its jobs and what was rented for them")
+    (sky_sdk.end if name in machines else serve_sdk.down)(name, say)
+
+
+def _is_used() -> bool:
+    """Whether SkyPilot is installed and has rented anything."""
+    return find_spec("sky") is not None and Path("~/.sky").expanduser().is_dir()
 
 
 def _rented(home: Path) -> Iterator[tuple[Machine, str]]:
     """Machines whose names are ours, with the session that owns each, "" for none."""
-    from core.wizard.session import sessions_in
     from provisioning import sky_sdk
-    from provisioning.places import scope_of
     from provisioning.sky import PREFIX
 
-    if find_spec("sky") is None or not Path("~/.sky").expanduser().is_dir():
-        return
-    owners = {scope: folder.name for folder in sessions_in(home) if (scope := scope_of(folder / "jobs"))}
+    owners = _owners(home)
     ours = [machine.name for machine in sky_sdk.machines() if machine.name.startswith(PREFIX)]
     for machine in sky_sdk.machines(ours, ask_cloud=True) if ours else ():
-        yield machine, owners.get(machine.name.removeprefix(PREFIX).partition("-")[0], "")
+        yield machine, owners.get(_scope_in(machine.name), "")
+
+
+def _services(home: Path) -> Iterator[tuple[Service, str]]:
+    """The same of services."""
+    from provisioning import serve_sdk
+    from provisioning.sky import PREFIX
+
+    owners = _owners(home)
+    for service in serve_sdk.services():
+        if service.name.startswith(PREFIX):
+            yield service, owners.get(_scope_in(service.name), "")
+
+
+def _owners(home: Path) -> dict[str, str]:
+    """Names of sessions by what their machines' names have of them."""
+    from core.wizard.session import sessions_in
+    from provisioning.places import scope_of
+
+    return {scope: folder.name for folder in sessions_in(home) if (scope := scope_of(folder / "jobs"))}
+
+
+def _scope_in(name: str) -> str:
+    from provisioning.sky import PREFIX
+
+    return name.removeprefix(PREFIX).partition("-")[0]
+
+
+def _serving(service: Service, owner: str) -> str:
+    cost = f"${service.usd_per_hour:.2f} an hour (${service.accrued:.2f} so far)"
+    return f"{service.state}, {service.sentence}, at {service.endpoint or 'no address yet'}, {cost}; {_whose(service.name, owner)}"
+
+
+def _shared(machine: Machine) -> str:
+    return (
+        f"{machine.state}, {machine.what} in {machine.where}, ${machine.usd_per_hour:.2f} an hour; the load balancers of SkyServe's "
+        f"services run there, it stops itself when there are none, and `sky down {machine.name}` ends it"
+    )
+
+
+def _whose(name: str, owner: str) -> str:
+    if owner:
+        return f"of session {owner}; `calmtune stop {owner}` ends it"
+    return f"of no session here; `calmtune doctor --end {name}` ends it"
 
 
 def _state(machine: Machine, owner: str) -> str:
@@ -51,14 +105,10 @@ def _state(machine: Machine, owner: str) -> str:
     idle = (
         f"ends itself after {machine.ends_when_idle} idle minutes" if machine.ends_when_idle is not None else "does not end by itself"
     )
-    whose = (
-        f"of session {owner}; `calmtune stop {owner}` ends it"
-        if owner
-        else f"of no session here; `calmtune doctor --end {machine.name}` ends it"
-    )
     cost = f"${machine.usd_per_hour:.2f} an hour (${machine.accrued:.2f} so far)"
     try:
         late = overdue(machine)
     except ProviderError as error:
         late = f"does not answer ({error})"
-    return f"{machine.state}, {machine.what} in {machine.where}, {cost}, {idle}{f'. It {late}' if late else ''}; {whose}"
+    idle += f". It {late}" if late else ""
+    return f"{machine.state}, {machine.what} in {machine.where}, {cost}, {idle}; {_whose(machine.name, owner)}"

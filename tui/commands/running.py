@@ -93,7 +93,9 @@ def attach(session: str | None) -> None:
 @click.command()
 @click.argument("session", required=False)
 def stop(session: str | None) -> None:
-    """Stop whatever a session has running: training jobs, model servers, and the machines rented for them."""
+    """Stop whatever a session has running: training jobs, model servers and services, and the machines rented for them."""
+    from core.wizard.machine_costs import still_rented
+
     opened = existing_session(session)
     try:
         stopped = 0
@@ -108,6 +110,8 @@ def stop(session: str | None) -> None:
                 rented.release(narrate, although_busy=True)
                 narrate(f"ended the rented machine {rented.machine}")
                 stopped += 1
+        for told in still_rented(opened.journal):
+            narrate(told)
         if not stopped:
             narrate(f"nothing of session {opened.id} is running")
     finally:

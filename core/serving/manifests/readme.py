@@ -12,6 +12,7 @@ from core.serving.manifests.pod import CLIENT
 from core.serving.manifests.served import PORT, Served
 from core.serving.manifests.storage import copying_pod
 from core.serving.manifests.versions import VLLM
+from core.serving.proxy.keys import VARIABLE
 
 
 def readme(served: Served, purposes: Mapping[str, str]) -> str:
@@ -58,7 +59,10 @@ The weights are compared with their checksums once they are copied, and by 1 and
 
 ## Rented machines
 
-    sky serve up skyserve.yaml --service-name {served.resource} --secret {KEY}
+    export {VARIABLE}="assistant=sha256:$(printf %s "${KEY}" | sha256sum | cut -c -64)"
+    sky serve up skyserve.yaml --service-name {served.resource} --env {VARIABLE}
+
+`skyserve.yaml` says what keeps others out.
 """
 
 

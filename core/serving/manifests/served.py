@@ -16,6 +16,8 @@ from core.serving.manifests.flags import Flags, flags_for, gpu_memory
 
 PORT = 8000
 GIB = 1 << 30
+_MOST = 4
+"""Times as many servers as without load."""
 _LONGEST = 50
 """Characters of a resource's name; Kubernetes allows 63, some of which its controllers and these files append."""
 
@@ -58,6 +60,15 @@ class Served:
     """Bytes of all files."""
     replicas: int = 1
     """Servers, where a cluster runs them."""
+    most_replicas: int = 0
+    """Where they follow the load; 0 for four times as many as without load."""
+    requests_per_second: float = 4.0
+    """Of which one server is thought to be capable; more start above it, and end below."""
+
+    @property
+    def most(self) -> int:
+        """Servers under load."""
+        return self.most_replicas or _MOST * self.replicas
 
     @property
     def resource(self) -> str:
@@ -99,7 +110,9 @@ class Served:
         return max(10, ceil(2 * self.disk / GIB))
 
 
-def describe(model: Path, name: str, manifest: Mapping[str, Any], replicas: int = 1) -> Served:
+def describe(
+    model: Path, name: str, manifest: Mapping[str, Any], replicas: int = 1, most_replicas: int = 0, requests_per_second: float = 4.0
+) -> Served:
     """What is served, read from the model's folder and manifest. Raises StepFailed when an adapter there cannot be understood."""
     adapter = adapter_in(model)
     flags = flags_for(model, adapter, int(manifest.get("longest_row") or 0))
@@ -110,7 +123,7 @@ def describe(model: Path, name: str, manifest: Mapping[str, Any], replicas: int 
         here = own.absolute() if own.is_dir() else None
         folders.append(Folder("base", here, f"/models/{name}/base", _weights_checksums(adapter)))
         disk += flags.weights
-    return Served(name, tuple(folders), adapter, flags, disk, replicas)
+    return Served(name, tuple(folders), adapter, flags, disk, replicas, most_replicas, requests_per_second)
 
 
 def _weights_checksums(adapter: Adapter) -> Mapping[str, str]:

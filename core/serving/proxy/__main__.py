@@ -1,6 +1,6 @@
 """The proxy as a job: `python -m core.serving.proxy settings.json`, keys in the environment. It ends when the model server has gone.
 
-settings.json has the fields of `Settings`, with certificate and key in the place of `pair`.
+settings.json has the fields of `Settings`, with certificate and key in the place of `pair` where it ends TLS itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> int:
     from core.serving.proxy.server import Settings, serve
 
     told: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    pair = Pair(Path(told.pop("certificate")), Path(told.pop("key")))
+    pair = Pair(Path(told.pop("certificate")), Path(told.pop("key"))) if "certificate" in told else None
     try:
         serve(
             Settings(**told, pair=pair),

@@ -107,6 +107,17 @@ def make_self_signed(folder: Path, names: Sequence[str]) -> Pair:
     return pair
 
 
+def names_of(certificate: Path) -> list[str]:
+    """Host names and addresses a PEM file's first certificate is for. Raises UsageError."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_der_x509_certificate(_der(certificate)).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+
+
 def days_left(der: bytes) -> float:
     """Until a certificate ends; negative once it has."""
     from cryptography import x509

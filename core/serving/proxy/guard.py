@@ -50,12 +50,14 @@ class Guard:
         requests_per_minute: float = 600,
         at_once: int = 16,
         say: Callable[[str], None] = print,
+        balanced: bool = False,
     ) -> None:
-        """`requests_per_minute` and `at_once` hold for each client; `say` gets a line of JSON for each request."""
+        """`requests_per_minute` and `at_once` hold for each client; `say` gets a line of JSON for each request. `balanced` where
+        strangers have the address of a load balancer, which must hear of health whatever they do."""
         self._app, self._keys, self._networks, self._say = app, keys, networks, say
         self._buckets = Buckets(requests_per_minute, burst_of(requests_per_minute))
         self._strangers = Buckets(STRANGERS_PER_MINUTE, STRANGERS_AT_ONCE)
-        self._at_once = AtOnce(at_once)
+        self._at_once, self._balanced = AtOnce(at_once), balanced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,8 +87,10 @@ class Guard:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         client = self._keys.owner(given)
         if client is None:
-            _within(self._strangers, counted_as(host))
-            if scope.get("raw_path") != b"/health" or scope["method"] != OPEN["/health"]:
+            asks_health = scope.get("raw_path") == b"/health" and scope["method"] == OPEN["/health"]
+            if not (asks_health and self._balanced):
+                _within(self._strangers, counted_as(host))
+            if not asks_health:
                 raise HTTPException(401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
         return client
 

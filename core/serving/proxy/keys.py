@@ -17,6 +17,8 @@ SERVER_KEY_VARIABLE = "CALMTUNE_SERVER_KEY"
 """Tells a proxy that runs as a job the model server's own key, which clients never hold."""
 SHORTEST = 20
 """Characters of a key that is not guessed."""
+DIGEST = "sha256:"
+"""Begins what may stand in a key's place where keys are written down: its SHA-256 in hexadecimal."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 _HOW = "write name=key for each client, one a line or with commas between; `openssl rand -hex 32` makes a key"
 
@@ -25,8 +27,8 @@ class Keys:
     """Who may ask. Only digests of the keys are kept."""
 
     def __init__(self, named: Mapping[str, str]) -> None:
-        """`named`: client's name → key."""
-        self._digests = {name: _digest(key) for name, key in named.items()}
+        """`named`: client's name → key, or what `digested` makes of it."""
+        self._digests = {name: bytes.fromhex(digested(key).removeprefix(DIGEST)) for name, key in named.items()}
 
     def owner(self, authorizations: Iterable[str]) -> str | None:
         """Whose key a request brings in its Authorization headers; None for none, a wrong one, or several."""
@@ -38,8 +40,18 @@ class Keys:
         return owners[0] if owners and scheme.lower() == "bearer" else None
 
 
+def is_digest(key: str) -> bool:
+    """Whether this stands for a key that is not told."""
+    return key.startswith(DIGEST)
+
+
+def digested(key: str) -> str:
+    """What may be written down of a key: who reads it cannot make requests."""
+    return key.lower() if is_digest(key) else DIGEST + _digest(key).hex()
+
+
 def read_keys(text: str, where: str) -> dict[str, str]:
-    """Name → key from text; `where` it is from is named in the UsageError that is raised for what is none."""
+    """Name → key, or its digest, from text; `where` it is from is named in the UsageError that is raised for what is none."""
     found: dict[str, str] = {}
     for part in re.split(r"[\n,]", re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)):
         if not part.strip():
@@ -49,11 +61,13 @@ def read_keys(text: str, where: str) -> dict[str, str]:
             raise UsageError(f"{where} has an entry that is no name=key; {_HOW}")
         if name in found:
             raise UsageError(f"{where} has two keys for {name}; give each client a name of its own")
+        if is_digest(key) and not re.fullmatch(r"[0-9A-Fa-f]{64}", key.removeprefix(DIGEST)):
+            raise UsageError(f"{where}: the SHA-256 of {name}'s key has 64 hexadecimal digits behind {DIGEST}")
         if len(key) < SHORTEST or not key.isascii() or re.search(r"\s", key):
             raise UsageError(
                 f"{where}: the key of {name} must have {SHORTEST} or more ASCII characters without blanks; {_HOW}"
             )
-        if key in found.values():
+        if digested(key) in map(digested, found.values()):
             raise UsageError(f"{where}: {name} has the key of another client; give each a key of its own")
         found[name] = key
     if not found:

@@ -34,12 +34,15 @@ DANGEROUS = (
 )  # fmt: skip
 """What vLLM has besides: runs without a key (all outside /v1), changes the server, computes for anybody, or tells of it (`make test-vllm`
 compares with a real one). https://docs.vllm.ai/en/stable/usage/security/"""
+BALANCERS = ("/docs", "/redoc", "/openapi.json")
+"""Answered by SkyServe's load balancer itself (sky/serve/load_balancer.py of SkyPilot 0.14)."""
 TRICKS = (
     "//metrics", "/./metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/%2E%2E/metrics", "/v1/..%2fmetrics", "/health/../metrics",
     "/health/..;/metrics", "/metrics/", "/metrics;x", "/metrics?x", "/%6detrics", "/health%00/../metrics", "/v1/models/../../metrics",
     "/v1/models/..%2f..%2fmetrics", "http://localhost/metrics",
 )  # fmt: skip
 """Other spellings of an address that must stay closed."""
+IN_THE_CLEAR = "keys and prompts travel in the clear: this is http, not https"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE")
 SOCKET = "/v1/realtime"
 _UPGRADE = {
@@ -69,9 +72,12 @@ class _Reply:
 class Probe:
     """Looks at one server. All methods block."""
 
-    def __init__(self, url: str, key: str = "", certificate: Path | None = None, source: str = "") -> None:
+    def __init__(
+        self, url: str, key: str = "", certificate: Path | None = None, source: str = "", balanced: bool = False
+    ) -> None:
         """`key` of a client; `certificate` in PEM is trusted where the system's authorities do not vouch for the server's;
-        `source` is an address of this machine to ask from. Raises UsageError for what is no URL."""
+        `source` is an address of this machine to ask from; `balanced` for a server behind SkyServe's load balancer. Raises UsageError for
+        what is no URL."""
         parts = urlsplit(url)
         try:
             self._port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -80,7 +86,7 @@ class Probe:
         if parts.scheme not in ("http", "https") or not parts.hostname or not self._port:
             raise UsageError(f"{url!r} is no address of a server; give one such as https://models.example.org:8443")
         self._host, self._encrypted, self._certificate = parts.hostname, parts.scheme == "https", certificate
-        self._key, self._source = key, (source, 0) if source else None
+        self._key, self._source, self._balanced = key, (source, 0) if source else None, balanced
         self._context = ssl.create_default_context()
         self._trusted = False
 
@@ -100,7 +106,7 @@ class Probe:
     def _encryption(self) -> Iterator[Finding]:
         if not self._encrypted:
             self._ask("GET", "/health")
-            yield Finding("fail", "keys and prompts travel in the clear: this is http, not https")
+            yield Finding("fail", IN_THE_CLEAR)
             return
         try:
             seen = tls_probe.look(self._host, self._port, self._certificate, self._source)
@@ -153,15 +159,35 @@ class Probe:
 
     def _rest(self, headers: dict[str, str], kind: str) -> Iterator[Finding]:
         """Addresses that must be closed to everybody."""
-        for path in DANGEROUS:
+        if self._balanced:
+            yield self._balancers_own(headers, kind)
+        for path in [path for path in DANGEROUS if not (self._balanced and path in BALANCERS)]:
             yield self._summed([("GET", path), ("POST", path)], headers, f"{path} {kind}")
         yield self._summed([("GET", target) for target in TRICKS], headers, f"other spellings of /metrics {kind}", malformed=True)
+        if self._balanced:
+            yield Finding("not tried", f"other spellings of the open addresses {kind}: the balancer writes addresses anew")
+            return
         around = [(method, spelling) for path, method in OPEN.items() for spelling in (f"/{path}", f"{path}/", f"{path};x", f"/.{path}")]
         yield self._summed(around, headers, f"other spellings of the open addresses {kind}", malformed=True)
+
+    def _balancers_own(self, headers: dict[str, str], kind: str) -> Finding:
+        """SkyServe's balancer shows pages about itself, which must not be the model server's."""
+        what = f"{', '.join(BALANCERS)} {kind}"
+        reply = self._ask("GET", "/openapi.json", headers)
+        try:
+            told = json.loads(reply.body) if reply.status == 200 else {}
+            known = set(told.get("paths", {})) - {"/{path}"}
+        except (ValueError, AttributeError, TypeError):
+            known = {"what is no description"}
+        if known:
+            return Finding("fail", f"open: {what} (it tells of {', '.join(sorted(known)[:3])})")
+        return Finding("pass", f"{what} tell of SkyServe's balancer and nothing behind it")
 
     def _summed(self, asked: list[tuple[str, str]], headers: dict[str, str], what: str, malformed: bool = False) -> Finding:
         """One finding for requests all of which must be refused; `malformed` ones may be refused as such (400)."""
         closed = _CLOSED | {400} if malformed else _CLOSED
+        if malformed and self._balanced:
+            closed |= {500}  # what SkyServe's balancer answers itself to a path that begins with two slashes
         statuses = [(method, path, self._ask(method, path, headers).status) for method, path in asked]
         open_ = [(method, path, status) for method, path, status in statuses if status not in closed]
         if any(status == 429 for *_, status in open_):

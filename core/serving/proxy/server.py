@@ -52,13 +52,15 @@ class Settings:
     """Of each client."""
     at_once: int = 16
     """Requests of each client under way."""
+    balanced: bool = False
+    """Behind a load balancer: TLS ends there, and all requests come from its address."""
 
     def require_safe(self, has_keys: bool) -> None:
         """Raises UsageError when it would be reached from other machines without TLS or keys."""
         if is_loopback(self.host):
             return
         missing = [
-            *(["a certificate and its private key"] if self.pair is None else []),
+            *(["a certificate and its private key"] if self.pair is None and not self.balanced else []),
             *([f"keys of clients (a file, or {VARIABLE} in the environment)"] if not has_keys else []),
         ]
         if missing:
@@ -81,8 +83,10 @@ def built(
         if networks.allowed:
             raise UsageError("allowed addresses go with keys: whoever shares an address with a client would come in")
         return application(settings.to, extra, largest_body=LARGEST_BODY)
+    if networks.allowed and settings.balanced:
+        raise UsageError("allowed addresses cannot be kept behind a load balancer: all requests come from its own")
     inner = application(settings.to, extra, server_key=server_key, largest_body=PUBLIC_BODY)
-    return Guard(inner, Keys(keys), networks, settings.requests_per_minute, settings.at_once, say)
+    return Guard(inner, Keys(keys), networks, settings.requests_per_minute, settings.at_once, say, settings.balanced)
 
 
 def listening(settings: Settings) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core.errors import CalmtuneError
+from core.errors import CalmtuneError, UsageError
 from core.llm.client import Endpoint
 from core.serving.connect import KEY_VARIABLE
 from core.serving.export.copying import Exported
@@ -29,11 +29,13 @@ from core.wizard.jobs import Launched
 from core.wizard.published import PURPOSE as PROXY
 from core.wizard.published import Publication, free_address, look_from_outside, publish, read_publication
 from core.wizard.served import PURPOSE, ServerRequest, launch_server, make_plan, port_of, until_ready
+from core.wizard.service import PURPOSE as SERVICE
+from core.wizard.service import bring_up, read_terms
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
 from provisioning import tunnel
 from provisioning.job import Job
-from provisioning.places import LOCAL, PLACE_PATTERN
+from provisioning.places import LOCAL, SERVING_PATTERN, SKYSERVE
 
 TUNNEL = "tunnel"
 
@@ -51,10 +53,11 @@ class DeploymentAnswers(BaseModel):
     )
     machine: str = Field(
         LOCAL,
-        pattern=PLACE_PATTERN,
+        pattern=SERVING_PATTERN,
         title="Machine",
-        description="local for this one; ssh: and a host of the SSH configuration, or sky and a cloud (sky:aws) for a rented one: a tunnel "
-        "leads from here to those.",
+        description="local for this one; ssh: and a host of the SSH configuration; sky and a cloud (sky:aws) for a rented one: a tunnel "
+        "leads from here to those. skyserve (skyserve:aws) rents as many as the load takes behind a public load balancer, for clients with "
+        "keys (CALMTUNE_PROXY_KEYS).",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto",
@@ -81,8 +84,25 @@ class DeploymentAnswers(BaseModel):
         ge=1,
         le=64,
         title="Servers elsewhere",
-        description="How many servers the files for clusters and rented machines start; here it is one.",
+        description="How many servers skyserve and the files for clusters and rented machines start; here it is one.",
         json_schema_extra={"advanced": True},
+    )
+    most_replicas: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Most servers",
+        description="For skyserve: how many there may be under load, each on a machine that costs money; 0 for four times as many as "
+        "without.",
+        json_schema_extra={"advanced": True},
+    )
+    requests_per_second: float = Field(
+        4.0,
+        gt=0,
+        title="Load of a server",
+        description="For skyserve: requests a second of which one server is thought to be capable; above it more are started, below it "
+        "they are ended. Measure yours.",
+        json_schema_extra={"unit": "requests a second", "advanced": True},
     )
     public_address: str = Field(
         "",
@@ -95,7 +115,7 @@ class DeploymentAnswers(BaseModel):
     tls_certificate: str = Field(
         "",
         title="TLS certificate",
-        description="For a public address: file with the certificate (chain) in PEM form.",
+        description="For a public address, or skyserve's load balancer: file with the certificate (chain) in PEM form.",
         json_schema_extra={"advanced": True},
     )
     tls_key: str = Field(
@@ -115,7 +135,7 @@ class DeploymentAnswers(BaseModel):
         600,
         ge=1,
         title="Requests a minute",
-        description="For a public address: how many each client may make.",
+        description="For a public address: how many each client may make; with skyserve, of each server.",
         json_schema_extra={"unit": "requests a minute", "advanced": True},
     )
     export_to: Annotated[str, AfterValidator(check_place)] = Field(
@@ -141,6 +161,8 @@ class DeploymentStep:
         return ()
 
     async def run(self, context: Context) -> Outputs:
+        if context.answers.machine.partition(":")[0] == SKYSERVE:
+            return await _run_service(context)
         answers: DeploymentAnswers = context.answers
         public = read_publication(
             answers.public_address, answers.tls_certificate, answers.tls_key, answers.allowed_addresses, answers.requests_per_minute
@@ -201,6 +223,49 @@ class DeploymentStep:
         return Outputs(summary, paths, gates, production.outputs.digest + ":" + address, jobs)
 
 
+async def _run_service(context: Context) -> Outputs:
+    """On replicas behind a load balancer."""
+    answers: DeploymentAnswers = context.answers
+    terms = await asyncio.to_thread(
+        read_terms, answers.tls_certificate, answers.tls_key, answers.public_address, answers.allowed_addresses, answers.engine
+    )
+    if 0 < answers.most_replicas < answers.replicas:
+        raise UsageError(f"deployment.most_replicas is {answers.most_replicas}, less than deployment.replicas ({answers.replicas})")
+    production = context.upstream["production"]
+    store = open_store(parse_place(answers.export_to)) if answers.export_to else None
+    artifact = final_model(production)
+    artifact.verify()
+    described = describe(
+        artifact.folder, answers.served_name, artifact.read_manifest(), answers.replicas, answers.most_replicas, answers.requests_per_second
+    )
+    files = write_files(described, context.folder / FOLDER, answers.requests_per_minute)
+    brought = await bring_up(context, answers.machine, described, terms, context.folder / FOLDER, answers.python)
+    if not os.environ.get(KEY_VARIABLE):
+        os.environ[KEY_VARIABLE] = terms.key  # for the first conversation
+    gates = [
+        Gate("endpoint healthy", "answers a completion", "it did", True),
+        *brought.gates,
+        Gate("checksums equal", "every file of the model as trained", "all, before each replica serves", True),
+    ]
+    address = brought.endpoint.base_url or ""
+    summary = {
+        "endpoint": address,
+        "machine": answers.machine,
+        "model": brought.endpoint.model,
+        "engine": "vllm",
+        "job": brought.id,
+        "needs_key": True,
+        "public": address.removesuffix("/v1"),
+        "findings": brought.findings,
+    }
+    if store is not None:
+        exported = await _export(context, artifact, store)
+        summary["export"] = asdict(exported)
+        gates.append(Gate("export verified", "every file read back and equal", f"all {exported.files}", True))
+    paths = {name: f"{FOLDER}/{file}" for name, file in files.items()}
+    return Outputs(summary, paths, gates, production.outputs.digest + ":" + address, {brought.id: answers.machine})
+
+
 async def _start(context: Context, request: ServerRequest, plan: ServerPlan) -> tuple[Endpoint, dict[str, str]]:
     """Start the server and what leads to it: the endpoint on this machine's loopback, and the local jobs that keep it reachable."""
     server = await launch_server(context, request, plan)
@@ -243,7 +308,7 @@ async def _export(context: Context, artifact: ModelArtifact, store: Store) -> Ex
 
 
 async def _stop(context: Context) -> None:
-    for purpose in (PROXY, TUNNEL, PURPOSE):
+    for purpose in (PROXY, TUNNEL, PURPOSE, SERVICE):
         await context.jobs.stop(purpose)
 
 
