@@ -15,11 +15,22 @@ class Resources:
     """What a job needs."""
 
     gpus: int = 0
-    gpu_types: tuple[str, ...] = ()
-    """Acceptable types, SkyPilot names: A100, A100-80GB, H100, L40S; () for any."""
+    gpu_counts: tuple[tuple[str, int], ...] = ()
+    """Types that will do where machines are rented, SkyPilot's names (A100, A100-80GB), with how many of each; () for `gpus` of any."""
     cpus: int = 1
     memory_gb: float = 4
     disk_gb: float = 20
+
+    def gpus_of(self, gpu_type: str) -> int | None:
+        """How many GPUs of a type are needed; None for a type that will not do."""
+        return dict(self.gpu_counts).get(gpu_type) if self.gpu_counts else self.gpus
+
+    @property
+    def wanted(self) -> str:
+        """The GPUs in words: "2 × L40S or 1 × H100"."""
+        if not self.gpu_counts:
+            return f"{self.gpus} GPU{'s' * (self.gpus != 1)}"
+        return " or ".join(f"{count} × {gpu_type}" for gpu_type, count in self.gpu_counts)
 
 
 @dataclass(frozen=True)

@@ -161,11 +161,11 @@ class SkyTarget:
         with self._lock:
             have = self.rented(ask_cloud=self._ssh is None)  # one that was reached is missed when it is gone
             up = have if have is not None and have.state == "up" else None
-            if up is not None and up.gpus >= need.gpus:
+            if up is not None and meets(up, need):
                 return up
             task = self._task(need)  # before anything is ended: what is wanted may not be to be had
             if up is not None:
-                say(f"{self.machine} has {up.what}, this job needs {need.gpus} GPUs: another machine is rented in its place")
+                say(f"{self.machine} has {up.what}, this job needs {need.wanted}: another machine is rented in its place")
                 if busy := [status.id for status in self.list() if status.state == "running"]:
                     raise StepFailed(f"{self.machine} is still at work on {', '.join(busy)}; end that first")
                 self._end(say)
@@ -200,7 +200,8 @@ class SkyTarget:
             fitting = list(dict.fromkeys((offer.gpu_type, offer.gpus) for offer in found if offer.fits))
             if not fitting:
                 why = f": {found[0].name}: {found[0].reason}" if found else ""
-                raise ProviderError(f"no machine with {need.gpus} × {' or '.join(terms.gpu_types)} is to be had from {self.name}{why}")
+                wanted = need.wanted if need.gpu_counts else f"{need.gpus} × {' or '.join(terms.gpu_types)}"
+                raise ProviderError(f"no machine with {wanted} is to be had from {self.name}{why}")
             resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
         return {"name": self.machine, "resources": resources}
 
@@ -316,6 +317,12 @@ class SkyTarget:
     def _end(self, say: Say) -> None:
         self._forget_way()
         sky_sdk.end(self.machine, say)
+
+
+def meets(machine: Machine, need: Resources) -> bool:
+    """Whether a rented machine has the GPUs of a need."""
+    needed = need.gpus_of(machine.gpu_type)
+    return not need.gpus or (needed is not None and machine.gpus >= needed)
 
 
 def slot(ssh: SshTarget, job: Job, machine: Machine) -> dict[str, Any]:

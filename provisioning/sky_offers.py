@@ -61,15 +61,16 @@ def offers(infra: str, need: Resources, gpu_types: Sequence[str], spot: bool, mo
     """Offers for a need, those that fit first, then by price. Raises ProviderError when clouds cannot be asked."""
     if not need.gpus:
         return [Offer(infra or "any cloud", math.nan, "the cheapest machine with enough memory", fits=True)]
-    return offers_of(listed(infra, gpu_types, spot), ready_clouds(), need, most_usd)
+    wanted = [name for name in gpu_types if need.gpus_of(name) is not None]
+    return offers_of(listed(infra, wanted, spot) if wanted else [], ready_clouds(), need, most_usd)
 
 
 def offers_of(rows: Iterable[Listed], ready: set[str], need: Resources, most_usd: float | None) -> list[Offer]:
     """Of each cloud and GPU type the smallest machine with enough GPUs, with the reason why it fits or not."""
     smallest: dict[tuple[str, str, bool], Listed] = {}
     for row in rows:
-        key = (row.cloud, row.gpu_type, row.spot)
-        if row.gpus >= need.gpus and (key not in smallest or _size(row) < _size(smallest[key])):
+        key, needed = (row.cloud, row.gpu_type, row.spot), need.gpus_of(row.gpu_type)
+        if needed is not None and row.gpus >= needed and (key not in smallest or _size(row) < _size(smallest[key])):
             smallest[key] = row
     return sorted((_offer(row, ready, need, most_usd) for row in smallest.values()), key=lambda offer: (not offer.fits, _price(offer)))
 
@@ -91,8 +92,9 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
     if row.memory_gb and row.memory_gb < need.memory_gb:
         wrong.append(f"{row.memory_gb:.0f} GB of memory, {need.memory_gb:.0f} needed")
     size = f"{row.cpus:.0f} cores, {row.memory_gb:.0f} GB memory" if row.cpus else "as the scheduler gives"
-    if row.gpus > need.gpus:
-        size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {need.gpus} needed"
+    needed = need.gpus_of(row.gpu_type)
+    if needed is not None and row.gpus > needed:
+        size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {needed} needed"
     return Offer(
         f"{row.cloud} {row.instance or row.gpu_type}",
         row.usd_per_hour,

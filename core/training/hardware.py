@@ -78,6 +78,12 @@ def peak_of(name: str) -> float | None:
     return peak * TERA if peak is not None else None
 
 
+def compute_capability(name: str) -> float | None:
+    """Of a GPU by its name, as far as it decides whether bfloat16 is computed; None for one that is not in the table."""
+    old = {"T4": 7.5, "V100": 7.0}
+    return _entry(old, name) or (8.0 if peak_of(name) is not None else None)
+
+
 def _entry(table: Mapping[str, float], name: str) -> float | None:
     """The entry whose words stand in the name, with or without blanks between; the longest of several."""
     plain = re.sub(r"[^A-Z0-9]+", " ", name.upper())
