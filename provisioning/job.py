@@ -20,6 +20,8 @@ class Resources:
     cpus: int = 1
     memory_gb: float = 4
     disk_gb: float = 20
+    nodes: int = 1
+    """So many machines with all of that together; where machines are rented."""
 
     def gpus_of(self, gpu_type: str) -> int | None:
         """How many GPUs of a type are needed; None for a type that will not do."""
@@ -27,10 +29,10 @@ class Resources:
 
     @property
     def wanted(self) -> str:
-        """The GPUs in words: "2 × L40S or 1 × H100"."""
-        if not self.gpu_counts:
-            return f"{self.gpus} GPU{'s' * (self.gpus != 1)}"
-        return " or ".join(f"{count} × {gpu_type}" for gpu_type, count in self.gpu_counts)
+        """Nodes and GPUs in words: "2 × L40S or 1 × H100"."""
+        said = " or ".join(f"{count} × {gpu_type}" for gpu_type, count in self.gpu_counts)
+        said = said or f"{self.gpus} GPU{'s' * (self.gpus != 1)}"
+        return f"{self.nodes} nodes with {said} each" if self.nodes > 1 else said
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def job_body(job: Job) -> dict[str, Any]:
         "limit_seconds": job.limit_seconds,
         "environment": dict(job.environment),
         "gpus": job.resources.gpus,
+        "nodes": job.resources.nodes,
     }
 
 
@@ -75,6 +78,8 @@ class JobStatus:
     exit_code: int | None = None
     detail: str = ""
     """A sentence for the person, e.g. the last line of the log of a failed job."""
+    nodes: int = 1
+    """On so many it was started."""
     lost: bool = False
     """The machine is gone, and with it all that was not fetched."""
 

@@ -87,7 +87,8 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
     wrong = []
     if row.cloud.lower() not in ready:
         wrong.append(f"your account is not ready: `sky check {row.cloud.lower()}` says what is missing")
-    if most_usd is not None and row.usd_per_hour > most_usd:
+    usd = row.usd_per_hour * need.nodes
+    if most_usd is not None and usd > most_usd:
         wrong.append(f"above your limit of ${most_usd:.2f} an hour")
     if row.memory_gb and row.memory_gb < need.memory_gb:
         wrong.append(f"{row.memory_gb:.0f} GB of memory, {need.memory_gb:.0f} needed")
@@ -96,8 +97,8 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
     if needed is not None and row.gpus > needed:
         size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {needed} needed"
     return Offer(
-        f"{row.cloud} {row.instance or row.gpu_type}",
-        row.usd_per_hour,
+        f"{need.nodes} × " * (need.nodes > 1) + f"{row.cloud} {row.instance or row.gpu_type}",
+        usd,
         "; ".join(wrong) or size,
         fits=not wrong,
         spot=row.spot,

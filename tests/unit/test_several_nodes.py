@@ -17,7 +17,15 @@ from core.training.plan import SPINS
 from provisioning import member
 from tests import tiny_model
 from tests.unit.test_training import events, prepare, rows, train
-from tests.unit.test_training_choice import WORSENING, chosen, contradicting, loss_of_merged, steps_kept, validations, whole_events
+from tests.unit.test_training_choice import (
+    WORSENING,
+    chosen,
+    contradicting,
+    loss_of_merged,
+    steps_kept,
+    validations,
+    whole_events,
+)
 
 
 @pytest.fixture(scope="module")
