@@ -29,15 +29,15 @@ def torchrun(nodes: str, processes: str, program: Sequence[str], environment: Ma
     ]  # fmt: skip
 
 
-def main() -> int:
+def main() -> None:
     nodes, processes, *program = sys.argv[1:]
     try:
         arguments = torchrun(nodes, processes, program, os.environ)
     except KeyError as missing:
         print(f"this is no node of a job on several: {missing.args[0]} is not in the environment", flush=True)
-        return 1
+        sys.exit(1)
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
 """Jobs on rented machines: SkyPilot rents, feeds its queue and ends them; over SSH they are machines like any other.
 
-One machine for a session and a place, of one node or several (see sky_nodes.py). Its name is derived from both, so whoever comes after a crash finds it, and asking for it twice
-rents it once. A slot of SkyPilot's queue is held for each job (see holder.py), so the machine counts as busy and its GPUs are given out
-by it; the job itself, with its files and its secrets, goes over SSH.
+One machine for a session and a place, of one node or several (see sky_nodes.py). Its name is derived from both, so whoever comes after a
+crash finds it, and asking for it twice rents it once. A slot of SkyPilot's queue is held for each job (see holder.py), so the machine
+counts as busy and its GPUs are given out by it; the job itself, with its files and its secrets, goes over SSH.
 """
 
 from __future__ import annotations

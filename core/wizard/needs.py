@@ -17,11 +17,12 @@ from provisioning.sky import SkyTarget
 from provisioning.target import Target
 
 
-def need_of(gpus: int) -> Resources:
-    """The machine for a job with so many GPUs: for each the recipe's 12 cores and 64 GB, and a disk for the weights of several models."""
+def need_of(gpus: int, nodes: int = 1) -> Resources:
+    """The machine for a job with so many GPUs on each node: for each the recipe's 12 cores and 64 GB, and a disk for the weights of several
+    models."""
     if not gpus:
-        return Resources(cpus=2, memory_gb=8, disk_gb=50)
-    return Resources(gpus=gpus, cpus=12 * gpus, memory_gb=64 * gpus, disk_gb=256)
+        return Resources(cpus=2, memory_gb=8, disk_gb=50, nodes=nodes)
+    return Resources(gpus=gpus, cpus=12 * gpus, memory_gb=64 * gpus, disk_gb=256, nodes=nodes)
 
 
 def need_to_serve(target: Target, model: Path, longest_row: int, requests: int, engine: Engine) -> tuple[Resources, str]:
