@@ -1,4 +1,4 @@
-"""A cloud that is a file, behind the few words of sky_sdk: its one kind of machine is a real sshd here, all nodes of it the same one, and it
+"""A cloud that is a file, behind the few words of sky_sdk: its one kind of machine is a real sshd here, which is all of its nodes, and it
 dies where it is told to.
 
 What it gives out and ends is written down before and after, so that a process that is killed in the middle of a call leaves what a real
