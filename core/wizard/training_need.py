@@ -85,8 +85,10 @@ async def need_of_step(context: Context, answers: TrainingAnswers, rows: Path, v
     """The machine to train on, chosen before one is rented. Raises UsageError for rows of a step that cannot be shared out evenly,
     StepFailed when another machine lacks the GPUs, and as `need_to_train`."""
     found, seed = find(answers.base_model), context.shared.seed
-    plan_on = await asyncio.to_thread(planner, answers, seed, found, [rows], validation)
-    needed = await asyncio.to_thread(need_to_train, context.jobs.target(answers.machine), answers, plan_on)
+    needed = TrainingNeed(answers, need_of(answers.gpus_needed, answers.nodes))
+    if answers.machine.partition(":")[0] == SKY:
+        plan_on = await asyncio.to_thread(planner, answers, seed, found, [rows], validation)
+        needed = await asyncio.to_thread(need_to_train, context.jobs.target(answers.machine), answers, plan_on)
     per_step, processes = chosen_settings(answers, seed, found).settings.rows_per_step, needed.answers.processes
     if per_step % processes:
         raise UsageError(
