@@ -314,7 +314,7 @@ class SkyTarget:
         """The way to the machine; to its head where it has several nodes. Raises ProviderError when it is not up."""
         return self._ways()[0]
 
-    def _ways(self) -> list[SshTarget]:
+    def _ways(self) -> Sequence[SshTarget]:
         """The ways to its nodes, found once."""
         with self._way_lock:
             if not self._nodes:

@@ -15,7 +15,7 @@ _PIECE = 1 << 26
 
 def nodes() -> int:
     """Machines that train together, as torchrun says."""
-    return processes() // int(os.environ.get("LOCAL_WORLD_SIZE", processes()))
+    return int(processes()) // int(os.environ.get("LOCAL_WORLD_SIZE", processes()))
 
 
 def bring(folder: Path) -> None:
