@@ -65,6 +65,7 @@ def test_two_nodes_learn_what_one_process_does(tmp_path, tiny):
     assert not (tmp_path / "node1" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_stopped_and_started_again_the_other_node_gets_the_checkpoint(tmp_path, tmp_path_factory):
     eager = tiny_model.make(tmp_path_factory.mktemp("eager") / "model", spread=0.5)
     asked = {**WORSENING, "epochs": 8, "evaluations": 8}
@@ -87,6 +88,7 @@ def test_stopped_and_started_again_the_other_node_gets_the_checkpoint(tmp_path, 
     assert loss_of_merged(head, contradicting()[1]) == pytest.approx(found[choice["step"]]["eval_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_ends_the_others(tmp_path, tiny):
     nodes = start_nodes(tmp_path, tiny, rows(64), rows(6), epochs=50)
     while nodes[0].poll() is None:
