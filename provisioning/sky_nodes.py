@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,8 @@ def ways(machine: Machine, make: Callable[[str, str], SshTarget]) -> list[SshTar
 
 
 def upload(nodes: Sequence[SshTarget], files: Mapping[str, Path]) -> list[dict[str, str]]:
-    """Send a job's files to all nodes; as `ssh_files.upload`."""
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        return list(pool.map(lambda node: ssh_files.upload(node.machine, files), nodes))
+    """Send a job's files to all nodes, one after the other: where they share a disk, those that follow find them there."""
+    return [ssh_files.upload(node.machine, files) for node in nodes]
 
 
 def slot(nodes: Sequence[SshTarget], job: Job, machine: Machine) -> dict[str, Any]:
