@@ -14,8 +14,13 @@ import pytest
 from core.training.archive import ARCHIVE
 from core.training.metrics import curves_of
 from core.training.plan import SPINS
+from core.wizard.needs import need_of
+from core.wizard.steps.training import TrainingAnswers
+from core.wizard.training_need import together_command
 from provisioning import member
+from provisioning.job import Job
 from tests import tiny_model
+from tests.unit.test_sky_nodes import cloud, folders, server, target  # noqa: F401
 from tests.unit.test_training import events, prepare, rows, train
 from tests.unit.test_training_choice import (
     WORSENING,
@@ -51,18 +56,25 @@ def start_nodes(folder: Path, tiny: Path, data, validation, /, **settings) -> li
     return started
 
 
-def test_two_nodes_learn_what_one_process_does(tmp_path, tiny):
+def test_two_rented_nodes_learn_what_one_process_does(tmp_path, tiny, target):  # noqa: F811
     alone = train(tmp_path / "alone", tiny, rows(24), rows(6), epochs=2)
     assert alone.returncode == 0, alone.stderr[-2000:]
-    nodes = start_nodes(tmp_path, tiny, rows(24), rows(6), epochs=2)
-    assert [node.wait() for node in nodes] == [0, 0], (tmp_path / "head.log").read_text()[-3000:]
-    one, two = (curves_of(events(tmp_path / name)) for name in ("alone", "head"))
-    for curve, other in ((one.train, two.train), (one.validation, two.validation)):
-        assert [step for step, _ in curve] == [step for step, _ in other]
-        assert [loss for _, loss in curve] == pytest.approx([loss for _, loss in other], rel=1e-4)
-    assert loss_of_merged(tmp_path / "head", rows(6)) == pytest.approx(loss_of_merged(tmp_path / "alone", rows(6)), rel=1e-4)
-    assert not (tmp_path / "node1" / "events.jsonl").exists(), "one speaks for all"
-    assert not (tmp_path / "node1" / "manifest.json").exists()
+    together = together_command(TrainingAnswers(machine="sky:small", gpus=0, nodes=2))
+    job = Job(
+        "train", (sys.executable, *together.command, ARCHIVE, str(tiny)), {**together.files, ARCHIVE: tmp_path / "alone" / ARCHIVE},
+        {"HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": SPINS}, resources=need_of(0, 2),
+    )  # fmt: skip
+    id = target.submit(job)
+    list(target.follow(id))
+    head, other = folders(tmp_path, "train")
+    assert target.status(id).state == "succeeded", (head / "log.txt").read_text()[-3000:]
+    one, two = (curves_of(events(folder)) for folder in (tmp_path / "alone", head))
+    for curve, same in ((one.train, two.train), (one.validation, two.validation)):
+        assert [step for step, _ in curve] == [step for step, _ in same]
+        assert [loss for _, loss in curve] == pytest.approx([loss for _, loss in same], rel=1e-4)
+    assert loss_of_merged(head, rows(6)) == pytest.approx(loss_of_merged(tmp_path / "alone", rows(6)), rel=1e-4)
+    assert (other / "events.jsonl").read_text() == "", "one speaks for all"
+    assert not (other / "manifest.json").exists()
 
 
 @pytest.mark.slow
