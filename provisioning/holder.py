@@ -26,6 +26,8 @@ from provisioning import machine
 _SOCKET = "handover"
 _PATIENCE_SECONDS = 900.0
 """How long a slot waits for its job: files may still be on their way."""
+_LINGER_SECONDS = 900.0
+"""Longer than nodes wait for one another."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -55,8 +57,9 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def hold(folder: Path, patience: float = _PATIENCE_SECONDS) -> int:
-    """Wait for a job, launch it, tell what it prints, and return its exit code when it has ended."""
+def hold(folder: Path, patience: float = _PATIENCE_SECONDS, linger: float = _LINGER_SECONDS) -> int:
+    """Wait for a job, launch it, tell what it prints, and return its exit code when it has ended; on a further node of a job on several
+    one that failed `linger` seconds later."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _take_over(folder, patience)
@@ -64,9 +67,12 @@ def hold(folder: Path, patience: float = _PATIENCE_SECONDS) -> int:
         print(f"no job was handed over within {patience:.0f} s", flush=True)
         return 1
     try:
-        return _last(folder)
+        code = _last(folder)
     finally:
         machine.cancel(folder)
+    if code and os.environ.get("SKYPILOT_NODE_RANK", "0") != "0":
+        time.sleep(linger)  # the scheduler ends all nodes at once for one that fails: the first is to say itself what it lacks
+    return code
 
 
 def _take_over(folder: Path, patience: float) -> None:

@@ -15,13 +15,26 @@ class Resources:
     """What a job needs."""
 
     gpus: int = 0
-    gpu_types: tuple[str, ...] = ()
-    """Acceptable types, SkyPilot names: A100, A100-80GB, H100, L40S; () for any."""
+    gpu_counts: tuple[tuple[str, int], ...] = ()
+    """Types that will do where machines are rented, SkyPilot's names (A100, A100-80GB), with how many of each; () for `gpus` of any."""
     gpu_memory_gb: float = 0.0
     """Of each GPU, at least; 0 where any will do."""
     cpus: int = 1
     memory_gb: float = 4
     disk_gb: float = 20
+    nodes: int = 1
+    """So many machines with all of that together; where machines are rented."""
+
+    def gpus_of(self, gpu_type: str) -> int | None:
+        """How many GPUs of a type are needed; None for a type that will not do."""
+        return dict(self.gpu_counts).get(gpu_type) if self.gpu_counts else self.gpus
+
+    @property
+    def wanted(self) -> str:
+        """Nodes and GPUs in words: "2 × L40S or 1 × H100"."""
+        said = " or ".join(f"{count} × {gpu_type}" for gpu_type, count in self.gpu_counts)
+        said = said or f"{self.gpus} GPU{'s' * (self.gpus != 1)}"
+        return f"{self.nodes} nodes with {said} each" if self.nodes > 1 else said
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ def job_body(job: Job) -> dict[str, Any]:
         "limit_seconds": job.limit_seconds,
         "environment": dict(job.environment),
         "gpus": job.resources.gpus,
+        "nodes": job.resources.nodes,
     }
 
 
@@ -66,6 +80,8 @@ class JobStatus:
     exit_code: int | None = None
     detail: str = ""
     """A sentence for the person, e.g. the last line of the log of a failed job."""
+    nodes: int = 1
+    """On so many it was started."""
     lost: bool = False
     """The machine is gone, and with it all that was not fetched."""
 

@@ -68,10 +68,15 @@ def launch(folder: Path, body: dict[str, Any], secrets: dict[str, str], lay_out:
 
 
 def status(folder: Path) -> dict[str, Any] | None:
-    """{"state", "exit_code", "detail"} of a folder's job; None when it holds none."""
+    """{"state", "exit_code", "detail", "nodes"} of a folder's job; None when it holds none."""
     _reap()
-    if not (folder / "job.json").is_file():
+    job = _json(folder / "job.json")
+    if job is None:
         return None
+    return {**_state(folder), "nodes": int(job.get("nodes", 1))}
+
+
+def _state(folder: Path) -> dict[str, Any]:
     alive = _held(folder / "lock")
     ended = _json(folder / "exit.json")  # read after looking at the lock: it is written before the lock is let go
     if ended is not None:

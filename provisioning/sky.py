@@ -1,15 +1,14 @@
 """Jobs on rented machines: SkyPilot rents, feeds its queue and ends them; over SSH they are machines like any other.
 
-One machine for a session and a place. Its name is derived from both, so whoever comes after a crash finds it, and asking for it twice
-rents it once. A slot of SkyPilot's queue is held for each job (see holder.py), so the machine counts as busy and its GPUs are given out
-by it; the job itself, with its files and its secrets, goes over SSH.
+One machine for a session and a place, of one node or several (see sky_nodes.py). Its name is derived from both, so whoever comes after a
+crash finds it, and asking for it twice rents it once. A slot of SkyPilot's queue is held for each job (see holder.py), so the machine
+counts as busy and its GPUs are given out by it; the job itself, with its files and its secrets, goes over SSH.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BudgetReached, ProviderError, StepFailed, UsageError
-from provisioning import sky_offers, sky_sdk, ssh_files
+from provisioning import sky_nodes, sky_offers, sky_sdk
 from provisioning.facts import Facts
-from provisioning.job import Job, JobStatus, Resources, UnknownJobError, job_body
+from provisioning.job import Job, JobStatus, Resources, UnknownJobError
 from provisioning.sky_sdk import Machine
 from provisioning.ssh import DEFAULT_ROOT, SshTarget
 from provisioning.ssh_hosts import CONFIG_VARIABLE
@@ -32,11 +31,9 @@ from provisioning.tunnel import ANY_KEY
 
 PREFIX = "calmtune-"
 """Begins the name of every machine rented by us."""
-_HANDOVER_SECONDS = 600.0
-"""How long a job may wait in the machine's queue."""
 _SECONDS_BETWEEN_LOOKS = 60.0
 """While following, how often the cloud is asked whether the machine is still there."""
-
+_SECONDS_BETWEEN_NODES = 1.0
 _SHORTEST_SECONDS = 60.0
 """A job for which the budget leaves less is not begun."""
 
@@ -72,7 +69,7 @@ class SkyTarget:
         self.name = f"sky:{infra}" if infra else "sky"
         self.machine = PREFIX + scope + (f"-{infra.replace('/', '-').lower()}" if infra else "")
         self._left_usd, self._root, self._patience = left_usd, root, patience
-        self._ssh: SshTarget | None = None
+        self._nodes: list[SshTarget] = []
         self._request: str | None = None
         self._cancelled: set[str] = set()
         self._lock, self._way_lock = threading.Lock(), threading.RLock()
@@ -126,7 +123,7 @@ class SkyTarget:
         try:
             return self._submit(job, say)
         except (CutError, UsageError) as error:
-            if self._ssh is None or not self._is_lost(error):
+            if not self._nodes or not self._is_lost(error):
                 raise
             say(f"{self.machine} is gone; another machine is rented in its place")
             self._forget_way()
@@ -134,17 +131,20 @@ class SkyTarget:
 
     def _submit(self, job: Job, say: Say) -> str:
         machine = self._have(job.resources, say)
-        ssh = self._reached()
-        id = ssh.id_of(job.name)
-        found = ssh.machine.ask("status", id=id)
-        if found is not None and found["state"] in ("running", "succeeded"):
-            return job.name
+        nodes = self._ways()[: job.resources.nodes]
+        with contextlib.suppress(UnknownJobError):
+            found = sky_nodes.status(nodes, job.name)
+            if found.state == "running":
+                sky_nodes.complete(nodes[1:], job)
+            if found.state in ("running", "succeeded"):
+                return job.name
         job = self._within_budget(job, machine, say)
-        contents = ssh_files.upload(ssh.machine, job.files)
-        sky_sdk.queue(self.machine, slot(ssh, job, machine), say)
-        ssh.machine.ask(
-            "hand_over", long=True, id=id, body=job_body(job), secrets=dict(job.secrets), files=contents, seconds=_HANDOVER_SECONDS
-        )  # fmt: skip
+        if len(nodes) > 1:  # what an earlier run may have left
+            sky_sdk.unqueue(self.machine, job.name)
+            sky_nodes.cancel(nodes[1:], job.name)
+        contents = sky_nodes.upload(nodes, job.files)
+        sky_sdk.queue(self.machine, sky_nodes.slot(nodes, job, machine), say)
+        sky_nodes.hand_over(nodes, job, contents)
         return job.name
 
     def _within_budget(self, job: Job, machine: Machine, say: Say) -> Job:
@@ -168,13 +168,13 @@ class SkyTarget:
     def _have(self, need: Resources, say: Say) -> Machine:
         """A machine that is up and meets the need; one that idles and does not is ended first."""
         with self._lock:
-            have = self.rented(ask_cloud=self._ssh is None)  # one that was reached is missed when it is gone
+            have = self.rented(ask_cloud=not self._nodes)  # one that was reached is missed when it is gone
             up = have if have is not None and have.state == "up" else None
-            if up is not None and up.gpus >= need.gpus:
+            if up is not None and meets(up, need):
                 return up
             task = self._task(need)  # before anything is ended: what is wanted may not be to be had
             if up is not None:
-                say(f"{self.machine} has {up.what}, this job needs {need.gpus} GPUs: another machine is rented in its place")
+                say(f"{self.machine} has {up.what}, this job needs {need.wanted}: another machine is rented in its place")
                 if busy := [status.id for status in self.list() if status.state == "running"]:
                     raise StepFailed(f"{self.machine} is still at work on {', '.join(busy)}; end that first")
                 self._end(say)
@@ -192,13 +192,14 @@ class SkyTarget:
     def _task(self, need: Resources) -> dict[str, Any]:
         """What SkyPilot is asked for: nothing to run, only the machine. Raises ProviderError when nothing fits."""
         terms = self.terms
-        autostop = {"idle_minutes": terms.idle_minutes, "down": True, "wait_for": "jobs"}
-        return {"name": self.machine, "resources": {**resources_wanted(self.infra, need, terms), "autostop": autostop}}
+        resources = resources_wanted(self.infra, need, terms)
+        resources["autostop"] = {"idle_minutes": terms.idle_minutes, "down": True, "wait_for": "jobs"}
+        return {"name": self.machine, "resources": resources, **({"num_nodes": need.nodes} if need.nodes > 1 else {})}
 
     def status(self, id: str) -> JobStatus:
         if self._is_up():
             try:
-                found = self._reached().status(id)
+                found = sky_nodes.status(self._ways(), id)
             except (CutError, UsageError) as error:
                 if not self._is_lost(error):
                     raise
@@ -223,7 +224,17 @@ class SkyTarget:
                 if not self._is_lost(error):
                     raise
             else:
-                return
+                break
+        while self._is_up() and self._further_at_work(id):
+            yield Chunk(b"", offset)
+            time.sleep(_SECONDS_BETWEEN_NODES)
+
+    def _further_at_work(self, id: str) -> bool:
+        """Whether further nodes go on with a job that has succeeded on the head."""
+        with contextlib.suppress(CutError, UsageError):  # as `status` will say
+            found = self._reached().status(id)
+            return found.nodes > 1 and sky_nodes.status(self._ways(), id).state == "running"
+        return False
 
     def fetch(self, id: str, paths: Sequence[str], into: Path) -> None:
         self._reached().fetch(id, paths, into)
@@ -241,7 +252,10 @@ class SkyTarget:
             self.release()
         elif self._is_up():
             self._cancelled.add(id)
-            self._reached().cancel(id)
+            try:
+                self._reached().cancel(id)
+            finally:
+                sky_nodes.cancel(self._ways()[1:], id)
 
     def down(self, id: str) -> None:
         """Stop the job and end the machine unless other jobs run there. Raises ProviderError when it is still there afterwards."""
@@ -288,21 +302,28 @@ class SkyTarget:
         return machine
 
     def _reached(self) -> SshTarget:
-        """The way to the machine, found once. Raises ProviderError when it is not up."""
+        """The way to the machine; to its head where it has several nodes. Raises ProviderError when it is not up."""
+        return self._ways()[0]
+
+    def _ways(self) -> Sequence[SshTarget]:
+        """The ways to its nodes, found once."""
         with self._way_lock:
-            if self._ssh is None:
-                config = sky_sdk.login(self._up())
-                # The machine is minutes old and its address comes from the cloud itself: there is no key to compare its own with.
-                self._ssh = SshTarget(
-                    self.machine, root=self._root, config=config, trust=lambda stranger: True, patience=self._patience
-                )
-            return self._ssh
+            if not self._nodes:
+                machine = self._up()
+                config = sky_sdk.login(machine)
+
+                def way(host: str, scope: str) -> SshTarget:
+                    # The machine is minutes old and its address comes from the cloud itself: there is no key to compare its own with.
+                    return SshTarget(host, scope, self._root, config, trust=lambda stranger: True, patience=self._patience)
+
+                self._nodes = sky_nodes.ways(machine, way)
+            return self._nodes
 
     def _forget_way(self) -> None:
         with self._way_lock:
-            if self._ssh is not None:
-                self._ssh.close()
-            self._ssh = None
+            for node in self._nodes:
+                node.close()
+            self._nodes = []
 
     def _end(self, say: Say) -> None:
         self._forget_way()
@@ -317,20 +338,19 @@ def resources_wanted(infra: str, need: Resources, terms: Terms) -> dict[str, Any
     if not sky_offers.is_scheduler(infra):
         resources["disk_size"] = math.ceil(need.disk_gb)
         if terms.max_usd_per_hour is not None:
-            resources["max_hourly_cost"] = terms.max_usd_per_hour
+            resources["max_hourly_cost"] = terms.max_usd_per_hour / need.nodes  # SkyPilot means each
     if need.gpus:
         found = sky_offers.offers(infra, need, terms.gpu_types, terms.spot, terms.max_usd_per_hour)
         fitting = list(dict.fromkeys((offer.gpu_type, offer.gpus) for offer in found if offer.fits))
         if not fitting:
             why = f": {found[0].name}: {found[0].reason}" if found else ""
-            types = " or ".join(terms.gpu_types)
-            raise ProviderError(f"no machine with {need.gpus} × {types} is to be had from {infra or 'any cloud'}{why}")
+            wanted = need.wanted if need.gpu_counts else f"{need.gpus} × {' or '.join(terms.gpu_types)}"
+            raise ProviderError(f"no machine with {wanted} is to be had from {infra or 'any cloud'}{why}")
         resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
     return resources
 
 
-def slot(ssh: SshTarget, job: Job, machine: Machine) -> dict[str, Any]:
-    """The task that holds a place in the machine's queue for a job."""
-    start = shlex.join([ssh.machine.python, "-m", "provisioning.holder", ssh.folder_of(job.name)])
-    resources = {"accelerators": {machine.gpu_type: job.resources.gpus}} if job.resources.gpus else {"cpus": "0.5+"}
-    return {"name": job.name, "run": f"cd {shlex.quote(ssh.machine.package)} && exec {start}", "resources": resources}
+def meets(machine: Machine, need: Resources) -> bool:
+    """Whether a rented machine has the nodes and GPUs of a need."""
+    needed = need.gpus_of(machine.gpu_type)
+    return machine.nodes >= need.nodes and (not need.gpus or (needed is not None and machine.gpus >= needed))

@@ -64,15 +64,16 @@ def offers(infra: str, need: Resources, gpu_types: Sequence[str], spot: bool, mo
     """Offers for a need, those that fit first, then by price. Raises ProviderError when clouds cannot be asked."""
     if not need.gpus:
         return [Offer(infra or "any cloud", math.nan, "the cheapest machine with enough memory", fits=True)]
-    return offers_of(listed(infra, gpu_types, spot), ready_clouds(), need, most_usd)
+    wanted = [name for name in gpu_types if need.gpus_of(name) is not None]
+    return offers_of(listed(infra, wanted, spot) if wanted else [], ready_clouds(), need, most_usd)
 
 
 def offers_of(rows: Iterable[Listed], ready: set[str], need: Resources, most_usd: float | None) -> list[Offer]:
     """Of each cloud and GPU type the smallest machine with enough GPUs, with the reason why it fits or not."""
     smallest: dict[tuple[str, str, bool], Listed] = {}
     for row in rows:
-        key = (row.cloud, row.gpu_type, row.spot)
-        if row.gpus >= need.gpus and (key not in smallest or _size(row) < _size(smallest[key])):
+        key, needed = (row.cloud, row.gpu_type, row.spot), need.gpus_of(row.gpu_type)
+        if needed is not None and row.gpus >= needed and (key not in smallest or _size(row) < _size(smallest[key])):
             smallest[key] = row
     return sorted((_offer(row, ready, need, most_usd) for row in smallest.values()), key=lambda offer: (not offer.fits, _price(offer)))
 
@@ -89,18 +90,20 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
     wrong = []
     if row.cloud.lower() not in ready:
         wrong.append(f"your account is not ready: `sky check {row.cloud.lower()}` says what is missing")
-    if most_usd is not None and row.usd_per_hour > most_usd:
+    usd = row.usd_per_hour * need.nodes
+    if most_usd is not None and usd > most_usd:
         wrong.append(f"above your limit of ${most_usd:.2f} an hour")
     if row.memory_gb and row.memory_gb < need.memory_gb:
         wrong.append(f"{row.memory_gb:.0f} GB of memory, {need.memory_gb:.0f} needed")
     if row.gpu_memory_gb >= _SANE_GB and row.gpu_memory_gb < need.gpu_memory_gb:
         wrong.append(f"{row.gpu_memory_gb:.0f} GB of GPU memory, {need.gpu_memory_gb:.0f} needed")
     size = f"{row.cpus:.0f} cores, {row.memory_gb:.0f} GB memory" if row.cpus else "as the scheduler gives"
-    if row.gpus > need.gpus:
-        size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {need.gpus} needed"
+    needed = need.gpus_of(row.gpu_type)
+    if needed is not None and row.gpus > needed:
+        size += f"; {row.cloud} rents {row.gpu_type} only {row.gpus} at a time, {needed} needed"
     return Offer(
-        f"{row.cloud} {row.instance or row.gpu_type}",
-        row.usd_per_hour,
+        f"{need.nodes} × " * (need.nodes > 1) + f"{row.cloud} {row.instance or row.gpu_type}",
+        usd,
         "; ".join(wrong) or size,
         fits=not wrong,
         spot=row.spot,

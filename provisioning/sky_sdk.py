@@ -42,7 +42,9 @@ class Machine:
     gpu_type: str
     """SkyPilot's name; "" without one."""
     gpus: int
+    """Of each node."""
     usd_per_hour: float
+    """Of all nodes."""
     since: float
     """Unix time of its last launch."""
     spot: bool
@@ -50,10 +52,13 @@ class Machine:
     """Minutes without a job after which it ends by itself; None when it does not."""
     service: str = ""
     """The service it is a replica of; "" for a machine of its own."""
+    nodes: int = 1
+    """Machines that are rented and ended as one."""
 
     @property
     def what(self) -> str:
-        return f"{self.instance}, {self.gpus} × {self.gpu_type}" if self.gpus else self.instance
+        each = f"{self.instance}, {self.gpus} × {self.gpu_type}" if self.gpus else self.instance
+        return f"{self.nodes} nodes of {each}" if self.nodes > 1 else each
 
     @property
     def accrued(self) -> float:
@@ -143,6 +148,7 @@ def _machine(record: Any) -> Machine:
     known = resources is not None and resources.is_launchable()
     states: dict[str, MachineState] = {"UP": "up", "STOPPED": "stopped", "AUTOSTOPPING": "ending"}
     gpu_type, gpus = next(iter(((known and resources.accelerators) or {}).items()), ("", 0))
+    nodes = int(getattr(handle, "launched_nodes", 1) or 1)
     return Machine(
         name=record["name"],
         state=states.get(record["status"].value, "starting"),
@@ -150,10 +156,11 @@ def _machine(record: Any) -> Machine:
         instance=str(resources.instance_type) if known else "",
         gpu_type=gpu_type,
         gpus=int(gpus),
-        usd_per_hour=float(resources.get_cost(3600)) * int(getattr(handle, "launched_nodes", 1) or 1) if known else 0.0,
+        usd_per_hour=float(resources.get_cost(3600)) * nodes if known else 0.0,
         since=float(record["launched_at"] or 0),
         spot=bool(known and resources.use_spot),
         ends_when_idle=record["autostop"] if record["autostop"] >= 0 and record["to_down"] else None,
+        nodes=nodes,
     )
 
 
@@ -184,6 +191,15 @@ def queue(machine: str, task: dict[str, Any], say: Say) -> None:
             with quiet(say):
                 request = module.exec(module.Task.from_yaml_config(task), cluster_name=machine)
             module.stream_and_get(request, output_stream=Lines(say))
+
+
+def unqueue(machine: str, name: str) -> None:
+    """End the tasks of a name that wait or run in a machine's queue."""
+    module = sky()
+    with in_words(f"{machine} does not let go of {name}"):
+        unfinished = [job for job in module.get(module.queue(machine)) if job["job_name"] == name and job["status"].value in _UNFINISHED]
+        if unfinished:
+            module.get(module.cancel(machine, job_ids=[job["job_id"] for job in unfinished]))
 
 
 def end(name: str, say: Say = lambda line: None) -> None:

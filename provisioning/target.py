@@ -18,7 +18,7 @@ class Offer:
 
     name: str
     usd_per_hour: float
-    """NaN where no price is known."""
+    """Of all nodes of the need; NaN where no price is known."""
     reason: str
     """Why this fits, or why it does not."""
     fits: bool = True

@@ -129,12 +129,12 @@ def open_app(session: str | None) -> None:
 
 def show_plan(session: Session, as_json: bool) -> None:
     """Where each step stands, on stdout, and what the next one would spend."""
-    from core.wizard.estimate import LANGUAGE_MODELS, TRAINING, spending
+    from core.wizard.estimate import LANGUAGE_MODELS, SERVING, TRAINING, spending
     from tui.output import narrate
 
     show_statuses(session, as_json)
     following = session.frontier
-    would = {LANGUAGE_MODELS: "would ask language models", TRAINING: "would train"}
+    would = {LANGUAGE_MODELS: "would ask language models", TRAINING: "would train", SERVING: "would serve"}
     for what, said in spending(session, following).items():
         narrate(f"{following} {would[what]}: {said}")
 

@@ -5,16 +5,17 @@ Sources: https://docs.vllm.ai/en/stable/cli/serve/ and https://docs.vllm.ai/en/s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from core.errors import StepFailed
 from core.serving.adapter import Adapter
+from core.serving.gpu_memory import BESIDE_WEIGHTS, LARGEST_SHARE, SHARE, Footprint, footprint
 from core.training.base_models import find, listed_parameters
-from core.training.model_facts import ModelFacts, facts_from, read_config
+from core.training.model_facts import read_config
 from core.training.out_of_memory import gigabytes
 from core.training.plan import SPINS
 from core.training.sharing import text_config
@@ -23,16 +24,13 @@ ANSWER_TOKENS = 256
 """What the assistant asks for at most (`max_tokens` of its configuration)."""
 HEADROOM = 2
 """Conversations outside the tests go on longer; room that is not used costs next to nothing, as vLLM hands out memory by the page."""
+UNKNOWN_WEIGHTS = 32_000_000_000
+"""Bytes of a base model's weights where nobody knows them."""
 UNKNOWN_PROMPTS = 8192
 """Tokens where nobody knows how long prompts are; a model's own limit may need more memory than the machine has."""
 _ROUND = 1024
-_SHARE = 0.92
-"""Of a GPU's memory that vLLM takes unless it is told otherwise."""
-_LARGEST_SHARE = 0.95
 _MARGIN = 0.03
 """Of a GPU's memory, left to the other programs on it."""
-_BESIDE_WEIGHTS = 2 << 30
-"""Bytes on each GPU for activations, CUDA graphs and the libraries."""
 _CPU_SEQUENCES = 32
 """Requests of full length that a machine without a GPU keeps in memory at once."""
 _NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
@@ -61,6 +59,7 @@ class VllmFlags:
     """One for each, beginning with the flag."""
     gpus: int
     """0 for vLLM's CPU build."""
+    needs: Footprint
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -77,15 +76,19 @@ def model_in(folder: Path, adapter: Adapter | None = None, base: Path | None = N
     return Model({} if found is None else {**found.config, "dtype": "bfloat16"}, 2 * parameters, adapter, longest_row)
 
 
+def assumed(model: Model) -> Model:
+    """The model, with a guess where nobody knows how large its weights are before they are downloaded."""
+    return model if model.weights else replace(model, weights=UNKNOWN_WEIGHTS)
+
+
 def vllm_flags(model: Model, gpus: Sequence[Mapping[str, Any]], memory: int = 0) -> VllmFlags:
     """The flags for a machine with these GPUs, as `provisioning.facts` tells of them, and `memory` bytes beside them.
 
     Raises StepFailed when the weights do not fit the GPUs or the adapter's rank is too high.
     """
-    length, length_reason = _length(model)
-    facts = facts_from("", model.config)
-    room = _sequence_bytes(facts, length)
-    dtype, dtype_reason = _dtype(model.config, gpus)
+    length, length_reason = length_of(model)
+    dtype, dtype_reason = precision(model.config, gpus)
+    needs = footprint(model.config, model.weights, dtype, length)
     flags = [
         (("--dtype", dtype), dtype_reason),
         (("--max-model-len", str(length)), length_reason),
@@ -95,20 +98,21 @@ def vllm_flags(model: Model, gpus: Sequence[Mapping[str, Any]], memory: int = 0)
     environment: dict[str, str] = {}
     parallel = 0
     if gpus:
-        parallel, more = _memory_flags(_loaded_bytes(model, dtype), room, gpus, facts)
+        parallel, more = _memory_flags(needs, gpus)
         flags += more
     else:
         flags.append((("--enforce-eager",), "without a GPU nothing is compiled, which starts sooner"))
-        space = max(1, ceil(_CPU_SEQUENCES * room / (1 << 30)))
+        space = max(1, ceil(_CPU_SEQUENCES * needs.request / (1 << 30)))
         space = min(space, memory // (4 << 30)) or 1 if memory else space
         environment |= {"VLLM_CPU_KVCACHE_SPACE": str(space), "GOMP_SPINCOUNT": SPINS}
     reasons = [f"{' '.join(words)}: {why}" for words, why in flags]
     if model.adapter is not None:
         reasons.append(f"--max-lora-rank {model.adapter.max_rank}: the adapter's rank is {model.adapter.rank}")
-    return VllmFlags(tuple(word for words, _ in flags for word in words), tuple(reasons), parallel, environment)
+    return VllmFlags(tuple(word for words, _ in flags for word in words), tuple(reasons), parallel, needs, environment)
 
 
-def _dtype(config: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+def precision(config: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What a model with this config.json is computed in on these GPUs, and why."""
     if not gpus:
         return "bfloat16", "half the memory of float32, and what vLLM's CPU build computes best"
     name, capability = str(gpus[0].get("name", "the GPU")), _capability(gpus)
@@ -129,8 +133,8 @@ def _capability(gpus: Sequence[Mapping[str, Any]]) -> float | None:
         return None
 
 
-def _length(model: Model) -> tuple[int, str]:
-    """Tokens of prompt and answer together."""
+def length_of(model: Model) -> tuple[int, str]:
+    """Tokens of prompt and answer together, and why."""
     limit = int(text_config(model.config).get("max_position_embeddings") or 0)
     if model.longest_row:
         needed = model.longest_row + ANSWER_TOKENS
@@ -145,53 +149,28 @@ def _length(model: Model) -> tuple[int, str]:
     return limit, "the model reads no more"
 
 
-def _sequence_bytes(facts: ModelFacts | str, length: int) -> int:
-    """Keys and values of one request of full length, in 16 bits; 0 where the model's shape is not known."""
-    return 2 * 2 * facts.layers * facts.key_width * length if isinstance(facts, ModelFacts) else 0
-
-
-def _loaded_bytes(model: Model, dtype: str) -> int:
-    """What the weights take once they are loaded."""
-    if "quantization_config" in model.config:
-        return model.weights
-    inner = text_config(model.config)
-    saved = next((str(one[key]) for one in (model.config, inner) for key in ("dtype", "torch_dtype") if one.get(key)), "")
-    before, after = (4 if one == "float32" else 2 for one in (saved, saved if dtype == "auto" else dtype))
-    return model.weights // before * after
-
-
-def _memory_flags(
-    weights: int, room: int, gpus: Sequence[Mapping[str, Any]], facts: ModelFacts | str
-) -> tuple[int, list[tuple[tuple[str, ...], str]]]:
+def _memory_flags(needs: Footprint, gpus: Sequence[Mapping[str, Any]]) -> tuple[int, list[tuple[tuple[str, ...], str]]]:
     """(GPUs taken, flags): the fewest that hold weights and one request, and how much of their memory where it is not the usual share."""
     total = min(int(one.get("memory") or 0) for one in gpus)
     free = min(int(one.get("free") or one.get("memory") or 0) for one in gpus)
     if not total:
         return 1, []
-    busy = free < (_SHARE + _MARGIN) * total
-    most = free / total - _MARGIN if busy else _LARGEST_SHARE
-    for count in _parallel(len(gpus), facts):
-        share = ((weights + room) / count + _BESIDE_WEIGHTS) / total
-        if share <= most:
-            break
-    else:
+    busy = free < (SHARE + _MARGIN) * total
+    most = free / total - _MARGIN if busy else LARGEST_SHARE
+    count = needs.fewest(len(gpus), most * total)
+    if count is None:
         raise StepFailed(
-            f"the model needs {gigabytes(weights + room)} and {gigabytes(_BESIDE_WEIGHTS)} more on each GPU; there are {len(gpus)} "
-            f"{gpus[0].get('name')} with {gigabytes(free)} free each: take larger or more GPUs, or a quantised copy (production.quantised)"
+            f"the model needs {gigabytes(needs.weights + needs.request)} and {gigabytes(BESIDE_WEIGHTS)} more on each GPU; there are "
+            f"{len(gpus)} {gpus[0].get('name')} with {gigabytes(free)} free each: take larger or more GPUs, or a quantised copy "
+            "(production.quantised)"
         )
     flags: list[tuple[tuple[str, ...], str]] = []
     if count > 1:
-        why = f"the weights take {gigabytes(weights)} and one GPU has {gigabytes(total)}"
+        why = f"the weights take {gigabytes(needs.weights)} and one GPU has {gigabytes(total)}"
         flags.append((("--tensor-parallel-size", str(count)), why))
     if busy:
         why = f"only {gigabytes(free)} of {gigabytes(total)} are free"
         flags.append((("--gpu-memory-utilization", f"{int(100 * most) / 100:g}"), why))
-    elif share > _SHARE:
-        flags.append((("--gpu-memory-utilization", f"{_LARGEST_SHARE:g}"), "weights and one request need more than the usual share"))
+    elif needs.on_each(count) > SHARE * total:
+        flags.append((("--gpu-memory-utilization", f"{LARGEST_SHARE:g}"), "weights and one request need more than the usual share"))
     return count, flags
-
-
-def _parallel(gpus: int, facts: ModelFacts | str) -> Iterator[int]:
-    """Numbers of GPUs that can share out a model: its attention heads must divide evenly."""
-    heads = facts.heads if isinstance(facts, ModelFacts) else 64
-    return (count for count in range(1, gpus + 1) if not heads % count)

@@ -70,7 +70,8 @@ def training_program() -> dict[str, Path]:
     names = (
         "program", "loading", "trainer", "self_check", "sharded", "sharing", "rows", "tree", "retry", "out_of_memory",
         "attention", "attention_blocks", "attention_flash", "attention_flex", "attention_fused",
-        "precision", "report", "checkpoints", "resume", "early_stop", "checksums", "weights", "saving", "reload_check", "predictions",
+        "precision", "report", "across_nodes", "checkpoints", "resume", "early_stop", "checksums", "weights", "saving", "reload_check",
+        "predictions",
     )  # fmt: skip
     judging = [f"core/training/{name}.py" for name in ("__init__", "metrics", "trend", "diagnosis")]
     return {f"{name}.py": here / f"{name}.py" for name in names} | {

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from across_nodes import bring
 from report import leads, wait_for_all
 from transformers import TrainerCallback
 from weights import load_weights, save_weights, trained_weights
@@ -87,6 +88,7 @@ class BestWeights(TrainerCallback):
         """Give the model the weights that are kept."""
         assert self.standing is not None
         wait_for_all()  # the process that leads may still be writing them
+        bring(self._folder)
         load_weights(self._place(self.standing) / _WEIGHTS, model)
 
     def _place(self, standing: Standing) -> Path:

@@ -40,12 +40,14 @@ class Hardware:
     why: str
     """Where the speed comes from, as a sentence."""
     count: int = 1
-    """GPUs that train together; memory and speed are those of each."""
+    """GPUs, or machines without, that train together; memory and speed are those of each."""
+    nodes: int = 1
+    """Machines that these are spread over evenly."""
 
 
-def together(hardware: Hardware, count: int) -> Hardware:
-    """So many of a machine's GPUs, taken to be alike; a machine without GPUs is what it is."""
-    return replace(hardware, count=max(1, count)) if hardware.gpu else hardware
+def together(hardware: Hardware, count: int, nodes: int = 1) -> Hardware:
+    """So many of the GPUs of each of so many machines, taken to be alike; a machine without GPUs is what it is."""
+    return replace(hardware, count=nodes * (max(1, count) if hardware.gpu else 1), nodes=nodes)
 
 
 def gpu(name: str, memory: int) -> Hardware:
@@ -76,6 +78,12 @@ def peak_of(name: str) -> float | None:
     """Peak FLOP/s of a GPU's dense bf16 products; None for one that is not in the table."""
     peak = _entry(DENSE_BF16, name)
     return peak * TERA if peak is not None else None
+
+
+def compute_capability(name: str) -> float | None:
+    """Of a GPU by its name, as far as it decides whether bfloat16 is computed; None for one that is not in the table."""
+    old = {"T4": 7.5, "V100": 7.0}
+    return _entry(old, name) or (8.0 if peak_of(name) is not None else None)
 
 
 def _entry(table: Mapping[str, float], name: str) -> float | None:

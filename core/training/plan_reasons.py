@@ -10,7 +10,7 @@ from core.training.memory import FLOAT32, Method, memory
 from core.training.model_facts import ModelFacts
 from core.training.out_of_memory import gigabytes
 from core.training.plan import TrainingSettings
-from core.training.ways import EFFICIENCY, METHODS, Way
+from core.training.ways import EFFICIENCY, METHODS, OVER_NETWORK, Way
 
 SPARE = 0.12
 """Share of a memory that is left free for its fragments and for what an estimate misses."""
@@ -113,25 +113,30 @@ def offers(
 
 
 def gpus_reason(best: Way, possible: Sequence[Way], hardware: Hardware) -> str:
-    """What several GPUs share out, and why."""
+    """What several GPUs, or machines without, share out, and why."""
+    many = f"{hardware.count} on {hardware.nodes} nodes" if hardware.nodes > 1 else f"{hardware.count}"
     speed = f"assumed to be {speed_up(hardware, best):.1f} times as fast as one, which was not measured"
     if not best.sharded:
-        return f"{hardware.count} share out the rows of a step, each with the whole model (data parallel); {speed}"
+        return f"{many} share out the rows of a step, each with the whole model (data parallel); {speed}"
     least = min(way.memory.total for way in possible if way.method == best.method and not way.sharded)
     return (
-        f"{hardware.count} share out rows, weights, gradients and moments (FSDP): with the whole model each would need at least "
+        f"{many} share out rows, weights, gradients and moments (FSDP): with the whole model each would need at least "
         f"{gigabytes(least)}, {whose(hardware)} {gigabytes(hardware.memory)}; {speed}"
     )
 
 
 def speed_up(hardware: Hardware, way: Way) -> float:
-    """Times the speed of one GPU that a machine's GPUs are assumed to reach."""
-    return EFFICIENCY[way.sharded] * hardware.count if hardware.count > 1 else 1.0
+    """Times the speed of one GPU, or machine without, that all together are assumed to reach."""
+    if hardware.count == 1:
+        return 1.0
+    return EFFICIENCY[way.sharded] * (OVER_NETWORK if hardware.nodes > 1 else 1) * hardware.count
 
 
 def machine_name(hardware: Hardware) -> str:
     """A machine in a few words."""
-    return f"{hardware.count} × {hardware.name}" if hardware.count > 1 else hardware.name
+    each = hardware.count // hardware.nodes
+    on_each = f"{each} × {hardware.name}" if each > 1 else hardware.name
+    return f"{hardware.nodes} nodes of {on_each}" if hardware.nodes > 1 else on_each
 
 
 def whose(hardware: Hardware) -> str:

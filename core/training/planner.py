@@ -42,6 +42,8 @@ class Plan:
     """Unique tokens of the largest forward pass."""
     gpus: int = 1
     """That train together; memory and its budget are those of each."""
+    nodes: int = 1
+    """Machines they are spread over."""
     sharded: bool = False
     """Whether weights, gradients and moments are shared out among them (FSDP) instead of being whole on each (data parallel)."""
     checkpointed_layers: int = 0
@@ -86,7 +88,8 @@ class Plan:
             parts.append(f"about {minutes_in_words(self.minutes)} on {self.machine}{price}")
         if self.memory is not None:
             needed = gigabytes(self.memory.total)
-            each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+            several = f"{self.gpus} GPUs" if self.gpus > 1 else f"{self.nodes} nodes" if self.nodes > 1 else ""
+            each = f" on each of {several}" if several else ""
             parts.append(f"{needed} of {gigabytes(self.budget)}{each}" if self.budget else f"from {needed} of memory on{each}")
         return "; ".join(parts) + (f". {self.problem}" if self.problem else "")
 
@@ -143,7 +146,7 @@ def plan(
     if hardware is not None:
         why["minutes"] = hardware.why
         if hardware.count > 1:
-            why["GPUs"] = gpus_reason(best, possible, hardware)
+            why["GPUs" if hardware.gpu else "nodes"] = gpus_reason(best, possible, hardware)
         if hardware.flops is not None and fits is not False:
             low, high = (speed * speed_up(hardware, best) for speed in hardware.flops)
             minutes = (operations / high / 60, operations / low / 60)
@@ -162,7 +165,8 @@ def plan(
         method=best.method,
         micro_rows=best.micro_rows,
         micro_tokens=best.tokens.peak.tokens,
-        gpus=hardware.count if hardware else 1,
+        gpus=hardware.count if hardware and hardware.gpu else 1,
+        nodes=hardware.nodes if hardware else 1,
         sharded=best.sharded,
         checkpointed_layers=round(best.checkpointed * facts.layers),
         parameters=facts.parameters,

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from across_nodes import bring
 from checkpoints import FOLDER, BestWeights, why
 from checksums import checksum
 from early_stop import EarlyStop
@@ -83,6 +84,7 @@ def main(config: dict[str, Any]) -> int:
         measured = val.shuffle(seed=settings["seed"]).select(range(settings["eval_rows"]))
     way = shared_way(model, train, settings["attention"], dtype, bool(plan.get("sharded")))
     trainer = make_trainer(model, tokenizer, train, measured, settings, dtype, way, plan)
+    bring(FOLDER)
     report, best, early_stop = Report(trainer), BestWeights(len(measured or ())), EarlyStop(settings["early_stop"])
     for callback in (Checkpoints(trainer, config["archive"]), report, best, early_stop):
         trainer.add_callback(callback)

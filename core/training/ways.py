@@ -15,6 +15,8 @@ from core.training.throughput import operations
 METHODS: tuple[Method, ...] = ("lora", "qlora", "full")
 EFFICIENCY = {False: 0.9, True: 0.75}
 """Share of their summed speed that several GPUs are assumed to reach, with and without weights shared out among them; not measured."""
+OVER_NETWORK = 0.8
+"""Share of that which they are assumed to reach on several machines; not measured."""
 CHECKPOINTING = (0.0, 0.5, 1.0)
 """Shares of the layers whose activations may be computed again."""
 
@@ -54,7 +56,7 @@ def ways(
     for size in sizes:
         batch = folded(rows, size, shares)
         unique = tokens / batch.ratio
-        for method, share, shards in product(methods(settings, gpu), CHECKPOINTING, sorted({1, count})):
+        for method, share, shards in product(methods(settings, gpu), CHECKPOINTING, sorted({1, count} if gpu else {1})):
             if method != "qlora" or shards == 1:
                 held = memory(
                     facts, batch.peak, settings.lora_rank, method=method, checkpointed=share, gpu=gpu,

@@ -30,18 +30,29 @@ class Plans(Protocol):
         ...
 
 
+@runtime_checkable
+class Serves(Protocol):
+    """A step that serves the model."""
+
+    def foretell_server(self, context: Context) -> str:
+        """Which GPUs would be rented for it, and why; "" where none would. Asks no machine."""
+        ...
+
+
 LANGUAGE_MODELS = "language models"
 TRAINING = "training"
+SERVING = "serving"
 
 
 def foretold(it: object, context: Context) -> dict[str, str]:
-    """What a step will spend, by LANGUAGE_MODELS and TRAINING; without what it spends nothing of.
+    """What a step will spend, by LANGUAGE_MODELS, TRAINING and SERVING; without what it spends nothing of.
 
     Raises what reading the answers and files raises.
     """
     found = {
         LANGUAGE_MODELS: it.estimate(context) if isinstance(it, Estimates) else "",
         TRAINING: it.foretell(context) if isinstance(it, Plans) else "",
+        SERVING: it.foretell_server(context) if isinstance(it, Serves) else "",
     }
     return {what: said for what, said in found.items() if said}
 
@@ -53,7 +64,7 @@ def spending(session: Session, id: str, given: Mapping[str, Any] | None = None) 
     """
     it = step(id)
     status = session.status(id)
-    if not isinstance(it, Estimates | Plans) or status.state in ("blocked", "running"):
+    if not isinstance(it, Estimates | Plans | Serves) or status.state in ("blocked", "running"):
         return {}
     answers = session.answers if given is None else {**session.answers, id: given}
     context = Context(

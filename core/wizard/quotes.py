@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import ProviderError, UsageError
+from core.errors import ProviderError, StepFailed, UsageError
 from core.training.base_models import find
-from core.training.hardware import named_gpu
+from core.training.hardware import named_gpu, together
 from core.training.planner import Plan
 from core.wizard.answers import SESSION
 from core.wizard.needs import need_of
 from core.wizard.step import Context
-from core.wizard.training_plan import in_words, make_plan
+from core.wizard.training_need import need_to_train
+from core.wizard.training_plan import in_words, planner
 from provisioning.places import SKY
 from provisioning.target import Offer, Target
 
@@ -55,13 +57,15 @@ def quotes(target: Target, answers: TrainingAnswers, seed: int, rows: Sequence[P
 
     `rows` may be empty: then prices alone are told. Raises ProviderError and UsageError when the place cannot say.
     """
-    found = find(answers.base_model)
+    plan_on = planner(answers, seed, find(answers.base_model), rows, validation) if rows else None
+    with contextlib.suppress(StepFailed):  # each quote says itself what it does not hold
+        answers = need_to_train(target, answers, plan_on).answers
     quoted = []
-    for offer in target.offers(need_of(answers.gpus_needed)):
+    for offer in target.offers(need_of(answers.gpus_needed, answers.nodes)):
         plan = None
-        if rows and offer.gpu_type:
-            priced = answers.model_copy(update={"machine_usd_per_hour": None if math.isnan(offer.usd_per_hour) else offer.usd_per_hour})
-            plan = make_plan(priced, seed, found, rows, validation, named_gpu(offer.gpu_type, offer.gpu_memory_gb))
+        if plan_on is not None and offer.gpu_type:
+            machine = together(named_gpu(offer.gpu_type, offer.gpu_memory_gb), answers.gpus_needed, answers.nodes)
+            plan = plan_on(machine, None if math.isnan(offer.usd_per_hour) else offer.usd_per_hour)
         quoted.append(Quote(offer, plan))
     return sorted(quoted, key=_rank)
 

@@ -9,21 +9,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.errors import CalmtuneError
+from core.errors import CalmtuneError, StepFailed
 from core.llm.client import Endpoint
 from core.serving.adapter import adapter_in
 from core.serving.elsewhere import engine_elsewhere, plan_elsewhere, requirements_of
+from core.serving.gpu_memory import AT_ONCE
 from core.serving.server import Engine, ServerPlan, plan_server, wait_until_ready
 from core.training.base_finder import PlacedBase, resolve_here
-from core.training.base_models import parameters_of
-from core.training.effort import SMALL
 from core.wizard.base_model import place_base
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
-from core.wizard.needs import need_of
+from core.wizard.needs import need_of, need_to_serve
 from core.wizard.step import Context
-from provisioning.job import Job
+from provisioning.job import Job, Resources
 from provisioning.places import LOCAL
+from provisioning.target import Target
 
 PURPOSE = "server"
 EVALUATION_SECONDS = 24 * 3600.0
@@ -44,6 +44,8 @@ class ServerRequest:
     limit_seconds: float = EVALUATION_SECONDS
     longest_row: int = 0
     """Tokens of the longest row it learnt from, as its manifest says; 0 where it does not."""
+    requests: int = AT_ONCE
+    """Of full length, for which a rented machine has room at once."""
 
 
 @asynccontextmanager
@@ -74,8 +76,9 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
     base: PlacedBase | None = None
     target = context.jobs.target(request.place)
     if request.place != LOCAL:
-        large = (parameters_of(adapter.base if adapter is not None else str(request.model)) or 0) >= SMALL
-        need = need_of(int(large))
+        need, why = _need(target, request)
+        if why:
+            context.emit(Log(f"{need.wanted} to rent; {why}"))
         await context.jobs.prepare(need, request.place, lambda line: context.emit(Log(line)))
         facts = await asyncio.to_thread(target.facts)
         port = request.port or await asyncio.to_thread(target.free_port)
@@ -120,16 +123,33 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
 async def launch_server(context: Context, request: ServerRequest, plan: ServerPlan) -> Launched:
     """Launch the planned server as the step's job; one that an interrupted run left there is ended, as its key is not known."""
     await context.jobs.stop(PURPOSE)
+    resources = need_of(plan.gpus)
+    if plan.gpus:
+        need, _ = _need(context.jobs.target(request.place), request)
+        resources = replace(resources, gpu_counts=need.gpu_counts)
     job = Job(
         PURPOSE,
         plan.command,
         files=plan.files,
         environment=plan.environment,
         secrets=plan.secrets,
-        resources=need_of(plan.gpus),
+        resources=resources,
         limit_seconds=request.limit_seconds,
     )
     return await context.jobs.launch(job, request.place)
+
+
+def _need(target: Target, request: ServerRequest) -> tuple[Resources, str]:
+    return need_to_serve(target, request.model, request.longest_row, request.requests, request.engine)
+
+
+def foretell_server(context: Context, request: ServerRequest) -> str:
+    """Which GPUs would be rented for a server, and why, in words; "" where none would. Asks no machine."""
+    try:
+        need, why = _need(context.jobs.target(request.place), request)
+    except StepFailed as error:
+        return str(error)
+    return f"{need.wanted} to rent; {why}" if why else ""
 
 
 async def until_ready(endpoint: Endpoint, job: Launched) -> None:

@@ -71,8 +71,8 @@ class SharedAnswers(BaseModel):
         default="A100, A100-80GB, H100, L40S",
         pattern=r"^\s*[\w.-]+(\s*,\s*[\w.-]+)*\s*$",
         title="GPUs to rent",
-        description="Types of GPU any of which will do, SkyPilot's names with commas between; the cheapest to be had is rented. For places "
-        "named sky.",
+        description="Types of GPU any of which will do, SkyPilot's names with commas between; of those that hold the model the cheapest "
+        "to be had is rented. For places named sky.",
         json_schema_extra={"cosmetic": True, "advanced": True},
     )
     cloud_spot: bool = Field(

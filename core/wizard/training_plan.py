@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FILE = "plan.json"
 PRESET_OFF = "none"
+PlanOn = Callable[[Hardware | None, float | None], Plan]
+"""(machine, with all that train together; US dollars an hour) → plan."""
 
 
 def chosen_settings(answers: TrainingAnswers, seed: int, found: Found) -> Chosen:
@@ -59,22 +61,30 @@ def make_plan(
     machine: Hardware | None,
 ) -> Plan | None:
     """The plan of a run over `rows`; None when the rows cannot be read. Raises ProblemsError for a wrong list of models."""
+    plan_on = planner(answers, seed, found, rows, validation)
+    if plan_on is None:
+        return None
+    several = together(machine, answers.gpus_needed, answers.nodes) if machine is not None else None
+    return plan_on(several, answers.machine_usd_per_hour)
+
+
+def planner(answers: TrainingAnswers, seed: int, found: Found, rows: Sequence[Path], validation: Path | None) -> PlanOn | None:
+    """Plans a run over `rows` on any machine; as `make_plan`."""
     chosen = chosen_settings(answers, seed, found)
     per_step = chosen.settings.rows_per_step
     train = _rows(rows, per_step, seed, found)
     if train is None:
         return None
-    return plan(
-        answers.base_model,
-        found.facts,
-        train,
-        chosen.settings,
-        together(machine, answers.gpus_needed) if machine is not None else None,
-        validation=_rows([validation], per_step, seed, found) if validation is not None else None,
-        usd_per_hour=answers.machine_usd_per_hour,
-        others=read_models().facts(),
-        reasons={**chosen.reasons, "model": found.why},
-    )
+    validated = _rows([validation], per_step, seed, found) if validation is not None else None
+    others, reasons = read_models().facts(), {**chosen.reasons, "model": found.why}
+
+    def plan_on(machine: Hardware | None, usd_per_hour: float | None) -> Plan:
+        return plan(
+            answers.base_model, found.facts, train, chosen.settings, machine, validation=validated, usd_per_hour=usd_per_hour,
+            others=others, reasons=reasons,
+        )  # fmt: skip
+
+    return plan_on
 
 
 def in_words(answers: TrainingAnswers, seed: int, rows: Sequence[Path], validation: Path | None) -> str:

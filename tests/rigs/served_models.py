@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from core.serving.adapter import Adapter
+from core.serving.gpu_memory import Footprint
 from core.serving.manifests.flags import Flags
 from core.serving.manifests.served import Folder, Served, describe
 
@@ -31,7 +32,8 @@ def adapter(base: Path | None = None, name: str = "tuned") -> Served:
 def flags(gigabytes: float, gpus: int) -> Flags:
     parallel = ("--tensor-parallel-size", str(gpus)) if gpus > 1 else ()
     arguments = ("--dtype", "auto", "--max-model-len", "4096", "--enable-prefix-caching", *parallel)
-    return Flags(arguments, round(gigabytes * 1e9), gpus)
+    weights = round(gigabytes * 1e9)
+    return Flags(arguments, weights, gpus, Footprint(weights, 600_000_000, 32).smallest_gpu(gpus))
 
 
 def made(folder: Path, name: str = "tuned", replicas: int = 1, **config: object) -> Served:

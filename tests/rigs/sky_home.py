@@ -15,7 +15,7 @@ import yaml
 from provisioning.machine import free_port
 
 TRIES = 3
-"""Its API server now and then ends as it starts, as when another program took its port meanwhile."""
+"""On a busy machine its API server comes up later than SkyPilot waits for it, or its port was taken meanwhile."""
 
 
 def write_catalog(home: Path, name: str, rows: Sequence[Mapping[str, object]]) -> None:

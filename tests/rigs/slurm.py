@@ -1,6 +1,7 @@
-"""A real one-node Slurm with a login over SSH, all on loopback, for unmodified SkyPilot: `infra: slurm/rig`.
+"""A real Slurm of one node or several with a login over SSH, all on loopback, for unmodified SkyPilot: `infra: slurm/rig`.
 
-Needs root and the packages slurm-wlm, munge, openssh-server, rsync and netcat-openbsd. The node declares eight A100s that are empty files.
+Needs root and the packages slurm-wlm, munge, openssh-server, rsync and netcat-openbsd. Each node declares eight A100s that are empty files.
+Several nodes are slurmds with host names and addresses of their own (namespaces of Linux) and one disk.
 SkyPilot sets nodes up from the internet (uv, Python 3.10); two programs first on the node user's PATH answer for it.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -46,6 +48,7 @@ class Slurm:
 
     folder: Path
     ssh_port: int
+    nodes: int = 1
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -64,12 +67,12 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def running_slurm() -> Iterator[Slurm]:
+def running_slurm(nodes: int = 1) -> Iterator[Slurm]:
     """The rig for as long as the block lasts; its jobs and every process it started are ended by their ids."""
     require_slurm()
     folder = Path(tempfile.mkdtemp(prefix="calmtune-rig-"))
     folder.chmod(0o755)  # the daemons and the node's user have other ids
-    rig = Slurm(folder, free_port())
+    rig = Slurm(folder, free_port(), nodes)
     try:
         _make_user(rig)
         _start_munge(rig)
@@ -163,11 +166,19 @@ def _start_slurm(rig: Slurm) -> None:
         shutil.chown(folder / name, "slurm", "slurm")
     for number in range(8):
         (folder / f"gpu{number}").touch()
-    controller, node = free_port(), free_port()
+    names = [host] if rig.nodes == 1 else [f"{CLUSTER}{number}" for number in range(1, rig.nodes + 1)]
+    addresses = ["127.0.0.1"] if rig.nodes == 1 else [f"127.0.0.{number}" for number in range(2, rig.nodes + 2)]
+    known = [("127.0.0.1", f"localhost {host}"), *zip(addresses, names, strict=True)]
+    (folder / "hosts").write_text("".join(f"{at} {name}\n" for at, name in known))
+    controller, all_names = free_port(), ",".join(names)
+    declared = "\n".join(
+        f"NodeName={name} NodeAddr={at} Port={free_port()} CPUs=16 Sockets=1 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=80000 "
+        "Gres=gpu:A100:8 State=UNKNOWN"
+        for name, at in zip(names, addresses, strict=True)
+    )
     rig.conf.write_text(f"""ClusterName={CLUSTER}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={node}
 SlurmUser=slurm
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
@@ -178,11 +189,11 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 ReturnToService=2
 SlurmctldPidFile={folder}/state/slurmctld.pid
-SlurmdPidFile={folder}/spool/slurmd.pid
-SlurmdSpoolDir={folder}/spool
+SlurmdPidFile={folder}/spool/%n.pid
+SlurmdSpoolDir={folder}/spool/%n
 StateSaveLocation={folder}/state
 SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.log
+SlurmdLogFile={folder}/log/%n.log
 SlurmdParameters=config_overrides
 SwitchType=switch/none
 SchedulerType=sched/backfill
@@ -194,13 +205,21 @@ AccountingStorageType=accounting_storage/none
 KillWait=5
 InactiveLimit=0
 MinJobAge=300
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 Sockets=1 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=80000 Gres=gpu:A100:8 State=UNKNOWN
-PartitionName=gpu Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+{declared}
+PartitionName=gpu Nodes={all_names} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """)
-    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName={host} Name=gpu Type=A100 File={folder}/gpu[0-7]\n")
-    for program in ("slurmctld", "slurmd"):
-        _start(rig, [shutil.which(program, path=_SBIN) or program, "-D", "-f", str(rig.conf)], program)
-    _wait_for(lambda: "idle" in rig.run("sinfo", "-h", "-o", "%T"), "slurm", rig)
+    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName={all_names} Name=gpu Type=A100 File={folder}/gpu[0-7]\n")
+    controlling, serving = ([shutil.which(name, path=_SBIN) or name, "-D", "-f", str(rig.conf)] for name in ("slurmctld", "slurmd"))
+    _start(rig, controlling, "slurmctld")
+    for name in names:
+        _start(rig, serving if rig.nodes == 1 else _in_a_host(name, folder / "hosts", serving), f"slurmd-{name}")
+    _wait_for(lambda: rig.run("sinfo", "-h", "-N", "-o", "%T").split() == rig.nodes * ["idle"], "slurm", rig)
+
+
+def _in_a_host(name: str, hosts: Path, command: list[str]) -> list[str]:
+    """A command under another host name, which its own /etc/hosts knows."""
+    script = f"mount --bind {hosts} /etc/hosts && hostname {name} && exec {shlex.join(command)}"
+    return ["unshare", "--uts", "--mount", "sh", "-c", script]
 
 
 def _start_sshd(rig: Slurm) -> None:

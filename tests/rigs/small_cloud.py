@@ -1,4 +1,5 @@
-"""A cloud that is a file, behind the few words of sky_sdk: its one kind of machine is a real sshd here, and it dies where it is told to.
+"""A cloud that is a file, behind the few words of sky_sdk: its one kind of machine is a real sshd here, which is all of its nodes, and it
+dies where it is told to.
 
 What it gives out and ends is written down before and after, so that a process that is killed in the middle of a call leaves what a real
 cloud would have left.
@@ -23,7 +24,12 @@ from provisioning import sky_sdk
 from provisioning.sky_sdk import Machine
 from tests.rigs.sshd import Sshd
 
-CALLS = ("rent", "machines", "queue", "end", "login", "give_up")
+CALLS = ("rent", "machines", "queue", "unqueue", "end", "login", "give_up")
+_ON_EACH_NODE = """
+for rank in $(seq 0 $(($SKYPILOT_NUM_NODES - 1))); do SKYPILOT_NODE_RANK=$rank bash -c "$RUN" & done
+while true; do wait -n; ended=$?; [ $ended = 127 ] && break; [ $ended = 0 ] || kill $(jobs -p); done
+"""
+"""As SkyPilot runs a task of several nodes: one that fails ends the others."""
 
 
 class SmallCloud:
@@ -73,6 +79,7 @@ class SmallCloud:
         note("request")
         with self._books() as books:
             books["launches"] += name not in books["machines"]
+            (self.folder / f"nodes-{name}").write_text(str(task.get("num_nodes", 1)))
             books["machines"].setdefault(name, "starting")
         self._boundary("during rent")
         self.renting.set()
@@ -89,7 +96,7 @@ class SmallCloud:
         self._boundary("before machines")
         found = self.books["machines"].items()
         return [
-            Machine(name, state, "here", "small", "", 0, 1.0, time.time() - 1, False, 60)
+            Machine(name, state, "here", "small", "", 0, 1.0, time.time() - 1, False, 60, self._nodes(name))
             for name, state in found
             if names is None or name in names
         ]
@@ -99,13 +106,23 @@ class SmallCloud:
         with self._books() as books:
             assert books["machines"].get(machine) == "up"
             if not _alive(books["jobs"].get(task["name"])):
+                nodes = task.get("num_nodes", 1)
+                told = {"RUN": task["run"], "SKYPILOT_NUM_NODES": str(nodes), "SKYPILOT_NODE_IPS": "\n".join(nodes * ["127.0.0.1"])}
+                told["SKYPILOT_TASK_ID"] = f"sky-{time.time()}"
                 with (self.folder / "queue.log").open("ab") as log:
                     started = subprocess.Popen(
-                        ["bash", "-c", task["run"]], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                    )
+                        ["bash", "-c", _ON_EACH_NODE], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                        env={**os.environ, **told},
+                    )  # fmt: skip
                 self._started.append(started)
                 books["jobs"][task["name"]] = started.pid
         self._boundary("after queue")
+
+    def unqueue(self, machine: str, name: str) -> None:
+        self._boundary("before unqueue")
+        with self._books() as books:
+            if _alive(pid := books["jobs"].pop(name, None)):
+                os.killpg(pid, signal.SIGTERM)
 
     def end(self, name: str, say: Callable[[str], None] = lambda line: None) -> None:
         self._boundary("before end")
@@ -133,8 +150,12 @@ class SmallCloud:
     def login(self, machine: Machine) -> Path:
         self._boundary("before login")
         path = self.folder / f"ssh-{os.getpid()}"
-        path.write_text(self.server.config(machine.name))
+        names = [machine.name, *(f"{machine.name}-worker{number}" for number in range(1, machine.nodes))]
+        path.write_text("\n".join(map(self.server.config, names)))
         return path
+
+    def _nodes(self, name: str) -> int:
+        return int((self.folder / f"nodes-{name}").read_text())
 
     def give_up(self, request: str) -> None:
         self._boundary("before give up")

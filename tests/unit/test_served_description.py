@@ -7,8 +7,9 @@ import json
 import pytest
 
 from core.errors import StepFailed
-from core.serving.manifests.flags import UNKNOWN_WEIGHTS, flags_for
+from core.serving.manifests.flags import flags_for
 from core.serving.manifests.served import describe
+from core.serving.vllm_flags import UNKNOWN_WEIGHTS
 from tests.rigs.served_models import SUM, made, made_adapter, whole
 
 

@@ -40,16 +40,10 @@ def train(folder: Path, tiny: Path, data, validation=None, /, **overrides) -> su
 
 
 def start(
-    folder: Path, tiny: Path, data, validation=None, /, plan=None, processes=1, environment=None, artifact="merged", **overrides
+    folder: Path, tiny: Path, data, validation=None, /, processes=1, environment=None, **overrides
 ) -> subprocess.Popen[bytes]:
     """The training program, running as a job would; started again in the same folder, it goes on."""
-    folder.mkdir(exist_ok=True)
-    for name, kept in (("train", data), ("val", validation)):
-        (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in kept or ()))
-    settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
-    val = folder / "val.rows" if validation else None
-    config = {"name": "someone/tiny", "artifact": artifact, "settings": settings, "plan": plan}
-    write_archive(folder / ARCHIVE, config, folder / "train.rows", val)
+    prepare(folder, data, validation, **overrides)
     environment = {
         **os.environ,
         **(environment or {}),
@@ -65,6 +59,17 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def prepare(folder: Path, data, validation=None, /, plan=None, artifact="merged", **overrides) -> None:
+    """The training archive in a folder."""
+    folder.mkdir(exist_ok=True)
+    for name, kept in (("train", data), ("val", validation)):
+        (folder / f"{name}.rows").write_text("".join(json.dumps(row) + "\n" for row in kept or ()))
+    settings = asdict(settings_of("small-cpu", **{"dtype": "float32", "rows_per_step": 4, **overrides}))
+    val = folder / "val.rows" if validation else None
+    config = {"name": "someone/tiny", "artifact": artifact, "settings": settings, "plan": plan}
+    write_archive(folder / ARCHIVE, config, folder / "train.rows", val)
 
 
 def events(folder: Path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.serving.adapter import Adapter, adapter_in, vllm_model
-from core.serving.manifests.flags import Flags, flags_for, gpu_memory
+from core.serving.manifests.flags import Flags, flags_for
 
 PORT = 8000
 GIB = 1 << 30
@@ -97,7 +97,7 @@ class Served:
     @property
     def gpu_gb(self) -> int:
         """Memory of each GPU."""
-        return ceil(gpu_memory(self.flags.weights, self.flags.gpus) / 1e9)
+        return ceil(self.flags.gpu_memory / 1e9)
 
     @property
     def memory_gib(self) -> int:

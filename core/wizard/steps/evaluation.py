@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from core.training.bundle import ModelArtifact
 from core.wizard.model_card import model_card, write_card
 from core.wizard.retrieval import RETRIEVAL_ANSWERS
+from core.wizard.served import foretell_server
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps.evaluation_answers import EvaluationAnswers
-from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of
+from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of, request_for
 
 
 class EvaluationStep:
@@ -37,6 +38,11 @@ class EvaluationStep:
         """What the comparison with the strong model will take, in words; "" without one."""
         dataset = context.upstream["dataset"]
         return estimate(context, context.answers, dataset, dataset.outputs.summary["val_test_ids"])
+
+    def foretell_server(self, context: Context) -> str:
+        """The GPUs that would be rented to serve the model, in words; "" where none would."""
+        training = context.upstream["training"]
+        return foretell_server(context, request_for(context.answers, ModelArtifact(training.path("model"), training.path("manifest"))))
 
     async def run(self, context: Context) -> Outputs:
         answers: EvaluationAnswers = context.answers

@@ -81,9 +81,7 @@ async def judge(
         await asyncio.to_thread(require_as_recorded, bench, dataset)
         _tell_other_prompts(context, bench, dataset, "own" if rasa is None else "rasa")
         cases = {of.name: cases_of(bench, of.ids) for of in sets}
-        request = ServerRequest(
-            model.path("model").resolve(), answers.machine, answers.engine, python=answers.python, longest_row=artifact.longest_row
-        )  # fmt: skip
+        request = request_for(answers, artifact)
         expected = read_recording(dataset.path("annotations"))
         work = _Work(context, answers, bench, expected, cases)
         async with served(context, request) as endpoint:
@@ -103,6 +101,14 @@ async def judge(
         bench.close()
     _tell(judged, context)
     return judged
+
+
+def request_for(answers: EvaluationAnswers, artifact: ModelArtifact) -> ServerRequest:
+    """The server that tests are run with."""
+    return ServerRequest(
+        artifact.folder.resolve(), answers.machine, answers.engine, python=answers.python, longest_row=artifact.longest_row,
+        requests=answers.concurrency,
+    )  # fmt: skip
 
 
 class _Work:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from core.errors import StepFailed, UsageError
 from core.training.archive import ARCHIVE, write_archive
@@ -26,11 +26,11 @@ from core.wizard.base_model import place_base
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.jobs import Launched
 from core.wizard.model_card import model_card, write_card
-from core.wizard.needs import need_of
 from core.wizard.quotes import foretell
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs
 from core.wizard.steps import curve, pregate
+from core.wizard.training_need import need_of_step, together_command
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import (
     PRESET_OFF,
@@ -41,9 +41,10 @@ from core.wizard.training_plan import (
     with_price,
     write_plan,
 )
-from provisioning.job import Job, Resources
+from provisioning.job import Job
 from provisioning.places import LOCAL, PLACE_PATTERN, SKY
 from provisioning.python import python_command
+from provisioning.sky_offers import cloud_of
 
 METRICS = "metrics.jsonl"
 """What the run measured, one JSON object a line: step, and values by name."""
@@ -132,11 +133,20 @@ class TrainingAnswers(BaseModel):
         "or more.",
         json_schema_extra={"cosmetic": True, "advanced": True},
     )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=16,
+        title="Nodes",
+        description="How many machines train together, each with so many GPUs; for machines SkyPilot rents. They share out what GPUs of "
+        "one machine do, more slowly, and cost as many times as much an hour.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
     machine_usd_per_hour: float | None = Field(
         None,
         ge=0,
         title="Price of the machine",
-        description="What an hour of the machine that trains costs you, for the plan. Empty when unknown.",
+        description="What an hour of the machine that trains costs you, all nodes together, for the plan. Empty when unknown.",
         json_schema_extra={"unit": "US dollars an hour", "cosmetic": True, "advanced": True},
     )
     python: str = Field(
@@ -145,9 +155,24 @@ class TrainingAnswers(BaseModel):
         json_schema_extra={"cosmetic": True, "advanced": True},
     )  # fmt: skip
 
+    @field_validator("nodes")
+    @classmethod
+    def _rented(cls, nodes: int, info: ValidationInfo) -> int:
+        machine = str(info.data.get("machine", SKY))
+        if nodes > 1 and machine.partition(":")[0] != SKY:
+            raise ValueError(f"Several nodes are rented by SkyPilot alone, and training.machine is {machine}; answer sky or sky:aws there")
+        if nodes > 1 and cloud_of(machine.partition(":")[2]) == "kubernetes":
+            raise ValueError("Further nodes on Kubernetes cannot be reached over SSH; take one node, or another cloud")
+        return nodes
+
+    @property
+    def processes(self) -> int:
+        """That train together."""
+        return max(1, self.gpus_needed) * self.nodes
+
     @property
     def gpus_needed(self) -> int:
-        """GPUs without which training must not begin."""
+        """GPUs of each node without which training must not begin."""
         if self.gpus is not None:
             return self.gpus
         if self.machine == LOCAL:
@@ -227,10 +252,11 @@ async def train(
     Raises UsageError for a method that does not fit the machine, ProviderError when the base model cannot be had, and what a failed job
     raises.
     """
-    await _require_gpus(answers, context)
+    needed = await need_of_step(context, answers, rows, validation)
+    answers = needed.answers
     base = await place_base(
         context, answers.base_model, answers.machine, answers.python, training_requirements(), 60 * answers.limit_minutes,
-        need=need_of(answers.gpus_needed),
+        need=needed.resources,
     )  # fmt: skip
     found = find(base.folder if answers.machine == LOCAL else answers.base_model)
     settings = chosen_settings(answers, context.shared.seed, found).settings
@@ -242,17 +268,16 @@ async def train(
     }  # fmt: skip
     archive = context.folder / ARCHIVE
     await asyncio.to_thread(write_archive, archive, config, rows, validation if has_validation else None)
-    together = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(answers.gpus_needed))
+    together = together_command(answers)
     start = python_command(
-        answers.machine, answers.python, training_requirements(),
-        "python", *(together if answers.gpus_needed > 1 else ()), ARCHIVE, base.folder,
+        answers.machine, answers.python, training_requirements(), "python", *together.command, ARCHIVE, base.folder
     )  # fmt: skip
     job = Job(
         "train",
         start.command,
-        files={**start.files, **base.files, ARCHIVE: archive},
+        files={**start.files, **together.files, **base.files, ARCHIVE: archive},
         environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": SPINS},
-        resources=need_of(answers.gpus_needed),
+        resources=needed.resources,
         limit_seconds=60 * answers.limit_minutes,
     )
     curves, steps = Curves(), None
@@ -323,18 +348,6 @@ async def _plan(
     if answers.machine != LOCAL or made.problem:
         context.emit(Notice("warning" if made.problem else "info", f"{answers.machine}: {made.sentence}"))
     return made
-
-
-async def _require_gpus(answers: TrainingAnswers, context: Context) -> None:
-    """Look for the GPUs before anything large is sent. Raises StepFailed when another machine lacks them."""
-    if answers.machine == LOCAL or not answers.gpus_needed:
-        return
-    rented = answers.machine.startswith(SKY)
-    need = need_of(answers.gpus_needed) if rented else Resources(gpus=answers.gpus_needed, memory_gb=0, disk_gb=0)
-    offers = await asyncio.to_thread(context.jobs.target(answers.machine).offers, need)
-    if not any(offer.fits for offer in offers):
-        reason = offers[0].reason if offers else "it has none such"
-        raise StepFailed(f"{answers.machine} is not fit for {answers.kind}: {reason}")
 
 
 async def _fetch_if_there(context: Context, job: Launched, path: str) -> None:
