@@ -10,6 +10,7 @@ import click
 
 from tui.commands import (
     answers,
+    completing,
     coverage,
     dataset,
     demo,
@@ -25,6 +26,7 @@ from tui.commands import (
     running,
     steps,
 )
+from tui.completion import prepare as prepare_completion
 from tui.encoding import prepare_streams
 from tui.ending import ending_of
 from tui.opening import open_app
@@ -36,7 +38,8 @@ def main() -> None:
     prepare_streams()
     debug = "--debug" in sys.argv
     try:
-        cli(standalone_mode=False, args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+        prepare_completion()
+        cli(standalone_mode=False, prog_name="calmtune", args=[argument for argument in sys.argv[1:] if argument != "--debug"])
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left in its buffer
         sys.exit(0)
@@ -73,7 +76,7 @@ for command in (
     keeping.sessions, keeping.status, report.report, export.export, keeping.gc,
     machine.doctor, offers.offers, machine.serve, machine.web,
     grammar.grammar, proxy.proxy, proxy.probe, models.models,
-    coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, events.events, demo.demo,
+    coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, events.events, demo.demo, completing.completion,
 ):  # fmt: skip
     cli.add_command(command)
 

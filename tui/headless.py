@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 
+from core.evaluation.report_ascii import loss_letters
 from core.wizard.events import Cost, Log, MachineCost, Metric, Notice, Progress, StepEvent
 from core.wizard.recipe import STEP_IDS, step
+from core.wizard.report_parts import loss_curve
 from core.wizard.session import StepStatus
+from core.wizard.steps.training import METRICS
 from tui.output import narrate
 
 SECONDS_BETWEEN_PROGRESS = 5.0
@@ -77,7 +80,14 @@ class Narrator:
             narrate(
                 f"  {'passed' if gate.passed else 'FAILED'}: {gate.name}: {gate.measured} (required {gate.required})"
             )
+        self._curve(status)
         narrate(f"  {status.state} after {seconds:.0f} s")
+
+    def _curve(self, status: StepStatus) -> None:
+        """The losses of a step that trained."""
+        curve = loss_curve(status.folder / METRICS, step(status.step).title) if status.folder else None
+        for line in loss_letters(curve) if curve is not None else ():
+            narrate(f"  {line}")
 
 
 def metric_line(event: Metric) -> str:

@@ -13,6 +13,7 @@ import click
 
 from core.errors import CalmtuneError, UsageError
 from core.wizard.recipe import STEP_IDS
+from tui import completion
 from tui.output import narrate
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ patterns_option = click.option(
     show_default=True,
     help="Version of conversation repair; auto follows what the tests and the domain mention.",
 )
+session_argument = click.argument("session", required=False, shell_complete=completion.sessions)
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="Answer one question; repeatable."
-)
+    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", shell_complete=completion.settings,
+    help="Answer one question; repeatable.",
+)  # fmt: skip
 until_option = click.option("--until", type=click.Choice(STEP_IDS), default=STEP_IDS[-1], help="Stop after this step.")
 
 

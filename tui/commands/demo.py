@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from core.wizard.session import Session
 
 from core.wizard.recipe import STEP_IDS
+from tui import completion
 from tui.opening import (
     events_of,
     events_option,
@@ -21,7 +22,8 @@ from tui.opening import (
 
 @click.command()
 @click.option(
-    "--session", "name", default="demo", show_default=True, help="Name of the session; continued when it exists."
+    "--session", "name", default="demo", show_default=True,
+    shell_complete=completion.sessions, help="Name of the session; continued when it exists."
 )
 @click.option("--keep-serving", is_flag=True, help="Leave the model server running at the end.")
 @events_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import ProviderError, UsageError
+from tui import completion
 from tui.opening import (
     home,
     json_option,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--tests", help="With PATH: test file or folder; found in the assistant's folder when not given.")
 @patterns_option
-@click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
+@click.option("--host", shell_complete=completion.hosts,
+    help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.",
+)
 @click.option("--end", metavar="MACHINE", help="End this rented machine, which no session here owns.")
 @json_option
 def doctor(

@@ -11,6 +11,7 @@ import click
 
 from core.errors import UsageError
 from core.wizard.recipe import STEP_IDS
+from tui import completion
 from tui.opening import (
     events_of,
     events_option,
@@ -18,6 +19,7 @@ from tui.opening import (
     open_app,
     open_or_create,
     run_headless,
+    session_argument,
     session_exists,
     session_to_look_at,
     set_option,
@@ -29,7 +31,7 @@ from tui.plan import show_plan
 
 @click.command()
 @click.option("--answers", "file", type=click.Path(path_type=Path), help="Answers file (see `calmtune answers init`).")
-@click.option("--session", "name", help="Name of the session; continued when it exists.")
+@click.option("--session", "name", shell_complete=completion.sessions, help="Name of the session; continued when it exists.")
 @until_option
 @click.option("--force", type=click.Choice(STEP_IDS), multiple=True, help="Run this step again; repeatable.")
 @click.option("--plan", is_flag=True, help="Show what would run; change nothing.")
@@ -89,7 +91,7 @@ def _require_assistant(answers: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 @until_option
 @events_option
 def resume(session: str | None, until: str, as_json: bool) -> None:
@@ -103,14 +105,14 @@ def resume(session: str | None, until: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 def attach(session: str | None) -> None:
     """Open a session in the app."""
     open_app(session)
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 def stop(session: str | None) -> None:
     """Stop whatever a session has running: training jobs, model servers, and the machines rented for them."""
     opened = existing_session(session)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from core.errors import UsageError
+from tui import completion
 from tui.opening import (
     events_of,
     events_option,
@@ -22,7 +23,7 @@ def _single_step(name: str, step_id: str, help: str) -> click.Command:
 
     @click.command(name, help=help)
     @click.argument("path", type=click.Path(path_type=Path), required=False)
-    @click.option("--session", "session_name", help="Session to work in; a new one when not given.")
+    @click.option("--session", "session_name", shell_complete=completion.sessions, help="Session to work in; a new one when not given.")
     @set_option
     @events_option
     def command(path: Path | None, session_name: str | None, settings: Sequence[str], as_json: bool) -> None:
