@@ -182,7 +182,8 @@ def open_app(session: str | None) -> None:
     """The app, on one session when named. Raises UsageError without a terminal."""
     from tui.output import is_terminal
 
-    if not is_terminal():
+    in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not in_browser and not is_terminal():
         raise UsageError(
             "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
         )

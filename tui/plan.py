@@ -31,7 +31,7 @@ def show_plan(
             output.data(f"{one.step}, {what}: {said}")
     if not any(one.spends for one in found):
         running = next((one.step for one in found if one.would == "run"), None)
-        output.data(f"{running}: spends no money and trains nothing." if running else "Nothing would run.")
+        output.data(f"{running}: price and time are not known beforehand." if running else "Nothing would run.")
     if later := [one.step for one in found if one.would in ("run", "perhaps")][1:]:
         output.data(f"Price and time of later steps are known when those before them are done: {', '.join(later)}.")
     output.data("Nothing was changed.")
