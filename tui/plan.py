@@ -18,10 +18,12 @@ def show_plan(
 ) -> None:
     """The plan on stdout. Raises CalmtuneError when the answers or the assistant are wrong."""
     from core.wizard.forecast import forecast
+    from tui.opening import home
 
     found = forecast(session, answers, until, force)
     if as_json:
-        output.as_json({"session": session.id, "steps": [asdict(one) for one in found]})
+        known = session.folder.parent == home()
+        output.as_json({"session": session.id if known else None, "steps": [asdict(one) for one in found]})
         return
     rows = [[one.step, one.would, one.why, _last(one)] for one in found]
     output.data(output.table(rows, ["step", "would", "why", "last time"]))

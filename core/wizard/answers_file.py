@@ -62,7 +62,7 @@ def read_answers(path: Path, strict: bool = True) -> dict[str, dict[str, Any]]:
     if found:
         raise ProblemsError(found)
     given: dict[str, dict[str, Any]] = {SESSION: {}}
-    for name in model.model_fields_set:
+    for name in content:
         value = getattr(model, name)
         if name in STEP_IDS:
             given[name] = value.model_dump(mode="json", exclude_unset=True) if value is not None else {}

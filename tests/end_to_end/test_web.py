@@ -36,9 +36,22 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cookie(server):
+def ask():
+    """One client for all, which keeps no cookies."""
+    with httpx.Client(trust_env=False) as client:
+
+        def get(address: str, cookies: dict[str, str] | None = None, **headers: str) -> httpx.Response:
+            client.cookies.clear()
+            sent = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+            return client.get(address, headers={**headers, "Cookie": sent})
+
+        yield get
+
+
+@pytest.fixture(scope="module")
+def cookie(server, ask):
     _, address, _ = server
-    answer = httpx.get(address)
+    answer = ask(address)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     set_cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in set_cookie
@@ -52,33 +65,35 @@ PATHS = ["/", "/ws", "/static/js/textual.js", "/static/", "/download/x", "/nowhe
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_token_or_cookie_nothing_is_there(server, path):
+def test_without_token_or_cookie_nothing_is_there(server, ask, path):
     assert server[1].startswith("http://127.0.0.1:")
-    assert httpx.get(f"{server[0]}{path}").status_code == 403
+    assert ask(f"{server[0]}{path}").status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS[:4])
-@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "localhost"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
-def test_other_names_and_other_pages_are_refused_although_they_have_the_cookie(server, cookie, path, headers):
-    assert httpx.get(f"{server[0]}{path}", headers=headers, cookies=cookie).status_code == 403
-    assert httpx.get(f"{server[0]}/?{urlsplit(server[1]).query}", headers=headers).status_code == 403
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Host": "localhost"}, {"Origin": "http://evil.example"}, {"Origin": "null"}], ids=str
+)
+def test_other_names_and_other_pages_are_refused_although_they_have_the_cookie(server, ask, cookie, path, headers):
+    assert ask(f"{server[0]}{path}", cookie, **headers).status_code == 403
+    assert ask(f"{server[0]}/?{urlsplit(server[1]).query}", **headers).status_code == 403
 
 
-def test_with_the_cookie_the_page_is_there_and_fetches_nothing_from_elsewhere(server, cookie):
-    page = httpx.get(f"{server[0]}/", cookies=cookie)
+def test_with_the_cookie_the_page_is_there_and_fetches_nothing_from_elsewhere(server, ask, cookie):
+    page = ask(f"{server[0]}/", cookie)
     assert page.status_code == 200
     assert "textual.js" in page.text
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "googleapis" not in policy
     assert page.headers["Referrer-Policy"] == "no-referrer"
-    assert httpx.get(f"{server[0]}/static/js/textual.js", cookies=cookie).status_code == 200
+    assert ask(f"{server[0]}/static/js/textual.js", cookie).status_code == 200
 
 
-def test_another_address_of_this_machine_does_not_answer(server):
+def test_another_address_of_this_machine_does_not_answer(server, ask):
     port = urlsplit(server[0]).port
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.2:{port}/")
+        ask(f"http://127.0.0.2:{port}/")
 
 
 async def test_the_app_comes_through_the_websocket(server, cookie):
