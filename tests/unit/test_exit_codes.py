@@ -60,7 +60,7 @@ def test_a_run_ends_with(ends, how, code, outcome):
     said = TOLD.get(code, str(how.args[0]) if isinstance(how, errors.CalmtuneError) else "")
     assert said in told
     assert last["session"] == "one"
-    assert [step["step"] for step in last["steps"]][0] == "coverage"
+    assert last["steps"][0]["step"] == "coverage"
 
 
 def test_without_json_the_steps_are_a_table_and_nothing_is_after_an_error(ends):
