@@ -21,10 +21,20 @@ _ASCII = {
 def prepare_streams() -> None:
     """Make stdout and stderr take any text. Who says LC_ALL=C means ASCII, although Python would write UTF-8."""
     codecs.register_error(ERRORS, _replaced)
-    ascii_only = os.environ.get("LC_ALL") in ("C", "POSIX")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="us-ascii" if ascii_only else None, errors=ERRORS)
+            stream.reconfigure(encoding="us-ascii" if _ascii_only() else None, errors=ERRORS)
+
+
+def leave_to_app() -> None:
+    """The app draws frames, for which ASCII has no letters: it writes what Python would."""
+    for stream in (sys.stdout, sys.stderr):
+        if _ascii_only() and hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8")
+
+
+def _ascii_only() -> bool:
+    return os.environ.get("LC_ALL") in ("C", "POSIX")
 
 
 def carries(stream: TextIO, text: str) -> bool:

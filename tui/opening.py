@@ -188,7 +188,9 @@ def open_app(session: str | None) -> None:
             "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
         )
     from tui.app import run_app
+    from tui.encoding import leave_to_app
 
+    leave_to_app()
     run_app(home(), session)
 
 

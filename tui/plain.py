@@ -23,11 +23,9 @@ from tui.plain_questions import BACK, HOW, Way, ask_section, read_line, shown, y
 def walk(session: Session, answers: dict[str, dict[str, Any]], until: str, force: Collection[str] = ()) -> None:
     """From the first question to the last step, and back wherever somebody goes back.
 
-    `answers` are those given beforehand. Each answer is in the session as soon as it is given. Raises UsageError without a terminal,
-    KeyboardInterrupt on Ctrl-C, and what kept a step from passing when it is left at that.
+    `answers` are those given beforehand. Each answer is in the session as soon as it is given. Raises KeyboardInterrupt on Ctrl-C, and
+    what kept a step from passing when it is left at that.
     """
-    if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask in; use `calmtune run --answers answers.yml`")
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     narrate(f"Session {session.id}. Seven steps; each is asked about, summed up, and run when you say so.\n{HOW}")
     if session.notice:

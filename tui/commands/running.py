@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -51,6 +52,8 @@ def run(
             raise UsageError("nothing to run: give --answers FILE, or --plain to be asked")
         if plain and (as_json or plan):
             raise UsageError("--plain asks and tells people; give either it, or --json and --plan")
+        if plain and not sys.stdin.isatty():
+            raise UsageError("no terminal to ask in; use `calmtune run --answers answers.yml`")
         if file is not None and not file.is_file():
             raise UsageError(f"there is no file {file}; `calmtune answers init` writes one to start from")
         given = _given(file, settings)
