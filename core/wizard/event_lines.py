@@ -103,8 +103,9 @@ _NAMES = {declared: name for name, declared in TYPES.items()}
 
 def as_line(event: Event, step: str | None, session: str | None, time: str) -> dict[str, Any]:
     """The object of one line; `time` is ISO 8601 in UTC."""
-    body = json.loads(_adapter(type(event)).dump_json(event, by_alias=True, fallback=str))
-    return {"type": _NAMES[type(event)], "version": VERSION, "time": time, "session": session, "step": step, **body}
+    name = _NAMES[type(event)]
+    body = json.loads(_adapter(name).dump_json(event, by_alias=True, fallback=str))
+    return {"type": name, "version": VERSION, "time": time, "session": session, "step": step, **body}
 
 
 def facts_of(statuses: Sequence[StepStatus]) -> list[StepFacts]:
@@ -127,7 +128,7 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     lines = []
     for name, declared in TYPES.items():
-        body = _adapter(declared).json_schema(mode="serialization", by_alias=True, ref_template="#/$defs/{model}")
+        body = _adapter(name).json_schema(mode="serialization", by_alias=True, ref_template="#/$defs/{model}")
         definitions |= body.pop("$defs", {})
         body["properties"] = {**_common(name), **body["properties"]}
         body["required"] = list(body["properties"])
@@ -153,5 +154,5 @@ def _common(type: str) -> dict[str, Any]:
 
 
 @cache
-def _adapter(declared: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(declared)
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(TYPES[name])
