@@ -21,6 +21,10 @@ SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants
 FASTEST_FIRST = ("unit", "property", "snapshots", "pilot", "contracts", "end_to_end")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--refresh-golden", action="store_true", help="Write the files in tests/golden anew.")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = Path(__file__).parent
     items.sort(key=lambda item: FASTEST_FIRST.index(item.path.relative_to(folders).parts[0]))

@@ -70,12 +70,13 @@ class FakeStep:
 def install(monkeypatch: Any = None, log: Path | None = None) -> None:
     """Put the fake steps in the place of the real ones."""
     import core.wizard.answers
+    import core.wizard.estimate
     import core.wizard.recipe
     import core.wizard.run
     import core.wizard.session
 
     steps = {id: FakeStep(id, log) for id in ABOVE}
-    for module in (core.wizard.recipe, core.wizard.session, core.wizard.run, core.wizard.answers):
+    for module in (core.wizard.recipe, core.wizard.session, core.wizard.run, core.wizard.answers, core.wizard.estimate):
         if monkeypatch is not None:
             monkeypatch.setattr(module, "step", steps.__getitem__)
         else:

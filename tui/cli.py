@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
 import click
 
-from core.errors import CalmtuneError
 from tui.commands import (
     answers,
+    completing,
     coverage,
     dataset,
     demo,
+    events,
     export,
     grammar,
     keeping,
@@ -24,46 +26,32 @@ from tui.commands import (
     running,
     steps,
 )
+from tui.completion import prepare as prepare_completion
+from tui.encoding import prepare_streams
+from tui.ending import ending_of
 from tui.opening import open_app
 from tui.output import narrate
 
 
 def main() -> None:
     """Entry point: errors become a sentence on stderr and an exit code."""
+    prepare_streams()
     debug = "--debug" in sys.argv
     try:
-        cli(standalone_mode=False, args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except click.exceptions.Exit as exit:
-        sys.exit(exit.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        narrate("stopped; what was finished is kept, `calmtune resume` goes on")
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except CalmtuneError as error:
-        if debug:
-            _show_traceback()
-        narrate(str(error))
-        sys.exit(error.exit_code)
+        prepare_completion()
+        cli(standalone_mode=False, prog_name="calmtune", args=[argument for argument in sys.argv[1:] if argument != "--debug"])
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left in its buffer
         sys.exit(0)
-    except OSError as error:
-        if debug:
-            _show_traceback()
-        where = f" ({error.filename})" if error.filename else ""
-        narrate(f"{error.strerror or error}{where}; what was finished is kept, `calmtune resume` goes on")
-        sys.exit(1)
-    except Exception as error:
-        if debug:
-            _show_traceback()
-        narrate(
-            f"a mistake in calmtune: {type(error).__name__}: {error}; run again with --debug and report what it shows"
-        )
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        ending = ending_of(error)
+        if isinstance(error, click.ClickException):
+            error.show()
+        elif ending.sentence:
+            if debug and not isinstance(error, KeyboardInterrupt | click.Abort):
+                _show_traceback()
+            narrate(ending.sentence)
+        sys.exit(ending.exit_code)
 
 
 def _show_traceback() -> None:
@@ -88,7 +76,7 @@ for command in (
     keeping.sessions, keeping.status, report.report, export.export, keeping.gc,
     machine.doctor, offers.offers, machine.serve, machine.web,
     grammar.grammar, proxy.proxy, proxy.probe, models.models,
-    coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, demo.demo,
+    coverage.coverage, dataset.dataset, *steps.COMMANDS, answers.answers, events.events, demo.demo, completing.completion,
 ):  # fmt: skip
     cli.add_command(command)
 

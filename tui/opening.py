@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +13,18 @@ import click
 
 from core.errors import CalmtuneError, UsageError
 from core.wizard.recipe import STEP_IDS
+from tui import completion
 from tui.output import narrate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from core.wizard.events import StepEvent
     from core.wizard.session import Session, StepStatus
+    from tui.event_stream import EventStream
+    from tui.headless import Narrator
 
+events_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout (`calmtune events schema`)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 patterns_option = click.option(
     "--patterns",
@@ -25,9 +33,11 @@ patterns_option = click.option(
     show_default=True,
     help="Version of conversation repair; auto follows what the tests and the domain mention.",
 )
+session_argument = click.argument("session", required=False, shell_complete=completion.sessions)
 set_option = click.option(
-    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", help="Answer one question; repeatable."
-)
+    "--set", "settings", multiple=True, metavar="STEP.FIELD=VALUE", shell_complete=completion.settings,
+    help="Answer one question; repeatable.",
+)  # fmt: skip
 until_option = click.option("--until", type=click.Choice(STEP_IDS), default=STEP_IDS[-1], help="Stop after this step.")
 
 
@@ -52,9 +62,28 @@ def open_or_create(name: str | None) -> Session:
     """The session of a name, or a new one."""
     from core.wizard.session import Session
 
-    if name is not None and (home() / name / "session.db").is_file():
+    if name is not None and session_exists(name):
         return Session.open(home() / name)
     return Session.create(home(), name)
+
+
+def session_exists(name: str | None) -> bool:
+    return name is not None and (home() / name / "session.db").is_file()
+
+
+@contextmanager
+def session_to_look_at(name: str | None) -> Iterator[Session]:
+    """The session of a name; where there is none, an empty one that leaves nothing behind."""
+    import tempfile
+
+    from core.wizard.session import Session
+
+    with tempfile.TemporaryDirectory() as scratch:
+        session = Session.open(home() / name) if name is not None and session_exists(name) else Session.create(Path(scratch), name)
+        try:
+            yield session
+        finally:
+            session.close()
 
 
 def open_demo(home: Path, name: str) -> Session:
@@ -72,8 +101,8 @@ def open_demo(home: Path, name: str) -> Session:
     return session
 
 
-def run_headless(session: Session, until: str, force: Sequence[str] = (), as_json: bool = False) -> list[StepStatus]:
-    """Run what is not fresh, narrating on stderr; the statuses go to stdout whatever happens."""
+def run_headless(session: Session, until: str, force: Sequence[str] = (), stream: EventStream | None = None) -> list[StepStatus]:
+    """Run what is not fresh, narrating on stderr. stdout gets the events where a stream is given, else the statuses."""
     import asyncio
 
     from core.wizard.run import run_recipe
@@ -81,18 +110,53 @@ def run_headless(session: Session, until: str, force: Sequence[str] = (), as_jso
 
     if session.notice:
         narrate(session.notice)
-    narrator = Narrator(quiet=False)
+    narrator = Narrator()
+    hear = _Fronts(narrator, stream) if stream is not None else narrator
+    if stream is not None:
+        stream.session = session.id
     try:
-        statuses = asyncio.run(run_recipe(session, narrator.on_event, until, force, narrator.on_step))
+        statuses = asyncio.run(run_recipe(session, hear.on_event, until, force, hear.on_step))
     finally:
-        _end_idle_machines(session)
-        if (session.folder / "report.html").is_file():
-            narrate(f"report: {session.folder / 'report.html'}")
-        if as_json:
-            show_statuses(session, as_json)
-    if not as_json:
-        show_statuses(session, as_json)
+        wind_up(session)
+        if stream is not None:
+            stream.statuses = session.statuses()
+    if stream is None:
+        show_statuses(session, as_json=False)
     return statuses
+
+
+class _Fronts:
+    """Subscribers of one run, each of which hears everything."""
+
+    def __init__(self, *fronts: Narrator | EventStream) -> None:
+        self._fronts = fronts
+
+    def on_event(self, step_id: str, event: StepEvent) -> None:
+        for front in self._fronts:
+            front.on_event(step_id, event)
+
+    def on_step(self, status: StepStatus) -> None:
+        for front in self._fronts:
+            front.on_step(status)
+
+
+@contextmanager
+def events_of(as_json: bool) -> Iterator[EventStream | None]:
+    """The stream of events that --json asks for, closed with its last line; None without it."""
+    if not as_json:
+        yield None
+        return
+    from tui.event_stream import stream_of_run
+
+    with stream_of_run() as stream:
+        yield stream
+
+
+def wind_up(session: Session) -> None:
+    """What is done however a run ended: machines that nobody uses are ended, and the report is named."""
+    _end_idle_machines(session)
+    if (session.folder / "report.html").is_file():
+        narrate(f"report: {session.folder / 'report.html'}")
 
 
 def _end_idle_machines(session: Session) -> None:
@@ -118,25 +182,16 @@ def open_app(session: str | None) -> None:
     """The app, on one session when named. Raises UsageError without a terminal."""
     from tui.output import is_terminal
 
-    if not is_terminal():
+    in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not in_browser and not is_terminal():
         raise UsageError(
             "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
         )
     from tui.app import run_app
+    from tui.encoding import leave_to_app
 
+    leave_to_app()
     run_app(home(), session)
-
-
-def show_plan(session: Session, as_json: bool) -> None:
-    """Where each step stands, on stdout, and what the next one would spend."""
-    from core.wizard.estimate import LANGUAGE_MODELS, SERVING, TRAINING, spending
-    from tui.output import narrate
-
-    show_statuses(session, as_json)
-    following = session.frontier
-    would = {LANGUAGE_MODELS: "would ask language models", TRAINING: "would train", SERVING: "would serve"}
-    for what, said in spending(session, following).items():
-        narrate(f"{following} {would[what]}: {said}")
 
 
 def show_statuses(session: Session, as_json: bool) -> None:
@@ -145,22 +200,9 @@ def show_statuses(session: Session, as_json: bool) -> None:
 
     statuses = session.statuses()
     if as_json:
-        output.as_json(
-            {
-                "session": session.id,
-                "steps": [
-                    {
-                        "step": status.step,
-                        "state": status.state,
-                        "reason": status.reason,
-                        "folder": str(status.folder) if status.folder else None,
-                        "gates": [vars(gate) for gate in status.outputs.gates] if status.outputs else [],
-                        "summary": status.outputs.summary if status.outputs else None,
-                    }
-                    for status in statuses
-                ],
-            }
-        )
+        from core.wizard.event_lines import facts_of
+
+        output.as_json({"session": session.id, "steps": [asdict(facts) for facts in facts_of(statuses)]})
         return
     rows = [[status.step, status.state, status.reason[:90]] for status in statuses]
     output.data(output.table(rows, ["step", "state", "why"]))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.e2e.redaction import KEY
+from tui.encoding import carries, fitting, width
 
 _SECRET_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|LICENSE)", re.I)
 
@@ -29,7 +30,12 @@ def data(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """One JSON document of output."""
-    data(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    data(json.dumps(value, ensure_ascii=not carries(sys.stdout, "é≥€"), indent=2, default=str))
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line that stdout can carry."""
+    return json.dumps(value, ensure_ascii=not carries(sys.stdout, "é≥€"), default=str)
 
 
 def narrate(text: str) -> None:
@@ -39,10 +45,10 @@ def narrate(text: str) -> None:
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     """Columns in line, the first left and the rest as they are; no colours, no borders."""
-    every = [list(header), *[list(row) for row in rows]]
-    widths = [max(len(row[column]) for row in every) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    every = [[fitting(cell, sys.stdout) for cell in row] for row in (header, *rows)]
+    widths = [max(width(row[column]) for row in every) for column in range(len(header))]
+    lines = ["  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in every]
+    lines.insert(1, "  ".join("-" * wide for wide in widths))
     return "\n".join(lines)
 
 

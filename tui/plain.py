@@ -1,77 +1,152 @@
-"""Plain prompts over the same questions, for screen readers and dumb terminals. Ctrl-B goes back one question."""
+"""The recipe in plain prompts: each step is asked about, summed up, run, and told about."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Collection
 from typing import Any
 
-from core.errors import UsageError
-from core.wizard.answers import SESSION, Question, questions, validate
+from core.errors import CalmtuneError, GateFailed, UsageError
+from core.wizard.answers import SESSION, questions
+from core.wizard.consequences import consequences, in_words
+from core.wizard.estimate import spending
 from core.wizard.recipe import STEP_IDS, step
+from core.wizard.run import run_step
+from core.wizard.session import Session, StepStatus
+from tui.headless import Narrator
+from tui.opening import show_statuses, wind_up
 from tui.output import narrate
-
-_BACK = object()
-
-
-def ask(answers: dict[str, dict[str, Any]]) -> None:
-    """Ask every question, with the answers so far as defaults; changes `answers`. Ctrl-C raises KeyboardInterrupt."""
-    if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask in; use `calmtune run --answers answers.yml`")
-    asked = [question for section in (SESSION, *STEP_IDS) for question in questions(section) if not question.advanced]
-    at, section = 0, ""
-    while at < len(asked):
-        question = asked[at]
-        if question.section != section:
-            section = question.section
-            if section != SESSION:
-                narrate(f"\n{step(section).title}: {step(section).purpose}")
-        given = answers.setdefault(question.section, {})
-        value = _ask_one(question, given.get(question.field, question.default))
-        if value is _BACK:
-            at = max(0, at - 1)
-            continue
-        trial = {**given, question.field: value}
-        try:
-            if not question.required or value:
-                validate(question.section, trial, question.title)
-        except UsageError as error:
-            narrate(str(error))
-            continue
-        if value != question.default:
-            given[question.field] = value
-        else:
-            given.pop(question.field, None)
-        at += 1
+from tui.plain_questions import BACK, HOW, Way, ask_section, read_line, shown, yes_or_no
 
 
-def _ask_one(question: Question, default: Any) -> Any:
-    import questionary
-    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+def walk(session: Session, answers: dict[str, dict[str, Any]], until: str, force: Collection[str] = ()) -> None:
+    """From the first question to the last step, and back wherever somebody goes back.
 
-    text = f"{question.title}{f' ({question.unit})' if question.unit else ''}:"
-    narrate(question.help)
-    if question.kind == "choice":
-        prompt = questionary.select(text, list(question.choices), default=str(default))
-    elif question.kind == "flag":
-        prompt = questionary.confirm(text, default=bool(default))
-    elif question.kind == "path":
-        prompt = questionary.path(text, default=str(default or ""))
-    else:
-        prompt = questionary.text(text, default="" if default is None else str(default))
-    back = KeyBindings()
-    back.add("c-b")(lambda event: event.app.exit(result=_BACK))
-    own = prompt.application.key_bindings
-    prompt.application.key_bindings = merge_key_bindings([own, back]) if own else back
-    answer = prompt.unsafe_ask()
-    if answer is _BACK or question.kind in ("choice", "flag"):
-        return answer
-    return _typed(answer.strip(), question)
-
-
-def _typed(text: str, question: Question) -> Any:
-    if not text:
-        return question.default
+    `answers` are those given beforehand. Each answer is in the session as soon as it is given. Raises KeyboardInterrupt on Ctrl-C, and
+    what kept a step from passing when it is left at that.
+    """
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    narrate(f"Session {session.id}. Seven steps; each is asked about, summed up, and run when you say so.\n{HOW}")
+    if session.notice:
+        narrate(session.notice)
     try:
-        return int(text) if question.kind == "integer" else float(text) if question.kind == "number" else text
-    except ValueError:
-        return text
+        _Walk(session, answers, until, set(force)).go()
+    finally:
+        wind_up(session)
+        narrate(f"`calmtune run --plain --session {session.id}` goes on where you are.")
+    show_statuses(session, as_json=False)
+
+
+class _Walk:
+    def __init__(self, session: Session, answers: dict[str, dict[str, Any]], until: str, force: set[str]) -> None:
+        self._session, self._answers, self._force = session, answers, force
+        self._sections = (SESSION, *STEP_IDS[: STEP_IDS.index(until) + 1])
+        self._narrator = Narrator()
+
+    def go(self) -> None:
+        at, backwards = 0, False
+        while at < len(self._sections):
+            section = self._sections[at]
+            way = self._session_questions(backwards) if section == SESSION else self._step(section, backwards)
+            if way is Way.BACK and at == 0:
+                narrate("This is the first question; there is nothing before it.")
+                continue
+            backwards = way is Way.BACK
+            at += -1 if backwards else 1
+
+    def _session_questions(self, backwards: bool) -> Way:
+        narrate("\nThe assistant")
+        return ask_section(SESSION, self._given(SESSION), lambda changed: self._keep(SESSION, changed), backwards)
+
+    def _step(self, id: str, backwards: bool) -> Way:
+        """Ask, sum up and run until the step is passed or left."""
+        status = self._session.status(id)
+        if status.state == "fresh" and id not in self._force and not backwards and not self._differs(id):
+            self._narrator.on_step(status)
+            return Way.ON
+        it = step(id)
+        narrate(f"\nStep {STEP_IDS.index(id) + 1} of {len(STEP_IDS)}. {it.title}. {it.purpose}")
+        while True:
+            if ask_section(id, self._given(id), lambda changed: self._keep(id, changed), backwards) is Way.BACK:
+                return Way.BACK
+            self._keep(id, self._given(id))
+            status = self._session.status(id)
+            if status.state == "fresh" and id not in self._force:
+                self._narrator.on_step(status)
+                return Way.ON
+            if not self._agreed(status):
+                backwards = True
+                continue
+            if self._ran(id):
+                return Way.ON
+            backwards = True
+
+    def _agreed(self, status: StepStatus) -> bool:
+        """The summary; True to run, False to go back. Raises UsageError for a no."""
+        it, given = step(status.step), self._given(status.step)
+        narrate(f"\nSummary of {it.title}")
+        for question in questions(status.step):
+            if not question.advanced or question.field in given:
+                narrate(f"  {question.title}: {shown(question, given.get(question.field, question.default))}")
+        if status.reason:
+            narrate(f"  {status.state}: {status.reason}")
+        try:
+            for what, said in spending(self._session, status.step).items():
+                narrate(f"  {what}: {said}")
+        except CalmtuneError as error:
+            narrate(f"  {error}")
+        while True:
+            typed = read_line("Run it now? yes, no to stop here, or < to go back [yes]:")
+            if typed == BACK:
+                return False
+            answer = yes_or_no(typed or "yes")
+            if answer:
+                return True
+            if answer is False:
+                raise UsageError(f"stopped before {it.title}; your answers are kept")
+
+    def _ran(self, id: str) -> bool:
+        """Run a step and tell what came of it; True when it passed. Raises what kept it from passing when that is to be left so."""
+        status = self._session.status(id)
+        if id in self._force or status.state == "gate failed":
+            self._session.forget(status)
+            self._force.discard(id)
+            status = self._session.status(id)
+        self._narrator.on_step(status)
+        try:
+            status = asyncio.run(run_step(self._session, id, self._narrator.on_event))
+            self._narrator.on_step(status)
+            if status.state != "gate failed":
+                self._tell_next(id)
+                return True
+            problem: CalmtuneError = GateFailed(f"{step(id).title}: {status.reason}")
+        except CalmtuneError as error:
+            problem = error
+        narrate(f"\n{problem}")
+        if read_line("Type < to change answers and try again, or Enter to stop here:") != BACK:
+            raise problem
+        return False
+
+    def _tell_next(self, id: str) -> None:
+        following = self._sections[self._sections.index(id) + 1 :]
+        if following:
+            narrate(f"Passed. Next is {step(following[0]).title}.")
+        else:
+            narrate("Passed. That was the last step asked for.")
+
+    def _given(self, section: str) -> dict[str, Any]:
+        return self._answers.setdefault(section, {})
+
+    def _differs(self, id: str) -> bool:
+        return self._given(id) != self._session.answers.get(id, {})
+
+    def _keep(self, section: str, changed: Any) -> None:
+        """Take over the answers of a section, and say which finished steps that undoes. Raises UsageError."""
+        if changed == self._session.answers.get(section, {}):
+            return
+        titles = {id: step(id).title for id in STEP_IDS}
+        undone = in_words(consequences(self._session, section, changed), titles) if self._session.answers.get(SESSION) else ""
+        self._session.answer(section, changed)
+        if undone:
+            narrate(undone)

@@ -113,6 +113,10 @@ def read_yaml(path: Path, shown_as: str) -> Any:
 
     `shown_as` is the path problems name. Raises ProblemsError.
     """
+    return parse_yaml(_text_of(path, shown_as), shown_as)
+
+
+def _text_of(path: Path, shown_as: str) -> str:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise _problem(shown_as, 0, f"the file is larger than {LARGEST_FILE // 1_000_000} MB; split it")
@@ -122,7 +126,7 @@ def read_yaml(path: Path, shown_as: str) -> Any:
         raise _problem(shown_as, line, "the file is not UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise _problem(shown_as, 0, f"the file cannot be read: {error.strerror}") from error
-    return parse_yaml(text, shown_as)
+    return text
 
 
 def parse_yaml(text: str, shown_as: str) -> Any:
@@ -130,6 +134,18 @@ def parse_yaml(text: str, shown_as: str) -> Any:
     with without_collector():
         node = _compose(text, shown_as)
         return None if node is None else _Builder(shown_as, text).build(node)
+
+
+def inspect_yaml(path: Path, shown_as: str) -> tuple[Any, tuple[Problem, ...]]:
+    """As `read_yaml`, but with what can be read although some keys are wrong, and the problems with those.
+
+    Raises ProblemsError where nothing can be read.
+    """
+    text = _text_of(path, shown_as)
+    with without_collector():
+        node = _compose(text, shown_as)
+        builder = _Builder(shown_as, text)
+        return (None if node is None else builder.read(node)), tuple(builder.problems)
 
 
 def _compose(text: str, shown_as: str) -> yaml.Node | None:
@@ -165,12 +181,17 @@ class _Builder:
         self.open: set[int] = set()
 
     def build(self, node: yaml.Node) -> Any:
+        value = self.read(node)
+        if self.problems:
+            raise ProblemsError(self.problems)
+        return value
+
+    def read(self, node: yaml.Node) -> Any:
+        """As `build`, but what is wrong with single keys is only in `problems`."""
         try:
             value, _ = self._value(node)
         except RecursionError as error:
             raise _problem(self.file, node.start_mark.line + 1, "not readable: nested too deeply") from error
-        if self.problems:
-            raise ProblemsError(self.problems)
         return value
 
     def _value(self, node: yaml.Node) -> tuple[Any, int]:

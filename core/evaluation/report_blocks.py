@@ -92,6 +92,8 @@ class Figure:
     caption: str
     legend: tuple[tuple[str, str], ...] = ()
     """(class of the line, text)"""
+    letters: tuple[str, ...] = ()
+    """The drawing in letters, line by line, where no picture can be shown."""
     kind: ClassVar[str] = "figure"
 
 

@@ -72,7 +72,7 @@ def difference_chart(difference: float, interval: tuple[float, float], margin: f
 
 def loss_chart(curve: LossCurve) -> Markup:
     """Training losses as a dim cloud, their average and the validation loss as lines, the best step marked."""
-    axis = _LossAxis(curve)
+    axis = LossAxis(curve)
     parts: list[Markup] = []
     for value in axis.value_ticks:
         at = _percent(axis.height(value))
@@ -107,7 +107,7 @@ def is_logarithmic(curve: LossCurve) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) >= _LOGARITHMIC_FROM
 
 
-class _LossAxis:
+class LossAxis:
     """Where steps and losses lie in the drawing, as shares from its left and its top."""
 
     def __init__(self, curve: LossCurve) -> None:
@@ -141,14 +141,14 @@ class _LossAxis:
             yield round(_SIDE * self.along(step), 1), round(_SIDE * self.height(value), 1)
 
 
-def _line(name: str, axis: _LossAxis, points: Points) -> Markup:
+def _line(name: str, axis: LossAxis, points: Points) -> Markup:
     if len(points) < 2:
         return Markup("")
     places = " ".join(f"{x},{y}" for x, y in axis.places(points))
     return Markup('<polyline class="{}" points="{}"/>').format(name, places)
 
 
-def _points(axis: _LossAxis, curve: LossCurve) -> Iterator[Markup]:
+def _points(axis: LossAxis, curve: LossCurve) -> Iterator[Markup]:
     """Validation losses as dots while they are few, and the best of them with its name."""
     if len(curve.validation) <= 40:
         for step, value in curve.validation:

@@ -84,6 +84,9 @@ def _lines(block: Block) -> Iterator[str]:
     elif isinstance(block, Facts):
         yield from (f"- {text(name)}: {text(value)}" for name, value in block.pairs)
     elif isinstance(block, Figure):
+        if block.letters:
+            yield from fenced("\n".join(block.letters))
+            yield ""
         yield text(block.caption)
     else:
         yield from fenced(block.text)

@@ -13,6 +13,7 @@ from core.evaluation.report_account import (
     reproducibility_section,
     spending_section,
 )
+from core.evaluation.report_ascii import difference_letters, loss_letters
 from core.evaluation.report_blocks import (
     Block,
     Card,
@@ -214,7 +215,8 @@ def _comparison(found: Comparison) -> Iterator[Block]:
         caption = f"Tuned model less {found.model}: {points(found.difference)}, {_SURE} interval {signed(low)} to {signed(high)}."
         if found.margin:
             caption += f" Dashed line: {100 * found.margin:g} points worse, the most that is allowed."
-        yield Figure(title, difference_chart(found.difference, found.interval, found.margin), caption)
+        drawn = (found.difference, found.interval, found.margin)
+        yield Figure(title, difference_chart(*drawn), caption, letters=difference_letters(*drawn))
         title = ""
     if found.sentence:
         yield Paragraph(found.sentence)
@@ -329,7 +331,7 @@ def _training(report: Report) -> Section:
         return Section("training", "Fine-tuning", (not_done(report, "training"),))
     blocks: list[Block] = []
     for curve in training.curves:
-        blocks.append(Figure(curve.title, loss_chart(curve), _curve_in_words(curve), _legend(curve)))
+        blocks.append(Figure(curve.title, loss_chart(curve), _curve_in_words(curve), _legend(curve), loss_letters(curve)))
     blocks.append(Facts(tuple(training.facts.items()), "How it was trained"))
     if training.scores is not None:
         blocks += _scores(training.scores)

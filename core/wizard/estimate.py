@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from core.wizard.answers import SESSION
 from core.wizard.jobs import JobKeeper
-from core.wizard.recipe import step
-from core.wizard.session import Session
+from core.wizard.recipe import STEP_IDS, step
+from core.wizard.session import Answers, Session
 from core.wizard.step import Context
 
 
@@ -57,20 +57,24 @@ def foretold(it: object, context: Context) -> dict[str, str]:
     return {what: said for what, said in found.items() if said}
 
 
-def spending(session: Session, id: str, given: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """What a step that could run now would spend, under its present answers or those `given`; empty for a step that spends nothing.
+def spending(
+    session: Session, id: str, given: Mapping[str, Any] | None = None, answers: Answers | None = None
+) -> dict[str, str]:
+    """What a step that could run now would spend; empty for a step that spends nothing.
 
-    Raises CalmtuneError when the answers or the assistant are wrong. Changes nothing.
+    Under the session's answers, or `answers` in their place; `given` are other answers of this step. Raises CalmtuneError when the
+    answers or the assistant are wrong. Changes nothing.
     """
     it = step(id)
-    status = session.status(id)
+    answers = session.answers if answers is None else answers
+    status = session.statuses(answers)[STEP_IDS.index(id)]
     if not isinstance(it, Estimates | Plans | Serves) or status.state in ("blocked", "running"):
         return {}
-    answers = session.answers if given is None else {**session.answers, id: given}
+    own = answers if given is None else {**answers, id: given}
     context = Context(
-        answers=session.model(id, answers),
-        shared=session.model(SESSION),
-        upstream=session.upstream(it),
+        answers=session.model(id, own),
+        shared=session.model(SESSION, answers),
+        upstream=session.upstream(it, answers),
         folder=session.folder / "runs" / f"{id}-estimate",
         emit=lambda event: None,
         jobs=JobKeeper(session.journal, session.targets, session.id, id, status.key or ""),

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from core.errors import CalmtuneError
-from core.wizard.answers import read_answers
+from core.wizard.answers_file import read_answers
 from core.wizard.journal import Journal
 
 RUN = "run.json"
@@ -40,7 +40,7 @@ def _put_aside(folder: Path) -> str:
 
 def _answers(folder: Path, journal: Journal) -> str:
     try:
-        answers = read_answers(folder / "answers.yml")
+        answers = read_answers(folder / "answers.yml", strict=False)
     except CalmtuneError:
         return "no answers"
     for section, given in answers.items():

@@ -286,9 +286,9 @@ class Session:
                     self.journal.forget_run(it.id, run.key)
                     shutil.rmtree(self._run_folder(it.id, run.key), ignore_errors=True)
 
-    def upstream(self, it: Step) -> dict[str, Upstream]:
-        """Outputs of the finished steps a step reads."""
-        statuses = {status.step: status for status in self.statuses()}
+    def upstream(self, it: Step, answers: Answers | None = None) -> dict[str, Upstream]:
+        """Outputs of the finished steps a step reads; with other answers than the given ones, what they would be."""
+        statuses = {status.step: status for status in self.statuses(answers)}
         found = {}
         for id in it.upstream:
             status = statuses[id]

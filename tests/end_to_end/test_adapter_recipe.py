@@ -34,7 +34,7 @@ def steps(home):
     try:
         assert done.returncode == 0, done.stderr
         assert "to serve it elsewhere, in deploy: README.md, docker.sh" in done.stderr
-        yield {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+        yield {step["step"]: step for step in json.loads(done.stdout.splitlines()[-1])["steps"]}
     finally:
         calmtune(home, "stop", "one")
 
@@ -174,7 +174,7 @@ def test_a_published_server_has_only_the_four_addresses_open_and_ends_with_the_m
     keys = {**environment(), "CALMTUNE_PROXY_KEYS": f"shop={key}"}
     done = recipe.calmtune(home, keys, *run)
     assert done.returncode == 0, done.stderr
-    (deployed,) = [step for step in json.loads(done.stdout)["steps"] if step["step"] == "deployment"]
+    (deployed,) = [step for step in json.loads(done.stdout.splitlines()[-1])["steps"] if step["step"] == "deployment"]
     gate = deployed["gates"][1]
     assert gate["name"] == "only the four addresses are open"
     assert gate["passed"], gate

@@ -64,7 +64,7 @@ def test_spot_fails_over_and_what_is_taken_back_goes_on_elsewhere(tmp_path, aws,
     aws.terminate(region, id)
     assert running.end() == 0, running.told
     assert "the machine was taken back; going on on another one" in running.told
-    (training,) = [step for step in json.loads(running.out)["steps"] if step["step"] == "training"]
+    (training,) = [step for step in json.loads(running.out.splitlines()[-1])["steps"] if step["step"] == "training"]
     metrics = (tmp_path / training["folder"] / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in metrics]
     assert len(steps) == len(set(steps)), "nothing is told twice"

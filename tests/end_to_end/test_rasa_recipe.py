@@ -38,7 +38,7 @@ evaluation: {{validation_min: 0, train_min: 0}}
     command = [sys.executable, "-m", "tui.cli", "run", "--answers", "answers.yml", "--session", "one", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    steps = {step["step"]: step for step in json.loads(done.stdout.splitlines()[-1])["steps"]}
     assert [step["state"] for step in steps.values()] == ["fresh"] * 7
     assert steps["coverage"]["summary"]["commands_from"] == "rasa"
     asked = [" ".join(call["arguments"][:3]) for call in bench.calls]

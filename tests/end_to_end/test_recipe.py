@@ -46,7 +46,7 @@ def test_seven_steps_then_nothing_is_repeated_then_stop(tmp_path, tiny):
     write_answers(tmp_path, tiny)
     done = calmtune(tmp_path, "run", "--answers", "answers.yml", "--session", "one", "--json")
     assert done.returncode == 0, done.stderr
-    steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    steps = {step["step"]: step for step in json.loads(done.stdout.splitlines()[-1])["steps"]}
     assert [step["state"] for step in steps.values()] == ["fresh"] * 7
     assert steps["coverage"]["summary"]["total"] == 1.0
     final = Path(tmp_path) / steps["production"]["folder"] / "model"
@@ -66,7 +66,7 @@ def test_a_model_whose_weights_are_all_trained_is_evaluated(tmp_path, tiny):
     write_answers(tmp_path, tiny, method="full")
     done = calmtune(tmp_path, "run", "--answers", "answers.yml", "--session", "one", "--until", "evaluation", "--json")
     assert done.returncode == 0, done.stderr
-    steps = {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+    steps = {step["step"]: step for step in json.loads(done.stdout.splitlines()[-1])["steps"]}
     assert steps["evaluation"]["state"] == "fresh"
     left = Path(tmp_path) / steps["training"]["folder"]
     assert (left / "model" / "model.safetensors").is_file()

@@ -71,7 +71,7 @@ def test_rented_trained_killed_adopted_fetched_and_ended(tmp_path, slurm, enviro
     resumed = calmtune(tmp_path, environment, "resume", "one", "--until", "training", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert len(jobs) == 1, "one machine was rented"
-    (training,) = [step for step in json.loads(resumed.stdout)["steps"] if step["step"] == "training"]
+    (training,) = [step for step in json.loads(resumed.stdout.splitlines()[-1])["steps"] if step["step"] == "training"]
     left = tmp_path / training["folder"]
     steps = [json.loads(line)["step"] for line in (left / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
@@ -87,7 +87,7 @@ def test_seven_steps_on_rented_machines_keep_secrets(tmp_path, slurm, environmen
     ran = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "two", "--json")
     try:
         assert ran.returncode == 0, ran.stderr
-        assert [step["state"] for step in json.loads(ran.stdout)["steps"]] == ["fresh"] * 7
+        assert [step["state"] for step in json.loads(ran.stdout.splitlines()[-1])["steps"]] == ["fresh"] * 7
         (machine,) = machines(environment)
         assert f"{machine} is busy and goes on" in ran.stderr
         assert CANARY not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

@@ -80,7 +80,7 @@ def test_a_real_small_model_rephrases_the_sample(served, tmp_path):
     home = {**environment, "CALMTUNE_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, capture_output=True, text=True, env=home, cwd=Path(__file__).parents[2])
     assert done.returncode in (0, 5), done.stderr
-    step = next(step for step in json.loads(done.stdout)["steps"] if step["step"] == "dataset")
+    step = next(step for step in json.loads(done.stdout.splitlines()[-1])["steps"] if step["step"] == "dataset")
     facts = step["summary"]["rephrasing"]
     print(json.dumps(facts, indent=2))
     written = next((Path(step["folder"]) / "2_rephrasings").rglob("*.yml")).read_text()

@@ -51,7 +51,7 @@ def test_seven_steps_over_ssh_with_the_link_cut_twice_while_training(tmp_path, s
     try:
         assert ran.returncode == 0, ran.stderr
         assert len(cuts) == 2
-        steps = {step["step"]: step for step in json.loads(ran.stdout)["steps"]}
+        steps = {step["step"]: step for step in json.loads(ran.stdout.splitlines()[-1])["steps"]}
         assert [step["state"] for step in steps.values()] == ["fresh"] * 7
         metrics = (tmp_path / steps["training"]["folder"] / "metrics.jsonl").read_text().splitlines()
         told = [json.loads(line)["step"] for line in metrics]

@@ -88,6 +88,7 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
         (("run", "--set", "training.epochs=0"), 2, "0 is not more than 0"),
         (("run", "--set", "training.epohcs=1"), 2, "did you mean epochs?"),
         (("run", "--plain"), 2, "no terminal to ask in"),
+        (("run", "--plain", "--plan"), 2, "give either it, or --json and --plan"),
         ((), 2, "calmtune run --answers"),
         (("attach",), 2, "no terminal to open the app in"),
         (("resume",), 2, "no session in"),
@@ -96,12 +97,13 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
         (("coverage", "--wrong"), 2, "No such option"),
     ],
 )
-def test_mistakes_are_sentences(calmtune, arguments, code, sentence):
+def test_mistakes_are_sentences(calmtune, tmp_path, arguments, code, sentence):
     done = calmtune(*arguments)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert not (tmp_path / ".calmtune").exists(), "a mistake leaves no session behind"
 
 
 def test_three_mistakes_in_an_answers_file_are_three_lines(calmtune, tmp_path):

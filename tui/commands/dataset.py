@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UsageError
-from tui.opening import existing_session, json_option
+from tui import completion
+from tui.opening import existing_session, json_option, session_argument
 
 if TYPE_CHECKING:
     from core.dataset.decisions import Verdict
     from core.dataset.rows import Row
     from core.wizard.row_review import RowReview
 
-_session_option = click.option("--session", "session_name", help="Session to work in; the newest when not given.")
+_session_option = click.option("--session", "session_name", shell_complete=completion.sessions,
+    help="Session to work in; the newest when not given.",
+)
 
 
 @click.group()
@@ -25,7 +28,7 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.argument("session", required=False)
+@session_argument
 @click.option("--row", "number", help="Number of one row to show whole, such as 12 or r3.")
 @click.option("--rejected", is_flag=True, help="Show the wordings that became no rows, with the reasons.")
 @click.option("--test", help="Only rows of tests with this text in their name.")

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from core.wizard.session import Session
 
 from core.wizard.recipe import STEP_IDS
+from tui import completion
 from tui.opening import (
+    events_of,
+    events_option,
     home,
-    json_option,
     open_demo,
     run_headless,
 )
@@ -20,31 +22,37 @@ from tui.opening import (
 
 @click.command()
 @click.option(
-    "--session", "name", default="demo", show_default=True, help="Name of the session; continued when it exists."
+    "--session", "name", default="demo", show_default=True,
+    shell_complete=completion.sessions, help="Name of the session; continued when it exists."
 )
 @click.option("--keep-serving", is_flag=True, help="Leave the model server running at the end.")
-@json_option
+@events_option
 def demo(name: str, keep_serving: bool, as_json: bool) -> None:
     """The shipped sample assistant, all seven steps, on this machine."""
     from core.errors import CalmtuneError
     from tui import output
 
-    session = open_demo(home(), name)
-    try:
+    with events_of(as_json) as stream:
+        session = open_demo(home(), name)
         try:
-            run_headless(session, STEP_IDS[-1], as_json=as_json)
+            try:
+                run_headless(session, STEP_IDS[-1], stream=stream)
+            finally:
+                _demo_verdict(session)
+                if not keep_serving:
+                    _stop_jobs(session)
+        except CalmtuneError:
+            output.narrate(f"`calmtune demo --session {name}` or `calmtune resume {name}` goes on from here")
+            raise
         finally:
-            _demo_verdict(session)
-            if not keep_serving:
-                for target in session.targets.values():
-                    for job in target.list():
-                        if job.state == "running":
-                            target.cancel(job.id)
-    except CalmtuneError:
-        output.narrate(f"`calmtune demo --session {name}` or `calmtune resume {name}` goes on from here")
-        raise
-    finally:
-        session.close()
+            session.close()
+
+
+def _stop_jobs(session: Session) -> None:
+    for target in session.targets.values():
+        for job in target.list():
+            if job.state == "running":
+                target.cancel(job.id)
 
 
 def _demo_verdict(session: Session) -> None:

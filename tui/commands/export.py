@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from core.errors import UsageError
+from tui import completion
 from tui.opening import existing_session, home, json_option
 from tui.output import narrate
 
@@ -17,7 +18,7 @@ PAPERS = Path("calmtune-export")
 
 @click.command()
 @click.argument("what", metavar="[PLACE | SESSION]", required=False)
-@click.option("--session", "name", help="Session whose model goes to PLACE; the newest when not given.")
+@click.option("--session", "name", shell_complete=completion.sessions, help="Session whose model goes to PLACE; the newest when not given.")
 @click.option("--out", type=click.Path(path_type=Path), help=f"Without PLACE: folder to write.  [default: {PAPERS}]")
 @json_option
 def export(what: str | None, name: str | None, out: Path | None, as_json: bool) -> None:

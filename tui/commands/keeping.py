@@ -9,6 +9,7 @@ from tui.opening import (
     existing_session,
     home,
     json_option,
+    session_argument,
     show_statuses,
 )
 from tui.output import narrate
@@ -41,7 +42,7 @@ def sessions(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 @json_option
 def status(session: str | None, as_json: bool) -> None:
     """Show where each step of a session stands, and why; and what it has rented."""
@@ -60,7 +61,7 @@ def status(session: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 @click.option("--yes", is_flag=True, help="Remove them without asking.")
 def gc(session: str | None, yes: bool) -> None:
     """Remove outputs that no present answer of a session leads to."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import ProviderError, UsageError
+from tui import completion
 from tui.opening import (
     home,
     json_option,
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--tests", help="With PATH: test file or folder; found in the assistant's folder when not given.")
 @patterns_option
-@click.option("--host", help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.")
+@click.option("--host", shell_complete=completion.hosts,
+    help="A machine reached over SSH instead: a name of the SSH configuration, or user@host:port.",
+)
 @click.option("--end", metavar="MACHINE", help="End this rented machine or service, which no session here owns.")
 @json_option
 def doctor(
@@ -131,13 +133,15 @@ def serve(model: Path, name: str, port: int, engine: str) -> None:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port on 127.0.0.1; 0 takes a free one."
+)
 def web(port: int) -> None:
-    """The app in a browser, on this machine only."""
+    """The app in a browser, on this machine only. Prints the address, with the token that lets a browser in."""
     from importlib.util import find_spec
 
     if find_spec("textual_serve") is None:
         raise UsageError("the browser version needs textual-serve; install calmtune[web]")
-    from textual_serve.server import Server
+    from tui.web import serve
 
-    Server(f"{sys.executable} -m tui.cli", host="127.0.0.1", port=port, title="calmtune").serve()
+    serve(port)

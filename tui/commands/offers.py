@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tui import completion
 from tui.opening import existing_session, json_option
 
 if TYPE_CHECKING:
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("place", required=False)
-@click.option("--session", "name", help="Whose training is planned on each machine (the newest when none is named).")
+@click.argument("place", required=False, shell_complete=completion.places)
+@click.option("--session", "name", shell_complete=completion.sessions,
+    help="Whose training is planned on each machine (the newest when none is named).",
+)
 @json_option
 def offers(place: str | None, name: str | None, as_json: bool) -> None:
     """Machines that could be rented for training: price an hour, whether they fit, minutes and dollars of the whole training.

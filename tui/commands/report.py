@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from core.errors import UsageError
-from tui.opening import existing_session, json_option
+from tui.opening import existing_session, json_option, session_argument
 from tui.output import narrate
 
 FORMATS = ("html", "md", "json")
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 @click.option(
     "--format", "chosen", type=click.Choice(FORMATS), help="Print the report in this form, or write it so to --out."
 )

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from core.errors import UsageError
+from tui import completion
 from tui.opening import (
-    json_option,
+    events_of,
+    events_option,
     open_or_create,
     run_headless,
     set_option,
@@ -21,27 +23,28 @@ def _single_step(name: str, step_id: str, help: str) -> click.Command:
 
     @click.command(name, help=help)
     @click.argument("path", type=click.Path(path_type=Path), required=False)
-    @click.option("--session", "session_name", help="Session to work in; a new one when not given.")
+    @click.option("--session", "session_name", shell_complete=completion.sessions, help="Session to work in; a new one when not given.")
     @set_option
-    @json_option
+    @events_option
     def command(path: Path | None, session_name: str | None, settings: Sequence[str], as_json: bool) -> None:
         from core.wizard import answers as answering
+        from core.wizard.answers_set import set_answers
 
-        if path is None and session_name is None:
-            raise UsageError(f"calmtune {name} needs the assistant's folder, or --session to go on in one")
-        session = open_or_create(session_name)
-        try:
-            given = {section: dict(body) for section, body in session.answers.items()}
-            if path is not None:
-                given.setdefault(answering.SESSION, {})["assistant"] = str(path.resolve())
-            for text in settings:
-                answering.set_one(text, given)
-            for section, body in given.items():
-                if body != session.answers.get(section):
-                    session.answer(section, body)
-            run_headless(session, step_id, as_json=as_json)
-        finally:
-            session.close()
+        with events_of(as_json) as stream:
+            if path is None and session_name is None:
+                raise UsageError(f"calmtune {name} needs the assistant's folder, or --session to go on in one")
+            session = open_or_create(session_name)
+            try:
+                given = {section: dict(body) for section, body in session.answers.items()}
+                if path is not None:
+                    given.setdefault(answering.SESSION, {})["assistant"] = str(path.resolve())
+                set_answers(settings, given)
+                for section, body in given.items():
+                    if body != session.answers.get(section):
+                        session.answer(section, body)
+                run_headless(session, step_id, stream=stream)
+            finally:
+                session.close()
 
     return command
 

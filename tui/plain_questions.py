@@ -1,0 +1,143 @@
+"""Questions as lines of text and typed answers, for screen readers, dumb terminals and bad lines: nothing is ever drawn over.
+
+Menus that are moved through with arrow keys redraw lines, which a screen reader reads out again and a dumb terminal garbles. So choices
+are numbered lines, and the terminal's own line editing is all there is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+from core.wizard.answers import Question, one_answer, questions
+from tui.output import narrate
+
+BACK, MORE, HELP, NONE = "<", "+", "?", "-"
+HOW = (
+    "Enter takes the answer in brackets. Type < to go back, ? to hear a question again, + for the advanced questions of a step, "
+    "- for no answer. Ctrl-C stops; your answers are kept."
+)
+_YES, _NO = ("yes", "y", "true"), ("no", "n", "false")
+
+
+class Way(Enum):
+    """Where somebody goes from the questions of a section."""
+
+    ON = "on"
+    BACK = "back"
+
+
+def ask_section(
+    section: str, given: dict[str, Any], keep: Callable[[Mapping[str, Any]], None], from_the_end: bool = False
+) -> Way:
+    """Ask the questions of a section in turn, with the answers `given` as defaults; changes them and hands each change to `keep`.
+
+    `keep` may raise UsageError, and the question is asked again. Raises KeyboardInterrupt on Ctrl-C and at the end of input.
+    """
+    advanced = False
+    asked = _asked(section, advanced)
+    at = len(asked) - 1 if from_the_end else 0
+    told = -1
+    if more := sum(question.advanced for question in questions(section)):
+        narrate(f"{more} advanced questions are left out; type + to be asked them too.")
+    while at < len(asked):
+        question = asked[at]
+        current = given.get(question.field, question.default)
+        if told != at:
+            narrate(f"\nQuestion {at + 1} of {len(asked)}. {question.title}. {question.help}")
+            _tell_choices(question)
+            told = at
+        typed = read_line(_prompt(question, current))
+        if typed == BACK:
+            if at == 0:
+                return Way.BACK
+            at -= 1
+        elif typed == HELP:
+            told = -1
+        elif typed == MORE:
+            advanced = True
+            asked = _asked(section, advanced)
+            at = next(place for place, one in enumerate(asked) if one.field == question.field)
+            narrate(f"Advanced questions are asked too: {len(asked)} in all.")
+            told = at
+        else:
+            try:
+                value = current if not typed else None if typed == NONE else _typed(typed, question)
+                if question.required and value in (None, ""):
+                    raise UsageError("this one must be answered")
+                changed = {name: answer for name, answer in given.items() if name != question.field}
+                if value != question.default:
+                    changed[question.field] = one_answer(section, question.field, value)
+                keep(changed)
+            except UsageError as error:
+                narrate(f"{error}. Try again.")
+                continue
+            given.clear()
+            given.update(changed)
+            at += 1
+    return Way.ON
+
+
+def read_line(prompt: str) -> str:
+    """What is typed after a prompt, without blanks around it. Raises KeyboardInterrupt at the end of input too."""
+    print(prompt, end=" ", file=sys.stderr, flush=True)
+    typed = sys.stdin.readline()
+    if not typed:
+        narrate("")
+        raise KeyboardInterrupt
+    return typed.strip()
+
+
+def yes_or_no(typed: str) -> bool | None:
+    """None for what is neither."""
+    return True if typed.casefold() in _YES else False if typed.casefold() in _NO else None
+
+
+def shown(question: Question, value: Any) -> str:
+    """An answer as it is typed."""
+    if value is None or value == "":
+        return "none"
+    return ("yes" if value else "no") if question.kind == "flag" else str(value)
+
+
+def _asked(section: str, advanced: bool) -> list[Question]:
+    return [question for question in questions(section) if advanced or not question.advanced]
+
+
+def _tell_choices(question: Question) -> None:
+    for number, choice in enumerate(question.choices, 1):
+        narrate(f"  {number} {choice}")
+
+
+def _prompt(question: Question, current: Any) -> str:
+    kind = {"choice": "number or name", "flag": "yes or no", "integer": "whole number", "number": "number"}.get(question.kind, "")
+    facts = ", ".join(part for part in (kind, question.unit, question.range) if part)
+    default = "" if question.required and not current else f" [{shown(question, current)}]"
+    return f"{question.title}{f' ({facts})' if facts else ''}{default}:"
+
+
+def _typed(text: str, question: Question) -> Any:
+    """The value of a typed answer. Raises UsageError."""
+    if question.kind == "choice":
+        if text.isdecimal() and 1 <= int(text) <= len(question.choices):
+            return question.choices[int(text) - 1]
+        if text not in question.choices:
+            raise UsageError(f"{text} is none of {', '.join(question.choices)}; type its number or its name")
+        return text
+    if question.kind == "flag":
+        value = yes_or_no(text)
+        if value is None:
+            raise UsageError(f"{text} is neither yes nor no")
+        return value
+    if question.kind in ("integer", "number"):
+        try:
+            return int(text) if question.kind == "integer" else float(text)
+        except ValueError as error:
+            raise UsageError(f"{text} is no {'whole ' if question.kind == 'integer' else ''}number") from error
+    if question.kind == "path" and not Path(text).expanduser().exists():
+        raise UsageError(f"there is no file or folder {text} here")
+    return str(Path(text).expanduser().resolve()) if question.kind == "path" else text
