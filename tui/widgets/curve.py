@@ -28,9 +28,8 @@ class Curve:
         self.steps.append(step)
         self.values.append(value)
 
-    @property
-    def last_step(self) -> int | None:
-        return self.steps[-1] if self.steps else None
+    def ends_before(self, step: int) -> bool:
+        return not self.steps or self.steps[-1] < step
 
     def columns(self, first: int, last: int, count: int, until: int | None = None) -> list[Column]:
         """The points from step `first` to `last` in `count` columns, those without a point left out; none beyond `until`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.segment import Segment
 from rich.style import Style
@@ -86,12 +86,12 @@ class LossChart(Widget, can_focus=True):
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Take over one metric event; steps seen before (after a resume) are left out, and what is no number."""
-        loss, validation = values.get("loss"), values.get("eval_loss")
+        loss, validation = _number(values.get("loss")), _number(values.get("eval_loss"))
         before = self.whole[1]
-        if _is_new(self.training, step, loss):
+        if loss is not None and self.training.ends_before(step):
             self.training.add(step, loss)
             self.average.add(step, self._averaged.add(loss))
-        if _is_new(self.validation, step, validation):
+        if validation is not None and self.validation.ends_before(step):
             self.validation.add(step, validation)
         if self._window is not None and self._window[1] == before < step:  # what shows the end goes on showing it
             self._window = (self._window[0] + step - before, step)
@@ -256,9 +256,9 @@ class LossChart(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if self._picture is None:
-            width = self.size.width
+            width, style = self.size.width, self.rich_style
             lines = self._draw(width, self.size.height)
-            self._picture = [Strip(line).adjust_cell_length(width).apply_style(self.rich_style) for line in lines]
+            self._picture = [Strip(line).adjust_cell_length(width).apply_style(style) for line in lines]
         return self._picture[y] if y < len(self._picture) else Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[list[Segment]]:
@@ -276,11 +276,12 @@ class LossChart(Widget, can_focus=True):
             _SMOOTH: self.average.joined(*window, dots, self.until),
             _VALIDATION: self.validation.joined(*window, dots, self.until),
         }
-        low, high = self._range(curves)
-        canvas = BrailleCanvas(cells, rows)
+        scaled = _logarithm if self.log_scale else float
+        low, high = self._range(curves, scaled)
+        canvas, lowest = BrailleCanvas(cells, rows), 4 * rows - 1
 
         def y_of(value: float) -> int:
-            return round((1 - (self._scaled(value) - low) / (high - low)) * (4 * rows - 1))
+            return round((high - scaled(value)) / (high - low) * lowest)
 
         if self.cursor is not None and window[0] <= self.cursor <= window[1]:
             x = column_of(self.cursor, *window, dots)
@@ -309,7 +310,7 @@ class LossChart(Widget, can_focus=True):
             lines.append([Segment(edge, axis), *(Segment(text, None if series is None else styles[series]) for text, series in runs)])
         return lines
 
-    def _losses(self, low: float, high: float, rows: int, y_of) -> dict[int, str]:  # type: ignore[no-untyped-def]
+    def _losses(self, low: float, high: float, rows: int, y_of: Callable[[float], int]) -> dict[int, str]:
         """Row → its label: round losses."""
         most = max(3, rows // 3)
         if self.log_scale:
@@ -338,23 +339,24 @@ class LossChart(Widget, can_focus=True):
             found += [Segment(text, styles[_VALIDATION])]
         return found
 
-    def _scaled(self, value: float) -> float:
-        return math.log10(max(value, _LEAST)) if self.log_scale else value
-
-    def _range(self, curves: Mapping[int, list[Column]]) -> tuple[float, float]:
+    def _range(self, curves: Mapping[int, list[Column]], scaled: Callable[[float], float]) -> tuple[float, float]:
         """Lowest and highest loss in view, as they are scaled; from 0 where that is near."""
         columns = [column for series in curves.values() for column in series]
         if not columns:
             return 0.0, 1.0
-        low = self._scaled(min(column.low for column in columns))
-        high = self._scaled(max(column.high for column in columns))
+        low = scaled(min(column.low for column in columns))
+        high = scaled(max(column.high for column in columns))
         if not self.log_scale and 0 < low < 0.3 * high:
             low = 0.0
         return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _is_new(curve: Curve, step: int, value: float | None) -> bool:
-    return value is not None and math.isfinite(value) and (curve.last_step is None or step > curve.last_step)
+def _logarithm(loss: float) -> float:
+    return math.log10(max(loss, _LEAST))
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _join(canvas: BrailleCanvas, columns: list[Column], series: int, dash: int) -> None:
