@@ -61,6 +61,11 @@ class LogPanel(Vertical):
     def view(self) -> LogView:
         return self.query_one(LogView)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is reading or searching it."""
+        return self.view.following and self.view.search is None and self.view.filter is None and not self._is_open
+
     def add(self, lines: Iterable[str]) -> None:
         """Take over new lines."""
         try:
@@ -180,7 +185,7 @@ class LogPanel(Vertical):
     def _tell(self) -> None:
         """How many lines there are and which are shown."""
         view = self.view
-        parts = [(f"log  {len(view.lines):,} line{'' if len(view.lines) == 1 else 's'}", "$text-muted")]
+        parts = [(f"log  {len(view.lines):,} line{'' if len(view.lines) == 1 else 's'}", "$muted")]
         if view.filter is not None:
             parts.append((f"  ·  {view.count:,} with {view.filter}", "$text-accent"))
         if view.search is not None:

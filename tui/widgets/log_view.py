@@ -28,7 +28,7 @@ class LogView(ScrollView, can_focus=True):
 
     ALLOW_SELECT = True
     DEFAULT_CSS = """
-    LogView { height: 1fr; background: $surface; padding: 0 1; scrollbar-size-horizontal: 0; }
+    LogView { height: 1fr; background: $surface; padding: 0 0 0 1; scrollbar-size: 0 1; }
     LogView > .log-view--warning { color: $text-warning; }
     LogView > .log-view--error { color: $text-error; }
     LogView > .log-view--found { color: $text-accent; text-style: underline; }
@@ -168,7 +168,7 @@ class LogView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if self.following:
-            self._fit()
+            self.call_after_refresh(self._fit)
 
     # Drawing
 
