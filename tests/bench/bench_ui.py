@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from rigs.finished import finish_all  # noqa: E402
+from rigs.finished import CONNECTION, finish, finish_all  # noqa: E402
 from textual.app import App  # noqa: E402
 
 from core.wizard.events import Log, Metric, Progress  # noqa: E402
@@ -90,6 +90,8 @@ def make_sessions(home: Path) -> None:
         session.answer("session", {"assistant": str(PARCELS)})
         if name == "done":
             finish_all(session)
+            session.forget(session.status("connection"))
+            finish(session, "connection", CONNECTION, (), {"diff": "changes.diff"}, {"changes.diff": ["+ model: tuned"]})
         session.close()
 
 
@@ -122,9 +124,11 @@ async def screens(home: Path, runs: int) -> None:
             assert isinstance(walk, WalkScreen)
             for _ in range(runs):
                 for step in STEP_IDS:
+                    drawn = asyncio.Event()
                     with measured(spent[step]):
                         await walk._show(step)
-                        await pilot.pause()
+                        walk.call_after_refresh(drawn.set)
+                        await drawn.wait()
                     await pilot.pause(0.2)
         kind = "result" if name == "done" else "form"
         for step, seconds in spent.items():

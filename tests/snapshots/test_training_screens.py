@@ -113,7 +113,7 @@ def test_a_log_that_is_filtered_and_searched(looks, size, theme):
         await until(pilot, lambda: 0 < panel.view.count < 1000)
         await pilot.press("enter", "slash", "o", "s", "s")
         await until(pilot, lambda: panel.view.search is not None and len(panel.view.search.text) == 3)
-        await pilot.press("n", "n")
+        await pilot.press("enter", "n", "n")
 
     assert looks(LogPanel, steps, size, theme)
 
@@ -135,6 +135,7 @@ def test_a_replay(looks, size, theme):
 def test_a_run_on_a_rented_machine(looks, size, theme):
     async def steps(pilot):
         panel = pilot.app.query_one(RunPanel)
+        await pilot.pause()
         events = [Log(f"line {number}") for number in range(30)]
         events += [MachineCost(1.2, 1.99, 5.0), Progress(600, 900, "steps", 3000.0)]
         panel.show_events([*events, *(Metric(step, values) for step, values in points())])

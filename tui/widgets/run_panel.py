@@ -116,10 +116,15 @@ class RunPanel(Vertical):
             self._show_notice(notice)
         if progress is not None:
             self._show_progress(progress)
-        if self._values:
-            self.query_one("#figures", Static).update(figures(self._values, self.size.width))
+        self._show_figures()
         if lines:
             self.query_one(LogPanel).add(lines)
+
+    def on_resize(self) -> None:
+        self._show_figures()
+
+    def _show_figures(self) -> None:
+        self.query_one("#figures", Static).update(figures(self._values, self.size.width))
 
     def _show_notice(self, notice: Notice) -> None:
         label = self.query_one("#notices", Label)
