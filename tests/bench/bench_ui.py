@@ -38,6 +38,8 @@ from tui.widgets.log_panel import LogPanel  # noqa: E402
 from tui.widgets.loss_chart import LossChart  # noqa: E402
 from tui.widgets.run_panel import RunPanel  # noqa: E402
 
+STEPS = {"ready": STEP_IDS, "done": ("training", "evaluation")}
+"""Steps whose forms or results are shown; other results need what real steps leave."""
 PARCELS = ROOT / "tests" / "assistants" / "parcels"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 FIRST_PAINT = """
@@ -120,10 +122,10 @@ async def screens(home: Path, runs: int) -> None:
             while not isinstance(app.screen, WalkScreen) or not app.screen.query("#panel > *"):
                 await pilot.pause(0.05)
             await pilot.pause(0.5)
-            walk, spent = app.screen, {step: list[Spent]() for step in STEP_IDS}
+            walk, spent = app.screen, {step: list[Spent]() for step in STEPS[name]}
             assert isinstance(walk, WalkScreen)
             for _ in range(runs):
-                for step in STEP_IDS:
+                for step in STEPS[name]:
                     drawn = asyncio.Event()
                     with measured(spent[step]):
                         await walk._show(step)

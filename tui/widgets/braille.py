@@ -48,7 +48,7 @@ class BrailleCanvas:
         With `letters` a cell is the letter of its series, for terminals that have no braille.
         """
         cells = zip(self._bits[row], self._series[row], strict=True)
-        runs = []
+        runs: list[tuple[str, int | None]] = []
         for series, run in groupby(cells, key=lambda cell: cell[1]):
             if series is None:
                 runs.append((" " * len(list(run)), None))
