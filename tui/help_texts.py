@@ -33,7 +33,11 @@ Watch both curves fall. Validation rising while training falls means too many ep
 The run says itself what it sees; one that overfits, diverges or has labels that teach nothing stops, and the weights of its best \
 validation are kept: when those are from before and had learnt, the recipe goes on with them and warns.
 
-Stopping keeps a checkpoint; running again goes on from there.""",
+Stopping keeps a checkpoint; running again goes on from there. Or it ends where it is and the best weights so far become the model: \
+ctrl+x asks which.
+
+The chart is read with the arrows or the pointer, and zoomed with + and - or the wheel; `l` gives the log its place, where `/` searches \
+and `f` filters.""",
     "evaluation": """\
 The tuned model is served and drives the assistant through the validation and training tests. A test passes when the \
 assistant does all that the test expects.

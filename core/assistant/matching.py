@@ -48,7 +48,19 @@ class Pattern:
                 return self._compiled.search(text, timeout=LIMIT_SECONDS) is not None
             except (TimeoutError, MemoryError):
                 self._is_slow = True
-        raise SlowPattern(
+        raise self._too_slow(text)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Every match: (first character, the one behind the last). Raises SlowPattern."""
+        if not self._is_slow:
+            try:
+                return [found.span() for found in self._compiled.finditer(text, timeout=LIMIT_SECONDS)]
+            except (TimeoutError, MemoryError):
+                self._is_slow = True
+        raise self._too_slow(text)
+
+    def _too_slow(self, text: str) -> SlowPattern:
+        return SlowPattern(
             f"the pattern {self._source!r} takes longer than {LIMIT_SECONDS:g} s on {text[:40]!r}; "
             "write it without repetitions inside repetitions"
         )

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-import httpx
-
 from core.training.base_model import HUB_SECONDS
 
 HUB = "https://huggingface.co"
@@ -29,6 +27,8 @@ def access(name: str, token: str | None = None, endpoint: str | None = None) -> 
 
     The hub is `endpoint`, else HF_ENDPOINT, else huggingface.co; with HF_HUB_OFFLINE nobody is asked.
     """
+    import httpx
+
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         return Access("unknown", f"access to {name} is not checked, since HF_HUB_OFFLINE is set")
     hub = (endpoint or os.environ.get(ENDPOINT_VARIABLE) or HUB).rstrip("/")

@@ -13,7 +13,7 @@ validation rows predictions.jsonl; appends events to $CALMTUNE_EVENTS, one JSON 
 most validation rows exactly (then: of the lowest validation loss); what was saved of them is read back before anything is called done. A
 run that overfits, diverges or has broken labels is stopped before its end (`early_stop`); a diverged one without a validation to go back to
 leaves nothing. Rows are never cut: one that does not fit the model's context is an error that names it. SIGTERM writes a checkpoint and
-ends; started again, it goes on from the last checkpoint.
+ends; started again, it goes on from the last checkpoint, or with $CALMTUNE_FINISH set ends there as if that were all.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ MOST_MACHINES = 20
 """How often a job goes on on another machine when one was taken back."""
 LEAVE = "leave"
 """Message of a cancellation that lets jobs go on."""
+KEEP = "keep"
+"""Message of a cancellation that has a job end early with what it has; one that cannot is stopped."""
 
 
 def log_lines(emit: Callable[[Log], None]) -> OnEvent:
@@ -118,16 +120,31 @@ class JobKeeper:
             raise type(error)(f"{name} may still run on {earlier.target} and is not launched twice: {error}") from error
         return earlier.target if status.state in ("running", "succeeded") else wanted
 
-    async def run(self, job: Job, on_event: OnEvent, place: str = LOCAL) -> Launched:
+    async def run(
+        self, job: Job, on_event: OnEvent, place: str = LOCAL, ending: Mapping[str, str] | None = None
+    ) -> Launched:
         """Launch a job and follow it to its end.
 
         `on_event` gets each line of its event stream from the beginning, also of the part that ran before an interruption. Cancelling
         the task stops the job; cancelling it with the message LEAVE only stops following. On machines that may vanish checkpoints are
-        kept here, to go on from on another one. Raises StepFailed, DeadlineError or Interrupted when the job did not succeed.
+        kept here, to go on from on another one. `ending` is the environment in which the job, stopped and started again, ends at once
+        and well: that is done when the task is cancelled with the message KEEP. Raises StepFailed, DeadlineError or Interrupted when
+        the job did not succeed.
         """
         mirror = Mirror(self._journal.path.parent / "mirrors" / self.name(job.name))
+        told = _Told(on_event)
         for _ in range(MOST_MACHINES):
-            launched, status = await self._run(replace(job, files={**mirror.files, **job.files}), on_event, place, mirror)
+            files = {**mirror.files, **job.files}
+            try:
+                launched, status = await self._run(replace(job, files=files), on_event, told, place, mirror)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if error.args != (KEEP,) or ending is None or task is None:
+                    raise
+                task.uncancel()
+                job = replace(job, environment={**job.environment, **ending})
+                told.begin_again()
+                continue
             if not (status.lost and launched.target.recovers):
                 break
             on_event({"type": "log", "line": "the machine was taken back; going on on another one"})
@@ -136,9 +153,9 @@ class JobKeeper:
         mirror.drop()
         return launched
 
-    async def _run(self, job: Job, on_event: OnEvent, place: str, mirror: Mirror) -> tuple[Launched, JobStatus]:
-        """On one machine."""
-        launched = await self.launch(job, place, lambda line: on_event({"type": "log", "line": line}))
+    async def _run(self, job: Job, say: OnEvent, on_event: OnEvent, place: str, mirror: Mirror) -> tuple[Launched, JobStatus]:
+        """On one machine; `say` hears what launching has to tell."""
+        launched = await self.launch(job, place, lambda line: say({"type": "log", "line": line}))
         leave = threading.Event()
         try:
             await asyncio.to_thread(_follow, launched, on_event, leave, mirror if launched.target.vanishes else None)
@@ -169,6 +186,23 @@ class JobKeeper:
     async def fetch(self, job: Launched, paths: list[str], into: Path) -> None:
         """Bring files of a job's folder here."""
         await asyncio.to_thread(job.target.fetch, job.id, paths, into)
+
+
+class _Told:
+    """Tells events, each once when a stream that goes on is heard from its beginning again."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event, self._told, self._known = on_event, 0, 0
+
+    def begin_again(self) -> None:
+        self._known = self._told
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self._known:
+            self._known -= 1
+            return
+        self._told += 1
+        self._on_event(event)
 
 
 def _follow(job: Launched, on_event: OnEvent, leave: threading.Event, mirror: Mirror | None) -> None:

@@ -26,6 +26,8 @@ HEAVY = {
     "s3fs",
     "gcsfs",
     "adlfs",
+    "httpx",
+    "numpy",
 }
 
 
@@ -66,3 +68,7 @@ def test_help_imports_next_to_nothing():
         "from tui.cli import cli\ntry:\n    cli(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass"
     )
     assert not loaded & (HEAVY | {"pydantic", "yaml", "jinja2", "rich"})
+
+
+def test_the_app_opens_without_what_only_running_steps_needs():
+    assert not modules_after("import tui.app") & (HEAVY - {"textual"})

@@ -15,7 +15,8 @@ from tui.results.panel import ResultPanel
 from tui.screens.dialogs import HelpDialog, LeaveDialog
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
-from tui.widgets.loss_chart import LossChart, summarise
+from tui.widgets.curve import summarise
+from tui.widgets.loss_chart import LossChart
 from tui.widgets.question_form import QuestionForm
 from tui.widgets.run_panel import RunPanel
 from tui.widgets.scoreboard import Scoreboard

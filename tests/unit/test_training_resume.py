@@ -104,6 +104,20 @@ def test_stops_and_kills_at_any_moment_change_nothing(tmp_path, eager, whole, se
     assert_same_run(tmp_path, whole)
 
 
+def test_asked_to_finish_it_ends_one_step_on_and_keeps_the_best_so_far(tmp_path, eager):
+    running = until(tmp_path, eager, 70)
+    running.send_signal(signal.SIGTERM)
+    running.communicate()
+    kept = max(int(path.parent.name.split("-")[1]) for path in tmp_path.glob("checkpoints/*/complete.json"))
+    done = train(tmp_path, eager, *DATA, **SETTINGS, environment={"CALMTUNE_FINISH": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert manifest(tmp_path)["steps"] == kept + 1
+    validations = [step for step, _ in curves_of(events(tmp_path)).validation]
+    assert manifest(tmp_path)["chosen"]["step"] in validations
+    assert max(validations) <= kept + 1
+    assert f"training ends at step {kept + 1} of {STEPS}, as asked" in done.stdout
+
+
 KILL = """
 import os, shutil, signal
 import peft, torch, transformers

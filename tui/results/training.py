@@ -1,8 +1,7 @@
-"""Fine-tuning: the curve once more, what it says, what was trained."""
+"""Fine-tuning: the curve once more, still or played again, what it says, what was trained."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,32 +10,27 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from core.training.metrics import read_curves
 from core.training.plan import adapter_in_words, artifact_in_words
 from tui.results.panel import ResultPanel, facts, files
-from tui.widgets.loss_chart import LossChart
+from tui.widgets.replay import Replay
 
 
 class TrainingResult(ResultPanel):
     """The chart of the whole run over the facts."""
 
     DEFAULT_CSS = """
-    TrainingResult LossChart { height: 2fr; min-height: 10; }
+    TrainingResult Replay { height: 2fr; min-height: 11; }
     TrainingResult .scroll { height: 1fr; min-height: 6; margin: 1 0 0 0; }
     """
 
     needs = ("base_model", "rows", "steps", "settings", "unique_token_ratio")
 
     def body(self) -> Iterator[Widget]:
-        yield LossChart(id="loss")
+        yield Replay(read_curves(self.path("metrics")), str(self.outputs.summary.get("diagnosis", "")), id="replay")
         with VerticalScroll(classes="scroll"):
             yield Static(self._facts(self.outputs.summary), classes="facts")
             yield Static(files(self.outputs, self.folder))
-
-    def on_mount(self) -> None:
-        chart = self.query_one(LossChart)
-        for line in self.path("metrics").read_text(encoding="utf-8").splitlines():
-            values = json.loads(line)
-            chart.add(values.pop("step"), values)
 
     def _facts(self, summary: Mapping[str, Any]) -> Content:
         settings = summary["settings"]

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
 Leave = Literal["leave", "stop", "stay"]
+Stop = Literal["stop", "keep", "stay"]
 
 _WINDOW = """
     align: center middle; background: $background 60%;
@@ -63,6 +64,42 @@ class LeaveDialog(ModalScreen[Leave]):
                 yield Button("Stay", id="stay", compact=True)
 
     def action_choose(self, choice: Leave) -> None:
+        self.dismiss(choice)
+
+    @on(Button.Pressed)
+    def _chosen(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id)  # type: ignore[arg-type]
+
+
+class StopDialog(ModalScreen[Stop]):
+    """Asked before training is stopped: it can go on later, or end where it is with a model."""
+
+    DEFAULT_CSS = f"StopDialog {{ {_WINDOW} }}"
+    BINDINGS = [
+        Binding("escape", "choose('stay')", "Let it run"),
+        Binding("s", "choose('stop')"),
+        Binding("k", "choose('keep')"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(
+                Content.assemble(
+                    ("Stop training?\n\n", "bold"),
+                    ("Stop, go on later\n", "bold"),
+                    ("The job ends and leaves a checkpoint, but no model. Running the step again goes on from there; nothing is computed "
+                     "twice.\n\n", "$muted"),
+                    ("End now, keep the model\n", "bold"),
+                    ("Training ends one step on as if that were all: the weights of the best validation so far become the model, and the "
+                     "recipe goes on with it.", "$muted"),
+                )
+            )  # fmt: skip
+            with Horizontal():
+                yield Button("Stop, go on later", variant="error", id="stop", compact=True)
+                yield Button("End now, keep the model", variant="primary", id="keep", compact=True)
+                yield Button("Let it run", id="stay", compact=True)
+
+    def action_choose(self, choice: Stop) -> None:
         self.dismiss(choice)
 
     @on(Button.Pressed)

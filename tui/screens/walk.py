@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import consequences, in_words
 from core.wizard.estimate import spending
 from core.wizard.events import StepEvent
-from core.wizard.jobs import LEAVE
+from core.wizard.jobs import KEEP, LEAVE
 from core.wizard.machine_costs import still_rented, usd_per_hour
 from core.wizard.quotes import training_quotes
 from core.wizard.recipe import STEP_IDS, step
@@ -34,7 +35,7 @@ from tui.help_texts import STEP_HELP
 from tui.results.choose import result_panel, status_to_show
 from tui.results.dataset import DatasetResult
 from tui.results.evaluation import EvaluationResult
-from tui.screens.dialogs import HelpDialog, LeaveDialog
+from tui.screens.dialogs import HelpDialog, LeaveDialog, StopDialog
 from tui.screens.machines import MachinesScreen
 from tui.screens.review import ReviewScreen
 from tui.widgets.command_bar import CommandBar
@@ -43,7 +44,12 @@ from tui.widgets.run_panel import RunPanel
 from tui.widgets.stepper import StepLine, Stepper, trail
 from tui.widgets.top_bar import TopBar
 
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_OF_A_LOOK = 0.03
+"""How long taking over events may keep the screen from being drawn; what is left waits for the next look."""
+EVENTS_AT_ONCE = 1000
+TRAINING = "training"
+"""The step that may end early and keep what it has."""
 
 
 class WalkScreen(Screen[None]):
@@ -58,7 +64,7 @@ class WalkScreen(Screen[None]):
         Binding("v", "review", "Rows", tooltip="Look at the rows; accept, reject and edit them", id="review"),
         Binding("ctrl+o", "machines", "Machines", tooltip="Machines to rent, with what training takes there", id="machines"),
         Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
-        Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),
+        Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step; training can also end and keep its model", id="stop"),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
         Binding("f1", "help", "Help", tooltip="What this step does, and the keys", id="help"),
         Binding("escape", "leave", "Sessions", tooltip="Back to the list of sessions", id="leave"),
@@ -143,6 +149,7 @@ class WalkScreen(Screen[None]):
         running, finished = self._at_work == view, status.done and not edit
         result = bool(self.query("#result"))
         self.query_one("#run", Button).display = not running and not finished and status.state != "blocked"
+        self.query_one("#run", Button).label = "Resume" if status.state == "interrupted" else "Run"
         self.query_one("#run", Button).disabled = self._at_work is not None or self.session.read_only
         self.query_one("#next", Button).display = status.state == "fresh" and not edit and view != STEP_IDS[-1]
         self.query_one("#edit", Button).display = result
@@ -186,10 +193,10 @@ class WalkScreen(Screen[None]):
             self._tell_consequences(status.step, dict(given))
 
     def _show_events(self) -> None:
-        panels = self.query(RunPanel)
-        if self._events and panels:
-            events = [self._events.popleft() for _ in range(len(self._events))]
-            panels.first().show_events(events)
+        """Take over what the step has told, but no longer than a look may take."""
+        panels, until = self.query(RunPanel), time.monotonic() + SECONDS_OF_A_LOOK
+        while panels and self._events and time.monotonic() < until:
+            panels.first().show_events([self._events.popleft() for _ in range(min(EVENTS_AT_ONCE, len(self._events)))])
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
@@ -237,7 +244,7 @@ class WalkScreen(Screen[None]):
         if action == "review":
             return bool(self.query(DatasetResult))
         if action == "machines":
-            return self.view == "training" and bool(self.query("#form")) and not self.session.read_only
+            return self.view == TRAINING and bool(self.query("#form")) and not self.session.read_only
         if action == "report":
             return bool(self.query(EvaluationResult)) and report_of(self.session).is_file()
         return True
@@ -353,10 +360,14 @@ class WalkScreen(Screen[None]):
                 self.StepEnded(self._at_work or self.view, f"a mistake in calmtune: {event.worker.error!r}")
             )
 
-    def action_stop(self) -> None:
-        """End the running step and its job."""
-        if self._cancel is not None:
-            self._cancel("stop")
+    @work
+    async def action_stop(self) -> None:
+        """End the running step and its job; training may also end where it is and keep its model."""
+        choice = await self.app.push_screen_wait(StopDialog()) if self._at_work == TRAINING else "stop"
+        if choice != "stay" and self._cancel is not None:
+            self._cancel(KEEP if choice == "keep" else choice)
+        if choice == "keep":
+            self.notify("training ends one step on; its best weights so far become the model")
 
     @work
     async def action_leave(self) -> None:
@@ -371,8 +382,8 @@ class WalkScreen(Screen[None]):
             return True
         running = [f"{step(self._at_work).title} (step {STEP_IDS.index(self._at_work) + 1})"]
         choice = await self.app.push_screen_wait(LeaveDialog(running, self.session.id, usd_per_hour(self.session.journal)))
-        if choice == "stop":
-            self.action_stop()
+        if choice == "stop" and self._cancel is not None:
+            self._cancel(choice)
             await self._idle.wait()
         return choice != "stay"
 

@@ -10,6 +10,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.lazy import Lazy
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Label, Select, Static
@@ -51,8 +52,8 @@ class QuestionForm(Horizontal):
             yield Label("", id="form-error", markup=False)
             yield from (self._row(question) for question in self._questions if not question.advanced)
             if advanced := [question for question in self._questions if question.advanced]:
-                with Collapsible(title=f"{len(advanced)} more, seldom changed"):
-                    yield from (self._row(question) for question in advanced)
+                rows = [self._row(question) for question in advanced]
+                yield Lazy(Collapsible(*rows, title=f"{len(advanced)} more, seldom changed"))  # after what is seen first
         yield Static("", id="help")
 
     def on_mount(self) -> None:
@@ -79,10 +80,11 @@ class QuestionForm(Horizontal):
         """Answers that are not the default's; texts where numbers are asked are left to the checks."""
         found: dict[str, Any] = {}
         for question in self._questions:
-            widget = self.query_one(f"#field-{question.field}")
-            value: Any = (
-                _typed(widget.value, question) if isinstance(widget, Input) else widget.value  # type: ignore[attr-defined]
-            )
+            widget = next(iter(self.query(f"#field-{question.field}")), None)
+            if widget is None:  # not there yet, and so not changed
+                value: Any = self._given.get(question.field, question.default)
+            else:
+                value = _typed(widget.value, question) if isinstance(widget, Input) else widget.value  # type: ignore[attr-defined]
             if value != question.default:
                 found[question.field] = value
         return found

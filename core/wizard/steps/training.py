@@ -300,7 +300,7 @@ async def train(
                 level: Literal["info", "warning"] = "info" if event["good"] else "warning"
                 context.emit(Notice(level, f"{event['state']}: {event['sentence']}"))
 
-        trained = await context.jobs.run(job, on_event, answers.machine)
+        trained = await context.jobs.run(job, on_event, answers.machine, ending={"CALMTUNE_FINISH": "1"})
     await context.jobs.fetch(trained, [MANIFEST], context.folder)
     artifact = ModelArtifact.in_folder(context.folder)
     manifest = artifact.read_manifest()
