@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from textual import events, on
@@ -13,6 +13,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
+
+from core.wizard.consequences import Consequence, duration
+from tui.safe_text import one_line, safe
 
 Leave = Literal["leave", "stop", "stay"]
 
@@ -32,35 +35,40 @@ class LeaveDialog(ModalScreen[Leave]):
 
     DEFAULT_CSS = f"LeaveDialog {{ {_WINDOW} }}"
     BINDINGS = [
-        Binding("escape", "choose('stay')", "Stay"),
-        Binding("l", "choose('leave')"),
-        Binding("s", "choose('stop')"),
+        Binding("escape", "choose('stay')", "Stay", tooltip="Go back", id="stay"),
+        Binding("l", "choose('leave')", "Leave, let it run", tooltip="Leave; what runs goes on without the app", id="let-run"),
+        Binding("s", "choose('stop')", "Stop it and leave", tooltip="End the step and its job, then leave", id="stop-and-leave"),
     ]
 
-    def __init__(self, at_work: Sequence[str], session: str, usd_per_hour: float = 0.0) -> None:
-        """`usd_per_hour` is what the rented machines it runs on cost."""
+    def __init__(self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True) -> None:
+        """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it."""
         super().__init__()
-        self._at_work, self._session = at_work, session
+        self._running, self._session, self._at_work = running, session, at_work
         self._costs = (
-            f"Its rented machine costs ${usd_per_hour:.2f} an hour, until it has idled for as long as session.cloud_idle_minutes says."
+            f"Rented machines cost ${usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes says; "
+            f"`calmtune stop {session}` ends them now."
             if usd_per_hour
             else "It costs nothing but this machine's time."
         )
 
     def compose(self) -> ComposeResult:
+        goes_on = f"It goes on without the app; `calmtune resume {self._session}` picks it up again. " if self._at_work else ""
         with Vertical():
             yield Static(
                 Content.assemble(
                     ("Something is running\n\n", "bold"),
-                    *(f"  {line}\n" for line in self._at_work),
-                    (f"\nIt goes on without the app; `calmtune resume {self._session}` picks it up again. "
-                     f"{self._costs}", "$muted"),
+                    *(f"  {one_line(line)}\n" for line in self._running),
+                    (f"\n{goes_on}{self._costs}", "$muted"),
                 )
-            )  # fmt: skip
+            )
             with Horizontal():
                 yield Button("Leave, let it run", variant="primary", id="leave", compact=True)
-                yield Button("Stop it and leave", variant="error", id="stop", compact=True)
+                if self._at_work:
+                    yield Button("Stop it and leave", variant="error", id="stop", compact=True)
                 yield Button("Stay", id="stay", compact=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._at_work or parameters != ("stop",)
 
     def action_choose(self, choice: Leave) -> None:
         self.dismiss(choice)
@@ -68,6 +76,55 @@ class LeaveDialog(ModalScreen[Leave]):
     @on(Button.Pressed)
     def _chosen(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id)  # type: ignore[arg-type]
+
+
+class ChangeDialog(ModalScreen[bool]):
+    """Asked before answers are taken over that make finished steps stale: True takes them over."""
+
+    DEFAULT_CSS = f"ChangeDialog {{ {_WINDOW} }}"
+    BINDINGS = [
+        Binding("escape", "choose(False)", "Keep as it is", tooltip="Go back; nothing is taken over yet", id="keep-answers"),
+        Binding("r", "choose(True)", "Change and run", tooltip="Take the answers over and run the step", id="change-answers"),
+    ]
+
+    def __init__(self, stale: Sequence[Consequence], titles: Mapping[str, str]) -> None:
+        super().__init__()
+        self._stale, self._titles = stale, titles
+
+    def compose(self) -> ComposeResult:
+        wide = max(len(self._titles[one.step]) for one in self._stale)
+        lines = [
+            Content.assemble(
+                f"  {self._titles[one.step]:<{wide}}  ", (f"{one_line(one.reason, 90)}\n", "$text-warning"), (f"  {'':<{wide}}  {spent(one)}\n", "$muted")
+            )
+            for one in self._stale
+        ]
+        with Vertical():
+            with VerticalScroll(can_focus=False):
+                yield Static(
+                    Content.assemble(
+                        ("This makes finished steps stale\n\n", "bold"),
+                        *lines,
+                        (f"\nRepeating all of it: about {duration(sum(one.seconds for one in self._stale))}"
+                         f" and ${sum(one.usd for one in self._stale):.2f}. ", ""),
+                        ("What is there now is kept: the old answers bring it back at once, without running anything.", "$muted"),
+                    )
+                )  # fmt: skip
+            with Horizontal():
+                yield Button("Change and run", variant="primary", id="change", compact=True)
+                yield Button("Keep as it is", id="keep", compact=True)
+
+    def action_choose(self, change: bool) -> None:
+        self.dismiss(change)
+
+    @on(Button.Pressed)
+    def _chosen(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "change")
+
+
+def spent(one: Consequence) -> str:
+    """What the last run of a step took."""
+    return f"took {duration(one.seconds)}" + (f" and ${one.usd:.2f}" if one.usd else "")
 
 
 class WordingArea(TextArea):
@@ -96,7 +153,7 @@ class EditDialog(ModalScreen[str | None]):
     EditDialog #objection {{ color: $text-error; height: auto; width: 1fr; }}
     """
     BINDINGS = [
-        Binding("escape", "dismiss", "Cancel"),
+        Binding("escape", "dismiss", "Cancel", tooltip="Back without a change", id="cancel"),
     ]
 
     def __init__(
@@ -110,8 +167,8 @@ class EditDialog(ModalScreen[str | None]):
         with Vertical():
             yield Static(
                 Content.assemble(
-                    ("Other words for\n", "bold"), f"  {self._original}\n", ("The commands stay\n", "bold"),
-                    "\n".join(f"  {command}" for command in self._commands),
+                    ("Other words for\n", "bold"), f"  {safe(self._original)}\n", ("The commands stay\n", "bold"),
+                    "\n".join(f"  {one_line(command)}" for command in self._commands),
                 )
             )  # fmt: skip
             yield WordingArea(self._wording, soft_wrap=True, id="text", compact=True)
@@ -145,7 +202,7 @@ class HelpDialog(ModalScreen[None]):
     """Where one is, what the step does, and the keys that work here."""
 
     DEFAULT_CSS = f"HelpDialog {{ {_WINDOW} }}"
-    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close")]
+    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
 
     def __init__(self, title: str, text: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -168,7 +225,7 @@ class ReadDialog(ModalScreen[None]):
     ReadDialog > Vertical {{ width: 100; }}
     ReadDialog VerticalScroll {{ max-height: 1fr; }}
     """
-    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close")]
+    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
 
     def __init__(self, text: Content) -> None:
         super().__init__()
