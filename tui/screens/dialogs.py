@@ -1,4 +1,4 @@
-"""Small windows over the walk: help for where one is, and what goes on when one leaves."""
+"""Small windows over a screen: what a change undoes, what goes on when one leaves, texts to edit and to read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
 from core.wizard.consequences import Consequence, duration
+from tui.keymap import keymap_file
+from tui.mishap import Mishap
 from tui.safe_text import one_line, safe
+from tui.widgets.error_card import ErrorCard
 
 Leave = Literal["leave", "stop", "stay"]
 
-_WINDOW = """
+WINDOW = """
     align: center middle; background: $background 60%;
     & > Vertical {
         width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: $surface; border: round $border;
@@ -33,7 +36,7 @@ _WINDOW = """
 class LeaveDialog(ModalScreen[Leave]):
     """Asked while something runs: let it go on, stop it, or stay."""
 
-    DEFAULT_CSS = f"LeaveDialog {{ {_WINDOW} }}"
+    DEFAULT_CSS = f"LeaveDialog {{ {WINDOW} }}"
     BINDINGS = [
         Binding("escape", "choose('stay')", "Stay", tooltip="Go back", id="stay"),
         Binding("l", "choose('leave')", "Leave, let it run", tooltip="Leave; what runs goes on without the app", id="let-run"),
@@ -43,7 +46,7 @@ class LeaveDialog(ModalScreen[Leave]):
     def __init__(self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True) -> None:
         """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it."""
         super().__init__()
-        self._running, self._session, self._at_work = running, session, at_work
+        self._goes_on, self._session, self._at_work = running, session, at_work
         self._costs = (
             f"Rented machines cost ${usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes says; "
             f"`calmtune stop {session}` ends them now."
@@ -57,7 +60,7 @@ class LeaveDialog(ModalScreen[Leave]):
             yield Static(
                 Content.assemble(
                     ("Something is running\n\n", "bold"),
-                    *(f"  {one_line(line)}\n" for line in self._running),
+                    *(f"  {one_line(line)}\n" for line in self._goes_on),
                     (f"\n{goes_on}{self._costs}", "$muted"),
                 )
             )
@@ -81,7 +84,7 @@ class LeaveDialog(ModalScreen[Leave]):
 class ChangeDialog(ModalScreen[bool]):
     """Asked before answers are taken over that make finished steps stale: True takes them over."""
 
-    DEFAULT_CSS = f"ChangeDialog {{ {_WINDOW} }}"
+    DEFAULT_CSS = f"ChangeDialog {{ {WINDOW} }}"
     BINDINGS = [
         Binding("escape", "choose(False)", "Keep as it is", tooltip="Go back; nothing is taken over yet", id="keep-answers"),
         Binding("r", "choose(True)", "Change and run", tooltip="Take the answers over and run the step", id="change-answers"),
@@ -148,7 +151,7 @@ class EditDialog(ModalScreen[str | None]):
     """Other words for a message; None when nothing is to change."""
 
     DEFAULT_CSS = f"""
-    EditDialog {{ {_WINDOW} }}
+    EditDialog {{ {WINDOW} }}
     EditDialog TextArea {{ height: 4; border: none; padding: 0 1; margin: 1 0 0 0; background: $panel; }}
     EditDialog #objection {{ color: $text-error; height: auto; width: 1fr; }}
     """
@@ -199,21 +202,26 @@ class EditDialog(ModalScreen[str | None]):
 
 
 class HelpDialog(ModalScreen[None]):
-    """Where one is, what the step does, and the keys that work here."""
+    """Texts, the keys with what they do, and where keys are changed."""
 
-    DEFAULT_CSS = f"HelpDialog {{ {_WINDOW} }}"
-    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
+    DEFAULT_CSS = f"""
+    HelpDialog {{ {WINDOW} }}
+    HelpDialog VerticalScroll {{ max-height: 30; }}
+    """
+    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close", tooltip="Close this window", id="close-help")]
 
-    def __init__(self, title: str, text: str, keys: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, title: str, text: str | Content, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
-        self._title, self._text, self._keys = title, text, keys
+        self._heading, self._text, self._keys = title, text, keys
 
     def compose(self) -> ComposeResult:
         width = max((len(key) for key, _ in self._keys), default=0)
         lines = [Content.assemble((f"{key:<{width}}  ", "bold $text-accent"), what) for key, what in self._keys]
-        with Vertical(), VerticalScroll():
-            yield Static(Content.assemble((f"{self._title}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold"), "\n"))
-            yield Static(Content("\n").join(lines))
+        with Vertical():
+            with VerticalScroll():
+                yield Static(Content.assemble((f"{self._heading}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold")))
+                yield Static(Content("\n").join(lines))
+                yield Static(Content.styled(f"\nctrl+p lists every action. Other keys: {keymap_file()}", "$muted"))
             yield Static(Content.styled("\nescape closes", "$muted"))
 
 
@@ -221,7 +229,7 @@ class ReadDialog(ModalScreen[None]):
     """A text to read, in as much room as there is."""
 
     DEFAULT_CSS = f"""
-    ReadDialog {{ {_WINDOW} }}
+    ReadDialog {{ {WINDOW} }}
     ReadDialog > Vertical {{ width: 100; }}
     ReadDialog VerticalScroll {{ max-height: 1fr; }}
     """
@@ -236,3 +244,27 @@ class ReadDialog(ModalScreen[None]):
             with VerticalScroll():
                 yield Static(self._text)
             yield Static(Content.styled("\nescape closes", "$muted"))
+
+
+class ErrorDialog(ModalScreen[None]):
+    """A mishap that belongs to no step, over whatever is on the screen."""
+
+    DEFAULT_CSS = f"""
+    ErrorDialog {{ {WINDOW} }}
+    ErrorDialog ErrorCard {{ margin: 0; }}
+    """
+    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
+
+    def __init__(self, mishap: Mishap) -> None:
+        super().__init__()
+        self._mishap = mishap
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            card = ErrorCard()
+            card.mishap = self._mishap
+            yield card
+            yield Static(Content.styled("\nescape closes", "$muted"))
+
+    def on_mount(self) -> None:
+        self.query_one(ErrorCard).focus()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -82,6 +83,7 @@ class WalkScreen(Screen[None]):
         self._drafts = Drafts()
         self._mishaps: dict[str, Mishap] = {}
         self._idle = asyncio.Event()
+        self._left = False
 
     def compose(self) -> ComposeResult:
         yield TopBar()
@@ -162,7 +164,7 @@ class WalkScreen(Screen[None]):
 
     @on(Worker.StateChanged)
     def _worker_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR and event.worker.error is not None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None and not self._left:
             self._tell(event.worker.error, "That did not work")
 
     async def _fill_panel(self, seen: Look) -> None:
@@ -185,10 +187,10 @@ class WalkScreen(Screen[None]):
             self.query_one(Outlook).weigh(self.session, seen.step, given)
 
     def _show_events(self) -> None:
-        panels = self.query(RunPanel)
+        panels = [panel for panel in self.query(RunPanel) if panel.is_mounted and panel.children]
         if self.at_work is None or not panels or not (events := self.at_work.take_events()):
             return
-        panels.first().show_events(events)
+        panels[0].show_events(events)
         with_costs = any(isinstance(event, Cost | MachineCost) for event in events)
         try:
             status = self.session.status(self.at_work.step)
@@ -262,7 +264,7 @@ class WalkScreen(Screen[None]):
         again = await self.app.push_screen_wait(ReviewScreen(self.session))
         await self._show(self.view)
         if again:
-            self.action_run()
+            await self.action_run()
 
     @work(exit_on_error=False)
     async def action_machines(self) -> None:
@@ -280,12 +282,26 @@ class WalkScreen(Screen[None]):
     def action_report(self) -> None:
         show_in_browser(self.app, report_of(self.session))
 
-    @work(exclusive=True, exit_on_error=False, group="run")
     async def action_run(self) -> None:
         """Take over the form's answers and run the step in view; asks first where finished steps would become stale."""
         if self.at_work is not None or self.session.read_only:
             return
-        if not await self._may_change() or not self._take_answers():
+        stale: list[Consequence] = []
+        for form in self.query(QuestionForm):
+            with contextlib.suppress(*_WRONG):  # taking them over says what is wrong
+                stale = await asyncio.to_thread(consequences, self.session, self.view, form.values)
+        if stale:
+            self._ask_and_run(stale)
+        else:
+            await self._begin()
+
+    @work(exit_on_error=False)
+    async def _ask_and_run(self, stale: list[Consequence]) -> None:
+        if await self.app.push_screen_wait(ChangeDialog(stale, {id: step(id).title for id in STEP_IDS})):
+            await self._begin()
+
+    async def _begin(self) -> None:
+        if not self._take_answers():
             return
         try:
             status = self.session.status(self.view)
@@ -298,17 +314,6 @@ class WalkScreen(Screen[None]):
             self.at_work = RunningStep(self.session, self.view, lambda run: self.post_message(self.StepEnded(run)))
             self.at_work.start()
         await self._show(self.view)
-
-    async def _may_change(self) -> bool:
-        """Ask before answers make finished steps stale; True when they may."""
-        for form in self.query(QuestionForm):
-            try:
-                stale: list[Consequence] = await asyncio.to_thread(consequences, self.session, self.view, form.values)
-            except _WRONG:
-                return True  # taking them over says what is wrong
-            if stale:
-                return bool(await self.app.push_screen_wait(ChangeDialog(stale, {id: step(id).title for id in STEP_IDS})))
-        return True
 
     def _take_answers(self) -> bool:
         """Take over what is in the form; False, with the reason shown, when it cannot be."""
@@ -367,6 +372,7 @@ class WalkScreen(Screen[None]):
 
     def leave_running(self) -> None:
         """Let go of the session; a job that runs goes on without the app."""
+        self._left = True
         if self.at_work is not None:
             self.at_work.leave()
         self.session.close()
