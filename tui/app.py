@@ -23,8 +23,10 @@ from tui.mishap import Mishap, mishap_of
 from tui.palette import KeyCommands
 from tui.safe_text import safe
 from tui.screens import dialogs
+from tui.screens.chat import ChatScreen
 from tui.screens.help import help_for
 from tui.screens.machines import MachinesScreen
+from tui.screens.preview import PreviewScreen
 from tui.screens.review import ReviewScreen
 from tui.screens.sessions import SessionsScreen
 from tui.screens.tour import TourScreen
@@ -34,7 +36,7 @@ from tui.widgets.error_card import ErrorCard
 from tui.widgets.loss_chart import LossChart
 
 _WITH_KEYS = (
-    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, TourScreen, ErrorCard, LossChart, dialogs.LeaveDialog,
+    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, ChatScreen, PreviewScreen, TourScreen, ErrorCard, LossChart, dialogs.LeaveDialog,
     dialogs.ChangeDialog, dialogs.EditDialog, dialogs.ReadDialog, dialogs.ErrorDialog,
 )  # fmt: skip
 
@@ -48,7 +50,7 @@ class CalmtuneApp(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
     BINDINGS = [
-        Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on", id="quit"),
+        Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on", show=False, id="quit"),
         Binding("f1", "help", "Help", tooltip="Where you are, and the keys that work here", id="help"),
     ]
 

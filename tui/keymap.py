@@ -75,7 +75,7 @@ def _is_key(text: str) -> bool:
     *modifiers, key = text.split("+") if text != "+" else ["+"]
     if not set(modifiers) <= _MODIFIERS or len(set(modifiers)) != len(modifiers):
         return False
-    return len(key) == 1 and key.isprintable() and not key.isspace() or key in _NAMED or bool(re.fullmatch(r"f([1-9]|1\d|2[0-4])", key))
+    return (len(key) == 1 and key.isprintable() and not key.isspace()) or key in _NAMED or bool(re.fullmatch(r"f([1-9]|1\d|2[0-4])", key))
 
 
 def template(known: Mapping[str, Binding]) -> str:

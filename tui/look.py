@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.wizard import recipe
+from core.wizard.foreseen import FORESEEN
 from core.wizard.recipe import STEP_IDS
 from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.session import Session, StepStatus
@@ -13,6 +14,7 @@ from tui.browser import report_of
 from tui.results.choose import status_to_show
 from tui.running import RunningStep
 from tui.widgets.stepper import StepLine
+
 
 @dataclass(frozen=True)
 class Look:
@@ -81,6 +83,8 @@ def _actions(
         "edit": shown is not None and not running,
         "review": shown is not None and not running and view == REVIEWED,
         "machines": view == "training" and form and not session.read_only,
+        "preview": view in FORESEEN and form,
+        "chat": view in ("deployment", "connection") and (status.done or status.state == "stale") and not running,
         "report": view in ("evaluation", "production") and status.done and report_of(session).is_file(),
     }
     return {action for action, means_something in found.items() if means_something}

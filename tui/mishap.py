@@ -10,7 +10,15 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import BudgetReached, CalmtuneError, DeadlineError, Interrupted, ProblemsError, ProviderError, UsageError
+from core.errors import (
+    BudgetReached,
+    CalmtuneError,
+    DeadlineError,
+    Interrupted,
+    ProblemsError,
+    ProviderError,
+    UsageError,
+)
 from core.wizard.recipe import STEP_IDS
 from core.wizard.session import Session
 from tui.output import redacted

@@ -49,7 +49,10 @@ class MachinesScreen(ModalScreen[Quote | None]):
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Close", tooltip="Back without a machine", id="close"),
         *(
-            Binding(str(number), f"sort('{key}')", f"Sort by {key}", tooltip="Sort the table; once more turns it round", show=False, id=f"sort-{key}")
+            Binding(
+                str(number), f"sort('{key}')", f"Sort by {key}", tooltip=f"Sort by {key}; once more turns it round", show=False,
+                id=f"sort-{key}",
+            )
             for number, key in enumerate(_COLUMNS, 1)
         ),
     ]

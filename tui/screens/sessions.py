@@ -56,16 +56,14 @@ class SessionsScreen(Screen[Session]):
                 yield Button("Begin", variant="primary", id="begin", compact=True)
             yield Label("", id="error", markup=False)
             with Horizontal(id="hint"):
-                yield Static(
-                    Content.assemble(("No assistant at hand? ", "$muted"), "The demo: a hostel in a lighthouse, trained on this machine.")
-                )
                 yield Button("Demo", id="demo", compact=True)
+                yield Static(Content.styled("No assistant at hand? A hostel in a lighthouse, trained here.", "$muted"))
         yield Footer()
 
     def on_mount(self) -> None:
         known = self.query_one("#sessions", OptionList)
         folders = sessions_in(self._home)
-        known.add_options([Option(Content(f"{one_line(folder.name):<22}…"), id=folder.name) for folder in folders])
+        known.add_options([Option(Content(f"{one_line(folder.name):<18}…"), id=folder.name) for folder in folders])
         known.display = self.query_one("#known").display = bool(folders)
         (known if folders else self.query_one("#path", Input)).focus()
         self._read(folders)
@@ -134,16 +132,16 @@ def _line(folder: Path) -> Content:
         ago = duration(max(0.0, time.time() - (folder / "session.db").stat().st_mtime))
         session = Session.open(folder)
     except (CalmtuneError, OSError) as error:
-        return Content.assemble(f"{one_line(folder.name):<22}", (one_line(str(error), 100), "$text-error"))
+        return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
     try:
         status = session.status(session.frontier)
         assistant = Path(str(session.answers.get(SESSION, {}).get("assistant", ""))).name
         where = f"{STEP_IDS.index(status.step) + 1} {step(status.step).title}: {status.state}"
         elsewhere = (" · open elsewhere", "$text-warning") if session.read_only else ("", "")
         return Content.assemble(
-            (f"{one_line(session.id, 30):<22}", "bold"), f"{one_line(assistant, 20):<22}{where:<32}", (f"{ago} ago", "$muted"), elsewhere
+            (f"{one_line(session.id, 30):<18}", "bold"), f"{one_line(assistant, 14):<16}{where:<30}", (f"{ago} ago", "$muted"), elsewhere
         )
     except (CalmtuneError, OSError) as error:
-        return Content.assemble(f"{one_line(folder.name):<22}", (one_line(str(error), 100), "$text-error"))
+        return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
     finally:
         session.close()

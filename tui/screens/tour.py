@@ -25,8 +25,8 @@ coverage · data · fine-tuning · evaluation · production model · deployment 
     (
         "How a walk goes",
         """\
-Each step asks a few questions, runs, and ends at a gate: a bar its result must reach. You can leave at any time, what runs goes on; and go \
-back to any answer: before anything is repeated you are told what becomes stale, and what that costs in minutes and dollars.
+Each step asks a few questions, runs, and ends at a gate: a bar its result must reach. You can leave at any time, what runs goes on; and \
+go back to any answer: before anything is repeated you are told what becomes stale, and what that costs in minutes and dollars.
 
 The line at the bottom is the command that does the same without the app.""",
     ),

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Button, ContentSwitcher, Footer, OptionList
 from textual.worker import Worker, WorkerState
 
@@ -19,27 +18,24 @@ from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import Consequence, consequences
 from core.wizard.events import Cost, MachineCost
 from core.wizard.machine_costs import still_rented
-from core.wizard.quotes import training_quotes
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session
-from provisioning.places import SKY
-from tui.browser import report_of, show_in_browser
 from tui.cost_meter import costs_of
 from tui.drafts import Drafts, command
+from tui.leaving import what_goes_on
+from tui.look import Look, line_of, look
 from tui.mishap import Mishap, failed_before, mishap_of
 from tui.results.choose import result_panel
 from tui.running import RunningStep
 from tui.safe_text import one_line
-from tui.leaving import what_goes_on
 from tui.screens.dialogs import ChangeDialog, LeaveDialog
-from tui.screens.machines import MachinesScreen, take_over
-from tui.screens.review import ReviewScreen
-from tui.look import Look, line_of, look
+from tui.screens.walk_windows import WalkWindows
 from tui.widgets.command_bar import CommandBar
 from tui.widgets.error_card import ErrorCard
 from tui.widgets.outlook import Outlook
 from tui.widgets.question_form import QuestionForm
 from tui.widgets.run_panel import RunPanel
+from tui.widgets.step_buttons import StepButtons
 from tui.widgets.step_head import StepHead
 from tui.widgets.stepper import Stepper
 from tui.widgets.top_bar import TopBar
@@ -49,7 +45,7 @@ _WRONG = (CalmtuneError, OSError)
 """What reading and writing a session may raise."""
 
 
-class WalkScreen(Screen[None]):
+class WalkScreen(WalkWindows):
     """Shows a session. What is seen follows from the session and the step in view; there is no "advance"."""
 
     CSS_PATH = "walk.tcss"
@@ -60,6 +56,8 @@ class WalkScreen(Screen[None]):
         Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view", id="edit"),
         Binding("v", "review", "Rows", tooltip="Look at the rows; accept, reject and edit them", id="review"),
         Binding("ctrl+o", "machines", "Machines", tooltip="Machines to rent, with what training takes there", id="machines"),
+        Binding("ctrl+w", "preview", "Preview", tooltip="What this step will write, as a difference to what is there", id="preview"),
+        Binding("ctrl+t", "chat", "Talk", tooltip="Talk with the tuned model", id="chat"),
         Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
         Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
@@ -93,12 +91,7 @@ class WalkScreen(Screen[None]):
                 yield StepHead(id="head")
                 yield ContentSwitcher(id="panel")
                 yield Outlook(id="consequence")
-                with Horizontal(id="buttons"):
-                    yield Button("Run", variant="primary", id="run", compact=True)
-                    yield Button("Next step", variant="primary", id="next", compact=True)
-                    yield Button("Review rows", id="review", compact=True)
-                    yield Button("Answers", id="edit", compact=True)
-                    yield Button("Stop", variant="error", id="stop", compact=True)
+                yield StepButtons(id="buttons")
         yield CommandBar()
         yield Footer()
 
@@ -137,19 +130,12 @@ class WalkScreen(Screen[None]):
         self.query_one(Stepper).show(seen.lines, view)
         self.query_one(Outlook).update("")
         only_look = " · only to look at" * self.session.read_only
-        self.query_one(TopBar).state = f"{seen.place} · {seen.done} of {len(STEP_IDS)} steps done{only_look}"
+        self.query_one(TopBar).state = f"{seen.place} · {seen.done} of {len(STEP_IDS)} done{only_look}"
         self.query_one(StepHead).show(seen, self._mishap(seen))
         await self._fill_panel(seen)
         self._show_command()
-        self._show_buttons(seen)
+        self.query_one(StepButtons).show(seen, edit)
         self.refresh_bindings()
-
-    def _show_buttons(self, seen: Look) -> None:
-        shown = {name: name in seen.actions for name in ("run", "next", "review", "edit", "stop")}
-        shown["next"] &= seen.status.state == "fresh" and not self._editing
-        shown["stop"] &= seen.running
-        for name, display in shown.items():
-            self.query_one(f"#{name}", Button).display = display
 
     def _mishap(self, seen: Look) -> Mishap | None:
         """What went wrong with a step, in this app or before."""
@@ -232,18 +218,19 @@ class WalkScreen(Screen[None]):
     async def _select(self, event: OptionList.OptionSelected) -> None:
         await self._show(str(event.option.id))
 
+    @on(StepHead.Selected)
+    async def _clicked(self, event: StepHead.Selected) -> None:
+        await self._show(event.step)
+
     @on(Button.Pressed)
     async def _press(self, event: Button.Pressed) -> None:
         await self.run_action(str(event.button.id))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide keys that mean nothing now."""
-        if self._look is None or action not in ("run", "stop", "edit", "review", "machines", "report"):
+        if self._look is None or action not in ("run", "stop", "edit", "review", "machines", "report", "preview", "chat"):
             return True
         return action in self._look.actions
-
-    async def action_look(self, view: str) -> None:
-        await self._show(view)
 
     async def action_next(self) -> None:
         await self._show(STEP_IDS[min(STEP_IDS.index(self.view) + 1, len(STEP_IDS) - 1)])
@@ -258,30 +245,6 @@ class WalkScreen(Screen[None]):
         self.app.copy_to_clipboard(self.query_one(CommandBar).command)
         self.notify("the command is in the clipboard")
 
-    @work(exit_on_error=False)
-    async def action_review(self) -> None:
-        """The rows over the whole screen; then the step as decisions made of it."""
-        again = await self.app.push_screen_wait(ReviewScreen(self.session))
-        await self._show(self.view)
-        if again:
-            await self.action_run()
-
-    @work(exit_on_error=False)
-    async def action_machines(self) -> None:
-        """Choose a machine to rent; it and the terms it is rented on become answers."""
-        if not self._take_answers():
-            return
-        place = self.session.model(self.view).machine
-        place = place if place.partition(":")[0] == SKY else SKY
-        chosen = await self.app.push_screen_wait(MachinesScreen(lambda: training_quotes(self.session, place), place))
-        if chosen is not None:
-            take_over(self.session, self.view, chosen.offer, place)
-            self._drafts.drop(self.view)
-        await self._show(self.view, edit=True)
-
-    def action_report(self) -> None:
-        show_in_browser(self.app, report_of(self.session))
-
     async def action_run(self) -> None:
         """Take over the form's answers and run the step in view; asks first where finished steps would become stale."""
         if self.at_work is not None or self.session.read_only:
@@ -290,14 +253,17 @@ class WalkScreen(Screen[None]):
         for form in self.query(QuestionForm):
             with contextlib.suppress(*_WRONG):  # taking them over says what is wrong
                 stale = await asyncio.to_thread(consequences, self.session, self.view, form.values)
-        if stale:
+        if stale or self.writes_for_good:
             self._ask_and_run(stale)
         else:
             await self._begin()
 
     @work(exit_on_error=False)
     async def _ask_and_run(self, stale: list[Consequence]) -> None:
-        if await self.app.push_screen_wait(ChangeDialog(stale, {id: step(id).title for id in STEP_IDS})):
+        """What becomes stale, then what is written outside the session; nothing happens before both are agreed to."""
+        if stale and not await self.app.push_screen_wait(ChangeDialog(stale, {id: step(id).title for id in STEP_IDS})):
+            return
+        if not self.writes_for_good or await self.app.push_screen_wait(self._preview(asks=True)):
             await self._begin()
 
     async def _begin(self) -> None:

@@ -25,7 +25,9 @@ class ErrorCard(VerticalScroll, can_focus=True):
     ErrorCard:focus { background: $panel; }
     ErrorCard Static { height: auto; width: 1fr; }
     """
-    BINDINGS = [Binding("c", "copy", "Copy error", tooltip="Copy what happened, what to try and where the log is", id="copy-error")]
+    BINDINGS = [
+        Binding("c", "copy", "Copy error", tooltip="Copy what happened, what to try and where the log is", show=False, id="copy-error")
+    ]
 
     mishap: reactive[Mishap | None] = reactive(None)
 

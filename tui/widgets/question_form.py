@@ -34,7 +34,7 @@ class QuestionForm(Horizontal):
     QuestionForm Collapsible Contents { padding: 1 0 0 0; }
     QuestionForm CollapsibleTitle { padding: 0; color: $text-muted; }
     QuestionForm #help { width: 36; height: auto; padding: 0 2; border-left: vkey $panel; color: $text-muted; }
-    QuestionForm #form-error { color: $text-error; height: auto; margin: 0 0 1 0; display: none; }
+    QuestionForm #form-error { color: $text-error; height: auto; width: 1fr; margin: 0 0 1 0; display: none; }
     """
 
     @dataclass

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Label, Static
 
+from tui.look import Look
 from tui.mishap import Mishap
 from tui.safe_text import safe
-from tui.look import Look
 from tui.widgets.error_card import ErrorCard
 from tui.widgets.stepper import trail
 
@@ -25,6 +29,16 @@ class StepHead(Vertical):
         height: auto; width: 1fr; margin: 0 0 1 0; padding: 0 1; color: $text-warning; border-left: outer $warning; background: $surface;
     }
     """
+
+    @dataclass
+    class Selected(Message):
+        """A step was clicked in the trail."""
+
+        step: str
+
+    def on_click(self, event: events.Click) -> None:
+        if (step := event.style.meta.get("step")) is not None:
+            self.post_message(self.Selected(step))
 
     def compose(self) -> ComposeResult:
         yield Static("", id="trail")

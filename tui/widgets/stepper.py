@@ -79,5 +79,5 @@ def trail(lines: Sequence[StepLine], current: str) -> Content:
         mark, colour = _MARKS[line.state]
         name = f"{number} {line.title}" if line.id == current else str(number)
         shown = Content.assemble((mark, colour), (name, "bold" if line.id == current else "$muted"))
-        parts.append(shown.stylize(Style.from_meta({"@click": f"screen.look({line.id!r})"})))
+        parts.append(shown.stylize(Style.from_meta({"step": line.id})))
     return Content("  ").join(parts)

@@ -26,8 +26,10 @@ class TopBar(Static):
 
     def render(self) -> Content:
         width = self.size.width - 2
-        meter = Content("") if self.costs is None else Content.styled(self.costs.text, "bold $text-warning" if self.costs.close else "bold")
-        right = Content("  ·  " if meter and self.state else "").join([part for part in (Content.styled(self.state, "$muted"), meter) if part])
+        right = Content(self.state).stylize("$muted")
+        if self.costs is not None:
+            close = "bold $text-warning" if self.costs.close else "bold"
+            right = Content.assemble(right, "  ·  " * bool(self.state), (self.costs.text, close))
         room = max(0, width - len("calmtune  ") - right.cell_length - 2)
         left = Content.assemble(("calmtune", "bold $text-accent"), "  ", Content(one_line(self.where)).truncate(room, ellipsis=True))
         return Content.assemble(left, " " * max(2, width - left.cell_length - right.cell_length), right)
