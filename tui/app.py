@@ -36,8 +36,8 @@ from tui.widgets.error_card import ErrorCard
 from tui.widgets.loss_chart import LossChart
 
 _WITH_KEYS = (
-    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, ChatScreen, PreviewScreen, TourScreen, ErrorCard, LossChart, dialogs.LeaveDialog,
-    dialogs.ChangeDialog, dialogs.EditDialog, dialogs.ReadDialog, dialogs.ErrorDialog,
+    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, ChatScreen, PreviewScreen, TourScreen, ErrorCard, LossChart,
+    dialogs.LeaveDialog, dialogs.ChangeDialog, dialogs.EditDialog, dialogs.ReadDialog, dialogs.ErrorDialog,
 )  # fmt: skip
 
 

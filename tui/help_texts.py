@@ -26,7 +26,8 @@ A small adapter (LoRA) is trained on the rows and merged into the base model; fo
 instead. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
 
-The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. Effort chooses epochs, \
+The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. \
+Effort chooses epochs, \
 rank and learning rate for the model's size; what you answer yourself wins.
 
 Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
@@ -63,26 +64,30 @@ SCREEN_HELP = {
         "Sessions",
         """\
 A session is one walk through the seven steps with one assistant. Choose one to go on where it stands, or name an assistant's folder \
-(config.yml, domain, data and end-to-end tests) to begin a new one. Nothing in that folder is changed unless you ask for it in the last step.
+(config.yml, domain, data and end-to-end tests) to begin a new one. Nothing in that folder is changed unless you ask \
+for it in the last step.
 
 Without an assistant at hand, the demo takes a sample one through all steps on this machine.""",
     ),
     "ReviewScreen": (
         "Rows",
         """\
-Every prepared row with the commands the model shall write. What you accept, reject or edit is written down at once, and becomes part of the \
+Every prepared row with the commands the model shall write. What you accept, reject or edit is written down at once, \
+and becomes part of the \
 rows when the step runs again.""",
     ),
     "MachinesScreen": (
         "Machines to rent",
         """\
-What clouds ask for a machine that training fits on, with the minutes and dollars this training would take there. Enter takes one: it becomes \
+What clouds ask for a machine that training fits on, with the minutes and dollars this training would take there. Enter \
+takes one: it becomes \
 an answer of the step, nothing is rented before the step runs.""",
     ),
     "ChatScreen": (
         "Conversation",
         """\
-A conversation with the tuned model, through the assistant's flows as in production. Below each of your messages stand the commands the model \
+A conversation with the tuned model, through the assistant's flows as in production. Below each of your messages stand \
+the commands the model \
 wrote and how long that took. Nothing said here is kept or learnt from.""",
     ),
     "PreviewScreen": (

@@ -36,9 +36,9 @@ def what_goes_on(session: Session, at_work: str | None) -> GoesOn:
         running += [f"{rent.name}, rented in {rent.where}: ${rent.usd_per_hour:.2f} an hour, ${rent.usd:.2f} so far" for rent in there]
         cost = sum(rent.usd_per_hour for rent in there)
         for job in session.journal.jobs():
-            if job.name.endswith(f"-{SERVER}") and job.target == LOCAL and job.state == "launched" and job.step != at_work:
-                if session.targets[LOCAL].status(job.id or job.name).state == "running":
-                    serving.append(f"the model server of {recipe.step(job.step).title}")
+            serves = job.name.endswith(f"-{SERVER}") and job.target == LOCAL and job.state == "launched" and job.step != at_work
+            if serves and session.targets[LOCAL].status(job.id or job.name).state == "running":
+                serving.append(f"the model server of {recipe.step(job.step).title}")
     except (CalmtuneError, OSError, KeyError):  # leaving must not fail for what cannot be told
         pass
     return GoesOn(tuple(running), tuple(serving), cost)

@@ -46,8 +46,10 @@ class Mishap:
     @property
     def text(self) -> str:
         """All of it, to be pasted somewhere."""
-        parts = [self.title, self.what, f"Try: {self.remedy}", f"$ {self.command}" if self.command else "", f"Log: {self.log}" if self.log else ""]
-        return redacted("\n".join(part for part in parts if part)) + "\n"
+        parts = [self.title, self.what, f"Try: {self.remedy}"]
+        parts += [f"$ {self.command}"] if self.command else []
+        parts += [f"Log: {self.log}"] if self.log else []
+        return redacted("\n".join(parts)) + "\n"
 
 
 def mishap_of(error: BaseException, title: str, session: Session | None = None, step: str | None = None) -> Mishap:

@@ -111,15 +111,17 @@ async def _endpoint(session: Session, stack: AsyncExitStack, say: Callable[[str]
     )
     model = final_model(production)
     request = ServerRequest(
-        model.folder, answers.machine, answers.engine, answers.served_name, answers.python, limit_seconds=_SECONDS, longest_row=model.longest_row
-    )
+        model.folder, answers.machine, answers.engine, answers.served_name, answers.python, limit_seconds=_SECONDS,
+        longest_row=model.longest_row,
+    )  # fmt: skip
     return await stack.enter_async_context(served(context, request))
 
 
 def _upstream(session: Session, step: str) -> Upstream:
     status = session.status(step)
     if status.outputs is None or status.folder is None:
-        raise UsageError(f"there is no tuned model to talk to yet: {step} is {status.state}{f' ({status.reason})' if status.reason else ''}")
+        why = f" ({status.reason})" if status.reason else ""
+        raise UsageError(f"there is no tuned model to talk to yet: {step} is {status.state}{why}")
     return Upstream(status.outputs, status.folder)
 
 

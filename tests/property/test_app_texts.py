@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core.errors import UsageError
 from core.wizard.answers import questions, set_one
 from core.wizard.consequences import Consequence
 from tui.drafts import changes, command
@@ -40,7 +42,7 @@ def test_cards_steps_and_dialogs_show_texts_as_they_are(one, other, third):
     lines = [StepLine("coverage", one, "stale", other), StepLine("dataset", other, "failed", third)]
     for content in (card, *(prompt(number, line) for number, line in enumerate(lines, 1)), trail(lines, "coverage")):
         assert not _MOVES.search(content.plain.replace("\n", ""))
-    if "[red]" in other:
+    if "[red]" in other and len(other) < MOST_CHARACTERS:
         assert "[red]" in card.plain, "text, not markup"
     assert spent(Consequence("coverage", one, 3.0, 0.5)) == "took 3 s and $0.50"
 
@@ -58,9 +60,10 @@ def test_the_command_takes_over_what_was_typed(data):
     for setting in settings:
         assert "\n" not in setting
         answers: dict = {}
-        try:
+        if question.kind == "text":
+            with suppress(UsageError):  # an answer that the step refuses, as the form would
+                set_one(setting, answers)
+                assert answers[step][question.field] == value
+        else:
             set_one(setting, answers)
-        except Exception as error:  # an answer that the step refuses, as the form would
-            assert question.kind == "text", error
-            continue
-        assert answers[step][question.field] == value
+            assert answers[step][question.field] == value

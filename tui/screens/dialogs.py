@@ -96,12 +96,10 @@ class ChangeDialog(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         wide = max(len(self._titles[one.step]) for one in self._stale)
-        lines = [
-            Content.assemble(
-                f"  {self._titles[one.step]:<{wide}}  ", (f"{one_line(one.reason, 90)}\n", "$text-warning"), (f"  {'':<{wide}}  {spent(one)}\n", "$muted")
-            )
-            for one in self._stale
-        ]
+        lines = []
+        for one in self._stale:
+            lines.append(Content.assemble(f"  {self._titles[one.step]:<{wide}}  ", (one_line(one.reason, 90), "$text-warning"), "\n"))
+            lines.append(Content.styled(f"  {'':<{wide}}  {spent(one)}\n", "$muted"))
         with Vertical():
             with VerticalScroll(can_focus=False):
                 yield Static(

@@ -64,7 +64,8 @@ class Stepper(OptionList):
 
 def _prompt(number: int, line: StepLine) -> Content:
     mark, colour = _MARKS[line.state]
-    parts = [Content.styled(f" {mark} ", colour), Content.styled(f"{number} {line.title}", "$faint" if line.state == "blocked" else "")]
+    title = Content.styled(f"{number} {one_line(line.title)}", "$faint" if line.state == "blocked" else "")
+    parts = [Content.styled(f" {mark} ", colour), title]
     if line.state not in _QUIET:
         parts.append(Content.styled(f"\n     {line.state}", "$muted"))
         if line.reason:
@@ -77,7 +78,7 @@ def trail(lines: Sequence[StepLine], current: str) -> Content:
     parts = []
     for number, line in enumerate(lines, 1):
         mark, colour = _MARKS[line.state]
-        name = f"{number} {line.title}" if line.id == current else str(number)
+        name = f"{number} {one_line(line.title)}" if line.id == current else str(number)
         shown = Content.assemble((mark, colour), (name, "bold" if line.id == current else "$muted"))
         parts.append(shown.stylize(Style.from_meta({"step": line.id})))
     return Content("  ").join(parts)
