@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -19,6 +21,7 @@ from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
 from tui import remembered
 from tui.keymap import keymap_file, named_bindings, read_keymap, write_template
+from tui.leaving import what_goes_on
 from tui.mishap import Mishap, mishap_of
 from tui.palette import KeyCommands
 from tui.safe_text import safe
@@ -136,7 +139,11 @@ class CalmtuneApp(App[None]):
     @work(exit_on_error=False)
     async def _walk(self) -> None:
         """Sessions and walks in turn, until the app is left."""
-        session = self._first()
+        session: Session | None = None
+        try:
+            session = await asyncio.to_thread(self._first)
+        except (CalmtuneError, OSError) as error:
+            self.show_mishap(mishap_of(error, "The session cannot be opened"))
         if session is None and not sessions_in(self._home) and not remembered.recall(remembered.TOURED):
             await self.push_screen_wait(TourScreen())
             remembered.remember(remembered.TOURED, True)
@@ -152,17 +159,14 @@ class CalmtuneApp(App[None]):
             session = None
 
     def _first(self) -> Session | None:
-        """The session asked for, else the newest unfinished one here."""
-        try:
-            if self._wanted is not None:
-                return Session.open(self._home / self._wanted)
-            for folder in sessions_in(self._home)[:1]:
-                session = Session.open(folder)
-                if any(status.state != "fresh" for status in session.statuses()):
-                    return session
-                session.close()
-        except (CalmtuneError, OSError) as error:
-            self.show_mishap(mishap_of(error, "The session cannot be opened"))
+        """The session asked for, else the newest unfinished one here. Raises CalmtuneError and OSError."""
+        if self._wanted is not None:
+            return Session.open(self._home / self._wanted)
+        for folder in sessions_in(self._home)[:1]:
+            session = Session.open(folder)
+            if any(status.state != "fresh" for status in session.statuses()):
+                return session
+            session.close()
         return None
 
     @work(exit_on_error=False)
@@ -170,9 +174,13 @@ class CalmtuneApp(App[None]):
         """Leave; asks first while a step runs."""
         walk = next((screen for screen in self.screen_stack if isinstance(screen, WalkScreen)), None)
         if walk is None or await walk.may_leave():
+            told = ""
             if walk is not None:
+                goes_on = what_goes_on(walk.session, walk.at_work.step if walk.at_work else None)
+                ends = f"`calmtune stop {walk.session.id}` ends it"
+                told = "\n".join(f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving))
                 walk.leave_running()
-            self.exit()
+            self.exit(message=Text(told) if told else None)
 
 
 def run_app(home: Path, session: str | None) -> None:

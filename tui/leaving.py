@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import CalmtuneError
 from core.wizard import recipe
+from core.wizard.chat import NAME as CHAT
 from core.wizard.machine_costs import rents
 from core.wizard.recipe import STEP_IDS
 from core.wizard.served import PURPOSE as SERVER
@@ -38,7 +39,7 @@ def what_goes_on(session: Session, at_work: str | None) -> GoesOn:
         for job in session.journal.jobs():
             serves = job.name.endswith(f"-{SERVER}") and job.target == LOCAL and job.state == "launched" and job.step != at_work
             if serves and session.targets[LOCAL].status(job.id or job.name).state == "running":
-                serving.append(f"the model server of {recipe.step(job.step).title}")
+                serving.append("the model server of " + ("a conversation" if job.step == CHAT else recipe.step(job.step).title))
     except (CalmtuneError, OSError, KeyError):  # leaving must not fail for what cannot be told
         pass
     return GoesOn(tuple(running), tuple(serving), cost)

@@ -49,7 +49,7 @@ async def walk_of(app, pilot) -> WalkScreen:
 
 
 def shown(walk, step: str) -> bool:
-    return walk.view == step and walk.session.status(step).state == "fresh" and bool(walk.query(ResultPanel))
+    return walk.view == step and bool(walk.query(ResultPanel)) and walk.session.status(step).state == "fresh"
 
 
 async def test_the_whole_walk_by_keys_alone(tmp_path, fake):
@@ -79,6 +79,8 @@ async def test_the_whole_walk_by_mouse_alone(one):
             await pilot.click("#run")
             await until(pilot, lambda step=step: shown(walk, step), step)
             if step != STEP_IDS[-1]:
+                await until(pilot, lambda: walk.query_one("#next").display, "the way on")
+                await pilot.pause()
                 assert await pilot.click("#next")
                 await until(pilot, lambda: bool(walk.query("#form #help")), "the next form")
         await pilot.click("#trail", offset=(1, 0))

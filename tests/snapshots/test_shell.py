@@ -23,17 +23,17 @@ from tui.app import CalmtuneApp
 from tui.mishap import Mishap
 from tui.running import RunningStep
 from tui.screens.chat import ChatScreen
-from tui.screens.dialogs import ChangeDialog, ErrorDialog, LeaveDialog
+from tui.screens.dialogs import ChangeDialog, ErrorDialog
 from tui.screens.preview import PreviewScreen
 from tui.screens.sessions import SessionsScreen
 from tui.screens.tour import TourScreen
 from tui.screens.walk import WalkScreen
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
+WITHOUT_COLOURS = ((80, 24), "ansi-dark", True)
 LOOKS = {
     "narrow-light": ((80, 24), "calm-light", False),
     "wide-dark": ((120, 36), "calm-dark", False),
-    "narrow-no-colour": ((80, 24), "ansi-dark", True),
 }
 WRONG = Mishap(
     "Fine-tuning did not finish", "the job failed: out of memory [/x]\nat step 12", "lower rows_per_step, then run again",
@@ -53,10 +53,10 @@ class Talk(ChatScreen):
         self._ready(True)
 
 
-@pytest.fixture(params=list(LOOKS))
+@pytest.fixture(params=LOOKS.values(), ids=list(LOOKS))
 def look(request, snap_compare, tmp_path, monkeypatch):
     """look(steps): compare the app on a session of steps that do next to nothing, where nothing depends on the day."""
-    size, theme, without_colours = LOOKS[request.param]
+    size, theme, without_colours = request.param
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CALMTUNE_THEME", theme)
     monkeypatch.setattr(Input, "cursor_blink", False)
@@ -127,6 +127,7 @@ def test_answers_not_yet_saved(look):
     assert look(steps)
 
 
+@pytest.mark.parametrize("look", [*LOOKS.values(), WITHOUT_COLOURS], ids=[*LOOKS, "narrow-no-colour"], indirect=True)
 def test_a_stale_step_and_a_card(look):
     async def steps(pilot, app):
         walk = app.screen
@@ -153,22 +154,18 @@ def test_a_running_step(look):
     assert look(steps)
 
 
-@pytest.mark.parametrize("window", ["change", "leave", "error", "preview", "help", "palette"])
+@pytest.mark.parametrize("window", ["change", "error", "preview"])
 def test_windows(look, window):
     stale = [Consequence("training", "learning rate 0.0001 → 0.0002", 900.0, 1.4), Consequence("evaluation", "training changed", 60.0)]
     diff = "--- a/endpoints.yml\n+++ b/endpoints.yml\n@@ -1 +1 @@\n-big: model [/x]\n+calmtune: model\n"
     windows = {
         "change": lambda: ChangeDialog(stale, {"training": "Fine-tuning", "evaluation": "Evaluation"}),
-        "leave": lambda: LeaveDialog(["Fine-tuning (step 3)", "one-gpu, rented in aws: $1.29 an hour, $0.40 so far"], "one", 1.29),
         "error": lambda: ErrorDialog(WRONG),
         "preview": lambda: PreviewScreen("Connection", lambda: Writes("a copy in the session", {"endpoints.yml": diff}, {}), True),
     }
 
     async def steps(pilot, app):
-        if window in windows:
-            app.push_screen(windows[window]())
-        else:
-            await pilot.press({"help": "f1", "palette": "ctrl+p"}[window])
+        app.push_screen(windows[window]())
         await pilot.pause(0.5)
 
     assert look(steps)

@@ -30,7 +30,7 @@ class ChatScreen(Screen[None]):
     BINDINGS = [
         Binding("ctrl+n", "begin_again", "New conversation", tooltip="Forget what was said and begin again", id="new-conversation"),
         Binding("ctrl+t", "toggle_commands", "Commands", tooltip="Show or hide the commands behind each message", id="show-commands"),
-        Binding("escape", "dismiss", "Back", tooltip="Back to the step", id="leave-chat"),
+        Binding("escape", "leave", "Back", tooltip="Back to the step", id="leave-chat"),
     ]
 
     def __init__(self, session: Session) -> None:
@@ -118,6 +118,13 @@ class ChatScreen(Screen[None]):
             return
         self._messages.put_nowait(entry.value.strip())
         entry.value = ""
+
+    async def action_leave(self) -> None:
+        """Back once a server that was started for the conversation has been told to end."""
+        self._say("ending …")
+        ending = self.workers.cancel_group(self, "chat")
+        await asyncio.gather(*(worker.wait() for worker in ending), return_exceptions=True)
+        self.dismiss()
 
     def action_begin_again(self) -> None:
         if not self.query_one("#message", Input).disabled:

@@ -37,7 +37,7 @@ class SessionsScreen(Screen[Session]):
 
     CSS_PATH = "sessions.tcss"
     BINDINGS = [
-        Binding("ctrl+d", "demo", "Demo", tooltip="The shipped sample assistant, on this machine", id="demo"),
+        Binding("ctrl+d", "demo", "Demo", tooltip="The shipped sample assistant, on this machine", priority=True, id="demo"),
         Binding("escape", "app.quit", "Quit", tooltip="Leave calmtune", id="leave-app"),
     ]
 

@@ -56,7 +56,7 @@ class WalkScreen(WalkWindows):
         Binding("ctrl+e", "edit", "Answers", tooltip="Show or change the answers of the step in view", id="edit"),
         Binding("v", "review", "Rows", tooltip="Look at the rows; accept, reject and edit them", id="review"),
         Binding("ctrl+o", "machines", "Machines", tooltip="Machines to rent, with what training takes there", id="machines"),
-        Binding("ctrl+w", "preview", "Preview", tooltip="What this step will write, as a difference to what is there", id="preview"),
+        Binding("ctrl+g", "preview", "Preview", tooltip="What this step will write, as a difference to what is there", id="preview"),
         Binding("ctrl+t", "chat", "Talk", tooltip="Talk with the tuned model", id="chat"),
         Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
         Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step and its job", id="stop"),

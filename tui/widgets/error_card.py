@@ -37,8 +37,12 @@ class ErrorCard(VerticalScroll, can_focus=True):
     def watch_mishap(self, mishap: Mishap | None) -> None:
         self.set_class(mishap is not None, "shown")
         if mishap is not None and self.is_mounted:
-            self.query_one("#mishap", Static).update(told(mishap))
+            self.query_one("#mishap", Static).update(told(mishap, self.has_focus))
             self.scroll_home(animate=False)
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        super().watch_has_focus(_has_focus)
+        self.watch_mishap(self.mishap)
 
     def on_mount(self) -> None:
         self.watch_mishap(self.mishap)
@@ -52,10 +56,11 @@ class ErrorCard(VerticalScroll, can_focus=True):
         self.focus()
 
 
-def told(mishap: Mishap) -> Content:
+def told(mishap: Mishap, has_focus: bool = True) -> Content:
     """The card's lines."""
+    hint = "   c copies" if has_focus else "   a click here, then c copies"
     parts: list[Content] = [
-        Content.assemble((f"✗ {one_line(mishap.title)}", "bold $text-error"), ("   c copies", "$faint")),
+        Content.assemble((f"✗ {one_line(mishap.title)}", "bold $text-error"), (hint, "$faint")),
         Content(safe(mishap.what)),
         Content.assemble(("try  ", "$muted"), safe(mishap.remedy)),
     ]
