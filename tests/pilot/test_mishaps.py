@@ -146,7 +146,7 @@ def test_a_database_locked_by_a_second_process_can_only_be_looked_at(one):  # no
     session.close()
 
 
-@pytest.mark.parametrize("name", ["[/x]", "😀😀", "\u202eevil", "a\x1b[2Jb\x07", "\tש\u05dc", "n" * 200])
+@pytest.mark.parametrize("name", ["[red]", "😀😀", "\u202eevil", "a\x1b[2Jb\x07", "\tש\u05dc", "n" * 200])
 async def test_names_of_sessions_and_assistants_are_only_texts(tmp_path, name, fake):  # noqa: F811
     folder = tmp_path / "sessions" / name
     folder.mkdir(parents=True)

@@ -122,7 +122,7 @@ async def test_a_change_that_makes_steps_stale_is_asked_about_before_it_is_taken
         walk.query_one("#field-amount", Input).value = "7"
         for key, amount in (("escape", 1), ("r", 7)):
             await pilot.press("ctrl+r")
-            await until(pilot, lambda: isinstance(app.screen, ChangeDialog), "the question")
+            await until(pilot, lambda: isinstance(app.screen, ChangeDialog) and bool(app.screen.query("#keep")), "the question")
             said = str(app.screen.query_one(Static).render())
             assert "amount 1 → 7" in said
             assert "and $0.00" in said

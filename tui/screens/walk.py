@@ -81,6 +81,7 @@ class WalkScreen(WalkWindows):
         self._drafts = Drafts()
         self._mishaps: dict[str, Mishap] = {}
         self._idle = asyncio.Event()
+        self._showing = asyncio.Lock()
         self._left = False
 
     def compose(self) -> ComposeResult:
@@ -118,7 +119,11 @@ class WalkScreen(WalkWindows):
             self.app.call_from_thread(self.notify, sentence, severity="warning", timeout=15)
 
     async def _show(self, view: str, edit: bool = False) -> None:
-        """Show a step: its form, its run or its result."""
+        """Show a step: its form, its run or its result. One after the other: a worker may ask while a key does."""
+        async with self._showing:
+            await self._show_step(view, edit)
+
+    async def _show_step(self, view: str, edit: bool) -> None:
         self._keep_draft()
         try:
             seen = look(self.session, view, self.at_work, edit)
@@ -189,11 +194,8 @@ class WalkScreen(WalkWindows):
     def _show_command(self) -> None:
         bar = self.query_one(CommandBar)
         bar.command = command(self.session.id, self.view, self._drafts.settings(self.session.answers))
-        bar.key = self.app.get_key_display(self._binding("copy"))
-
-    def _binding(self, id: str) -> Binding:
-        """A key of this screen, as it is bound now."""
-        return next(active.binding for active in self.active_bindings.values() if active.binding.id == id)
+        keys = [active.binding for active in self.active_bindings.values() if active.binding.id == "copy"]
+        bar.key = self.app.get_key_display(keys[0]) if keys else ""
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
@@ -206,6 +208,11 @@ class WalkScreen(WalkWindows):
         for form in self.query(QuestionForm):
             if form.is_mounted and form.section:
                 self._drafts.keep(form.section, form.values)
+
+    @on(Outlook.Broke)
+    def _tell_broken(self, event: Outlook.Broke) -> None:
+        if not self._left:
+            self._tell(event.error, "What this would undo and cost cannot be told")
 
     @on(Outlook.Weighed)
     def _show_wrong(self, event: Outlook.Weighed) -> None:

@@ -30,6 +30,12 @@ class Outlook(Label):
 
         wrong: str
 
+    @dataclass
+    class Broke(Message):
+        """Looking failed in a way nobody expected."""
+
+        error: BaseException
+
     def __init__(self, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
 
@@ -43,6 +49,10 @@ class Outlook(Label):
             text = "\n".join(filter(None, (stale, *told)))
         except (CalmtuneError, OSError) as error:
             wrong = str(error)
+        except Exception as error:
+            if not worker.is_cancelled:
+                self.post_message(self.Broke(error))
+            return
         if not worker.is_cancelled:
             self.app.call_from_thread(self._tell, text, wrong)
 
