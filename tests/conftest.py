@@ -37,6 +37,17 @@ def no_licence(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the app remembers, and its keys, are a test's own; the tour has been seen. Returns the folder of both."""
+    folder = tmp_path_factory.mktemp("xdg")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    (folder / "calmtune").mkdir()
+    (folder / "calmtune" / "app.json").write_text('{"toured": true}')
+    return folder / "calmtune"
+
+
 @pytest.fixture
 def write_assistant(tmp_path: Path) -> Callable[..., Path]:
     """write_assistant(flows=…, domain=…, config=…, endpoints=…) → folder of a small project."""

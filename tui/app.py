@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from textual import work
-from textual.app import App
+from rich.text import Text
+from textual import on, work
+from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.color import Color
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.worker import Worker, WorkerState
 
+from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
+from tui import remembered
+from tui.keymap import keymap_file, named_bindings, read_keymap, write_template
+from tui.leaving import what_goes_on
+from tui.mishap import Mishap, mishap_of
 from tui.palette import KeyCommands
+from tui.safe_text import safe
+from tui.screens import dialogs
+from tui.screens.chat import ChatScreen
+from tui.screens.help import help_for
+from tui.screens.machines import MachinesScreen
+from tui.screens.preview import PreviewScreen
+from tui.screens.review import ReviewScreen
 from tui.screens.sessions import SessionsScreen
+from tui.screens.tour import TourScreen
 from tui.screens.walk import WalkScreen
-from tui.theme import DARK, LIGHT
+from tui.theme import DARK, LIGHT, theme_to_begin_with
+from tui.widgets.error_card import ErrorCard
+from tui.widgets.loss_chart import LossChart
+
+_WITH_KEYS = (
+    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, ChatScreen, PreviewScreen, TourScreen, ErrorCard, LossChart,
+    dialogs.LeaveDialog, dialogs.ChangeDialog, dialogs.EditDialog, dialogs.ReadDialog, dialogs.ErrorDialog,
+)  # fmt: skip
 
 
 class CalmtuneApp(App[None]):
@@ -23,9 +50,12 @@ class CalmtuneApp(App[None]):
     TITLE = "calmtune"
     CSS_PATH = "narrow.tcss"
     COMMANDS = App.COMMANDS | {KeyCommands}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
-    BINDINGS = [Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on")]
+    BINDINGS = [
+        Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on", show=False, id="quit"),
+        Binding("f1", "help", "Help", tooltip="Where you are, and the keys that work here", id="help"),
+    ]
 
     def __init__(self, home: Path, session: str | None = None) -> None:
         super().__init__()
@@ -44,21 +74,92 @@ class CalmtuneApp(App[None]):
     def on_mount(self) -> None:
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        self.theme = os.environ.get("CALMTUNE_THEME", DARK.name)
+        self.theme, odd = theme_to_begin_with(os.environ, remembered.recall(remembered.THEME), self.available_themes)
+        if odd:
+            self.notify(odd, severity="warning")
+        self._last_theme = self.theme
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
+        self._read_keymap()
         self._walk()
 
-    @work
+    def _remember_theme(self, theme: Theme) -> None:
+        if theme.name != self._last_theme:  # the first one was not chosen here
+            remembered.remember(remembered.THEME, theme.name)
+        self._last_theme = theme.name
+
+    def notify(self, message: str, *, title: str = "", markup: bool = False, **options: Any) -> None:  # type: ignore[override]
+        """As in Textual, but texts are never markup and never move the terminal's cursor: they may be anybody's."""
+        super().notify(safe(message), title=safe(title), markup=False, **options)
+
+    def show_mishap(self, mishap: Mishap) -> None:
+        """Over whatever is on the screen."""
+        self.push_screen(dialogs.ErrorDialog(mishap))
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            self.show_mishap(mishap_of(event.worker.error, "That did not work"))
+
+    # Keys, themes and commands
+
+    def _read_keymap(self) -> None:
+        keys, problems = read_keymap(keymap_file(), self.named_bindings)
+        self.set_keymap(keys)
+        if problems:
+            what = "\n".join(str(problem) for problem in problems)
+            remedy = f"mend {keymap_file()}; these keys are as always, the others of the file are changed"
+            self.notify(f"{what}\n{remedy}", title="The keymap has mistakes", severity="warning", timeout=20)
+
+    @property
+    def named_bindings(self) -> dict[str, Binding]:
+        return named_bindings(found.__dict__.get("BINDINGS", []) for found in (type(self), *_WITH_KEYS))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        hidden = {"Keys", "Theme"} if "NO_COLOR" in os.environ else {"Keys"}
+        yield from (command for command in super().get_system_commands(screen) if command.title not in hidden)
+        yield SystemCommand("Help", "Where you are, and the keys that work here", self.action_help)
+        yield SystemCommand("Tour", "The three pages for newcomers", lambda: self.push_screen(TourScreen()))
+        yield SystemCommand("Change keys", f"Write {keymap_file()}, where every action can get another key", self._change_keys)
+
+    def _change_keys(self) -> None:
+        try:
+            new = write_template(keymap_file(), self.named_bindings)
+        except OSError as error:
+            self.show_mishap(mishap_of(error, "The keymap cannot be written"))
+            return
+        what = "is written: every action with its key" if new else "is there already"
+        self.notify(f"{keymap_file()} {what}. Change it and start calmtune again.", timeout=20)
+
+    def action_help(self) -> None:
+        """Where one is: the screen, the field that has the focus, the keys."""
+        self.push_screen(help_for(self.screen))
+
+    # Sessions
+
+    @work(exit_on_error=False)
     async def _walk(self) -> None:
         """Sessions and walks in turn, until the app is left."""
-        session = self._first()
+        session: Session | None = None
+        try:
+            session = await asyncio.to_thread(self._first)
+        except (CalmtuneError, OSError) as error:
+            self.show_mishap(mishap_of(error, "The session cannot be opened"))
+        if session is None and not sessions_in(self._home) and not remembered.recall(remembered.TOURED):
+            await self.push_screen_wait(TourScreen())
+            remembered.remember(remembered.TOURED, True)
         while True:
             if session is None:
                 session = await self.push_screen_wait(SessionsScreen(self._home))
-            await self.push_screen_wait(WalkScreen(session))
+            try:
+                walk = WalkScreen(session)
+            except (CalmtuneError, OSError) as error:
+                self.show_mishap(mishap_of(error, f"Session {session.id} cannot be shown", session))
+            else:
+                await self.push_screen_wait(walk)
             session = None
 
     def _first(self) -> Session | None:
-        """The session asked for, else the newest unfinished one here."""
+        """The session asked for, else the newest unfinished one here. Raises CalmtuneError and OSError."""
         if self._wanted is not None:
             return Session.open(self._home / self._wanted)
         for folder in sessions_in(self._home)[:1]:
@@ -68,14 +169,18 @@ class CalmtuneApp(App[None]):
             session.close()
         return None
 
-    @work
+    @work(exit_on_error=False)
     async def action_quit(self) -> None:  # type: ignore[override]
         """Leave; asks first while a step runs."""
         walk = next((screen for screen in self.screen_stack if isinstance(screen, WalkScreen)), None)
         if walk is None or await walk.may_leave():
+            told = ""
             if walk is not None:
+                goes_on = what_goes_on(walk.session, walk.at_work.step if walk.at_work else None)
+                ends = f"`calmtune stop {walk.session.id}` ends it"
+                told = "\n".join(f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving))
                 walk.leave_running()
-            self.exit()
+            self.exit(message=Text(told) if told else None)
 
 
 def run_app(home: Path, session: str | None) -> None:

@@ -26,7 +26,8 @@ A small adapter (LoRA) is trained on the rows and merged into the base model; fo
 instead. What several rows of a step begin with is \
 computed once, which is exact and several times faster.
 
-The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. Effort chooses epochs, \
+The line above the buttons says what it will take: minutes, memory, and dollars where the machine's price is given. \
+Effort chooses epochs, \
 rank and learning rate for the model's size; what you answer yourself wins.
 
 Watch both curves fall. Validation rising while training falls means too many epochs; both high at the end means too few. \
@@ -61,3 +62,53 @@ copies all of it to a folder or an object store, and reads it back.
 config.yml and endpoints.yml are changed to name the new model, in a copy unless you ask for your own files to be \
 changed (a backup stays beside them). One validation test is then played with it as a first conversation.""",
 }
+
+SCREEN_HELP = {
+    "SessionsScreen": (
+        "Sessions",
+        """\
+A session is one walk through the seven steps with one assistant. Choose one to go on where it stands, or name an assistant's folder \
+(config.yml, domain, data and end-to-end tests) to begin a new one. Nothing in that folder is changed unless you ask \
+for it in the last step.
+
+Without an assistant at hand, the demo takes a sample one through all steps on this machine.""",
+    ),
+    "ReviewScreen": (
+        "Rows",
+        """\
+Every prepared row with the commands the model shall write. What you accept, reject or edit is written down at once, \
+and becomes part of the \
+rows when the step runs again.""",
+    ),
+    "MachinesScreen": (
+        "Machines to rent",
+        """\
+What clouds ask for a machine that training fits on, with the minutes and dollars this training would take there. Enter \
+takes one: it becomes \
+an answer of the step, nothing is rented before the step runs.""",
+    ),
+    "ChatScreen": (
+        "Conversation",
+        """\
+A conversation with the tuned model, through the assistant's flows as in production. Below each of your messages stand \
+the commands the model \
+wrote and how long that took. Nothing said here is kept or learnt from.""",
+    ),
+    "PreviewScreen": (
+        "What will be written",
+        """\
+Each file a step will write, as a difference to what is there now. Nothing has been written yet.""",
+    ),
+    "LeaveDialog": (
+        "Leaving",
+        "A step that runs goes on without the app: leave it, stop it, or stay. Rented machines cost money until they end.",
+    ),
+    "ChangeDialog": (
+        "Changed answers",
+        """\
+Finished steps depend on these answers. Changing them makes those steps stale; what they made is kept, and going back to the old answers \
+brings it back without running anything.""",
+    ),
+    "TourScreen": ("Tour", "Three pages on what calmtune does. The arrow keys turn them, Escape skips them."),
+}
+"""By class of the screen: its title, and what one does there."""

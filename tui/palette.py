@@ -39,4 +39,4 @@ class KeyCommands(Provider):
 
 
 def _help(binding: Binding) -> str:
-    return f"{binding.tooltip} ({binding.key_display or binding.key})"
+    return f"{binding.tooltip} ({binding.key_display or binding.key.replace('question_mark', '?')})"

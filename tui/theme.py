@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from textual.theme import Theme
 
 DARK = Theme(
@@ -57,3 +59,19 @@ LIGHT = Theme(
         "border-blurred": "#d5d1c5",
     },
 )
+
+
+def theme_to_begin_with(environment: Mapping[str, str], remembered: object, known: Collection[str]) -> tuple[str, str]:
+    """(name of a theme, what is odd about the one asked for): CALMTUNE_THEME, else the one of the last time.
+
+    Without colours (NO_COLOR) the terminal's own would be black on black, so those are not taken then.
+    """
+    asked = environment.get("CALMTUNE_THEME", "")
+    odd = ""
+    if asked and asked not in known:
+        odd = f"there is no theme {asked!r} (CALMTUNE_THEME); the command palette lists those there are"
+        asked = ""
+    name = asked or (remembered if isinstance(remembered, str) and remembered in known else DARK.name)
+    if "NO_COLOR" in environment and name.startswith("ansi"):
+        return DARK.name, odd or f"the theme {name} needs colours, and NO_COLOR is set"
+    return name, odd

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.wizard.machine_costs import usd_by_step
 from core.wizard.session import Session
+from core.wizard.spending import spent_by_step
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Consequence:
     reason: str
     seconds: float
     """How long its last run took."""
+    usd: float = 0.0
+    """US dollars of one of its runs, on average."""
 
 
 def consequences(session: Session, section: str, given: Mapping[str, Any]) -> list[Consequence]:
@@ -26,9 +31,12 @@ def consequences(session: Session, section: str, given: Mapping[str, Any]) -> li
     """
     before = session.statuses()
     after = session.statuses({**session.answers, section: given})
-    took = {(run.step, run.key): (run.ended or run.began) - run.began for run in session.journal.runs()}
+    known = session.journal.runs()
+    took = {(run.step, run.key): (run.ended or run.began) - run.began for run in known}
+    runs = Counter(run.step for run in known)
+    usd = Counter(spent_by_step(session.journal)) + Counter(usd_by_step(session.journal))
     return [
-        Consequence(now.step, now.reason, took.get((then.step, then.key or ""), 0.0))
+        Consequence(now.step, now.reason, took.get((then.step, then.key or ""), 0.0), usd.get(then.step, 0.0) / max(1, runs[then.step]))
         for then, now in zip(before, after, strict=True)
         if then.done and not now.done
     ]
@@ -40,7 +48,8 @@ def in_words(found: list[Consequence], titles: Mapping[str, str]) -> str:
         return ""
     first, *below = found
     steps = ", ".join([f"{titles[first.step]} ({first.reason})", *(titles[one.step] for one in below)])
-    return f"{steps} to run again: it took {duration(sum(one.seconds for one in found))}"
+    usd = sum(one.usd for one in found)
+    return f"{steps} to run again: it took {duration(sum(one.seconds for one in found))}{f' and ${usd:.2f}' if usd else ''}"
 
 
 def duration(seconds: float) -> str:

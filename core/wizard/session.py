@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import psutil
 
-from core.errors import UsageError
+from core.errors import StepFailed, UsageError
 from core.wizard import answers as answering
 from core.wizard import digest
 from core.wizard.answers import SESSION
@@ -108,7 +108,11 @@ class Session:
 
     def take(self) -> Session:
         """Become the one process that may change the session; otherwise it is read-only."""
-        replaced = self.journal.take_lease(self.holder, _is_dead)
+        try:
+            replaced = self.journal.take_lease(self.holder, _is_dead)
+        except StepFailed as error:
+            self.read_only, self.notice = True, f"{error}; until then it can only be looked at here"
+            return self
         self.read_only = replaced is None
         if self.read_only:
             self.notice = "another calmtune process has this session open; it can only be looked at here"

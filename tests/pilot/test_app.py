@@ -121,7 +121,7 @@ async def test_a_failed_step_says_why(tmp_path, monkeypatch):
         walk = app.screen
         walk.query_one("#field-amount", Input).value = "13"
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: "unlucky" in str(walk.query_one("#reason", Label).render()), "the reason")
+        await until(pilot, lambda: "unlucky" in str(walk.query_one("#mishap", Static).render()), "the reason")
         assert walk.query_one("#run", Button).display
 
 
@@ -177,7 +177,7 @@ async def test_leaving_asks_while_a_step_runs_and_stopping_waits_for_its_end(tmp
     async with app.run_test(size=(120, 36)) as pilot:
         walk = await begin(app, pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: walk._cancel is not None, "the running step")
+        await until(pilot, lambda: walk.at_work is not None, "the running step")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LeaveDialog), "the question")
         await pilot.press("escape")

@@ -12,9 +12,11 @@ from core.wizard.session import Session
 from tests.fake_recipe import install
 from tui.app import CalmtuneApp
 from tui.results.panel import ResultPanel
+from tui.running import RunningStep
 from tui.screens.dialogs import LeaveDialog
 from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
+from tui.widgets.error_card import ErrorCard
 from tui.widgets.question_form import QuestionForm
 from tui.widgets.run_panel import RunPanel
 
@@ -136,7 +138,7 @@ def test_a_failed_step(look, monkeypatch):
         await until(pilot, lambda: shows(pilot, QuestionForm))
         pilot.app.screen.query_one("#field-amount", Input).value = "13"
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: pilot.app.screen.query_one("#reason").display)
+        await until(pilot, lambda: pilot.app.screen.query_one(ErrorCard).has_focus)
         pilot.app.clear_notifications()
 
     assert look(steps)
@@ -170,11 +172,11 @@ def test_a_training_under_way(look):
     async def steps(pilot):
         await until(pilot, lambda: shows(pilot, QuestionForm))
         walk = pilot.app.screen
-        walk._at_work = walk.view
+        walk.at_work = RunningStep(walk.session, walk.view, lambda run: None)
         await walk._show(walk.view)
         await until(pilot, lambda: shows(pilot, RunPanel))
         walk.query_one(RunPanel).show_events(events)
-        walk._at_work = None
+        walk.at_work = None
 
     assert look(steps)
 

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Static, TabbedContent, TabPane
 
 from tui.results.panel import ResultPanel, facts
+from tui.safe_text import safe
 
 _DIFF = {"+": "$text-success", "-": "$text-error", "@": "$text-secondary"}
 
@@ -31,17 +32,18 @@ class ConnectionResult(ResultPanel):
         with TabbedContent():
             with TabPane("First conversation"), VerticalScroll():
                 yield Static(conversation(summary["conversation"]))
+                yield Static(Content.styled("\nYour turn: the button below, or ctrl+t, goes on talking with the model.", "$muted"))
             with TabPane("Change"), VerticalScroll():
                 yield Static(diff(self.path("diff").read_text(encoding="utf-8")))
 
 
 def diff(text: str) -> Content:
     """A unified diff in colour."""
-    return Content("\n").join([Content.styled(line, _DIFF.get(line[:1], "")) for line in text.splitlines()])
+    return Content("\n").join([Content.styled(safe(line), _DIFF.get(line[:1], "")) for line in text.splitlines()])
 
 
 def conversation(lines: Sequence[str]) -> Content:
     """A transcript; what the user says stands out."""
     return Content("\n").join(
-        [Content.styled(line, "bold $text-accent" if line.strip().lower().startswith("user") else "") for line in lines]
+        [Content.styled(safe(line), "bold $text-accent" if line.strip().lower().startswith("user") else "") for line in lines]
     )

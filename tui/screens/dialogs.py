@@ -1,8 +1,8 @@
-"""Small windows over the walk: help for where one is, and what goes on when one leaves."""
+"""Small windows over a screen: what a change undoes, what goes on when one leaves, texts to edit and to read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from textual import events, on
@@ -14,10 +14,16 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
+from core.wizard.consequences import Consequence, duration
+from tui.keymap import keymap_file
+from tui.mishap import Mishap
+from tui.safe_text import one_line, safe
+from tui.widgets.error_card import ErrorCard
+
 Leave = Literal["leave", "stop", "stay"]
 Stop = Literal["stop", "keep", "stay"]
 
-_WINDOW = """
+WINDOW = """
     align: center middle; background: $background 60%;
     & > Vertical {
         width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 1 2; background: $surface; border: round $border;
@@ -31,37 +37,42 @@ _WINDOW = """
 class LeaveDialog(ModalScreen[Leave]):
     """Asked while something runs: let it go on, stop it, or stay."""
 
-    DEFAULT_CSS = f"LeaveDialog {{ {_WINDOW} }}"
+    DEFAULT_CSS = f"LeaveDialog {{ {WINDOW} }}"
     BINDINGS = [
-        Binding("escape", "choose('stay')", "Stay"),
-        Binding("l", "choose('leave')"),
-        Binding("s", "choose('stop')"),
+        Binding("escape", "choose('stay')", "Stay", tooltip="Go back", id="stay"),
+        Binding("l", "choose('leave')", "Leave, let it run", tooltip="Leave; what runs goes on without the app", id="let-run"),
+        Binding("s", "choose('stop')", "Stop it and leave", tooltip="End the step and its job, then leave", id="stop-and-leave"),
     ]
 
-    def __init__(self, at_work: Sequence[str], session: str, usd_per_hour: float = 0.0) -> None:
-        """`usd_per_hour` is what the rented machines it runs on cost."""
+    def __init__(self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True) -> None:
+        """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it."""
         super().__init__()
-        self._at_work, self._session = at_work, session
+        self._goes_on, self._session, self._at_work = running, session, at_work
         self._costs = (
-            f"Its rented machine costs ${usd_per_hour:.2f} an hour, until it has idled for as long as session.cloud_idle_minutes says."
+            f"Rented machines cost ${usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes says; "
+            f"`calmtune stop {session}` ends them now."
             if usd_per_hour
             else "It costs nothing but this machine's time."
         )
 
     def compose(self) -> ComposeResult:
+        goes_on = f"It goes on without the app; `calmtune resume {self._session}` picks it up again. " if self._at_work else ""
         with Vertical():
             yield Static(
                 Content.assemble(
                     ("Something is running\n\n", "bold"),
-                    *(f"  {line}\n" for line in self._at_work),
-                    (f"\nIt goes on without the app; `calmtune resume {self._session}` picks it up again. "
-                     f"{self._costs}", "$muted"),
+                    *(f"  {one_line(line)}\n" for line in self._goes_on),
+                    (f"\n{goes_on}{self._costs}", "$muted"),
                 )
-            )  # fmt: skip
+            )
             with Horizontal():
                 yield Button("Leave, let it run", variant="primary", id="leave", compact=True)
-                yield Button("Stop it and leave", variant="error", id="stop", compact=True)
+                if self._at_work:
+                    yield Button("Stop it and leave", variant="error", id="stop", compact=True)
                 yield Button("Stay", id="stay", compact=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._at_work or parameters != ("stop",)
 
     def action_choose(self, choice: Leave) -> None:
         self.dismiss(choice)
@@ -74,7 +85,7 @@ class LeaveDialog(ModalScreen[Leave]):
 class StopDialog(ModalScreen[Stop]):
     """Asked before training is stopped: it can go on later, or end where it is with a model."""
 
-    DEFAULT_CSS = f"StopDialog {{ {_WINDOW} }}"
+    DEFAULT_CSS = f"StopDialog {{ {WINDOW} }}"
     BINDINGS = [
         Binding("escape", "choose('stay')", "Let it run"),
         Binding("s", "choose('stop')"),
@@ -107,6 +118,53 @@ class StopDialog(ModalScreen[Stop]):
         self.dismiss(event.button.id)  # type: ignore[arg-type]
 
 
+class ChangeDialog(ModalScreen[bool]):
+    """Asked before answers are taken over that make finished steps stale: True takes them over."""
+
+    DEFAULT_CSS = f"ChangeDialog {{ {WINDOW} }}"
+    BINDINGS = [
+        Binding("escape", "choose(False)", "Keep as it is", tooltip="Go back; nothing is taken over yet", id="keep-answers"),
+        Binding("r", "choose(True)", "Change and run", tooltip="Take the answers over and run the step", id="change-answers"),
+    ]
+
+    def __init__(self, stale: Sequence[Consequence], titles: Mapping[str, str]) -> None:
+        super().__init__()
+        self._stale, self._titles = stale, titles
+
+    def compose(self) -> ComposeResult:
+        wide = max(len(self._titles[one.step]) for one in self._stale)
+        lines = []
+        for one in self._stale:
+            lines.append(Content.assemble(f"  {self._titles[one.step]:<{wide}}  ", (one_line(one.reason, 90), "$text-warning"), "\n"))
+            lines.append(Content.styled(f"  {'':<{wide}}  {spent(one)}\n", "$muted"))
+        with Vertical():
+            with VerticalScroll(can_focus=False):
+                yield Static(
+                    Content.assemble(
+                        ("This makes finished steps stale\n\n", "bold"),
+                        *lines,
+                        (f"\nRepeating all of it: about {duration(sum(one.seconds for one in self._stale))}"
+                         f" and ${sum(one.usd for one in self._stale):.2f}. ", ""),
+                        ("What is there now is kept: the old answers bring it back at once, without running anything.", "$muted"),
+                    )
+                )  # fmt: skip
+            with Horizontal():
+                yield Button("Change and run", variant="primary", id="change", compact=True)
+                yield Button("Keep as it is", id="keep", compact=True)
+
+    def action_choose(self, change: bool) -> None:
+        self.dismiss(change)
+
+    @on(Button.Pressed)
+    def _chosen(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "change")
+
+
+def spent(one: Consequence) -> str:
+    """What the last run of a step took."""
+    return f"took {duration(one.seconds)}" + (f" and ${one.usd:.2f}" if one.usd else "")
+
+
 class WordingArea(TextArea):
     """A message of any length; Enter says that it is done."""
 
@@ -128,12 +186,12 @@ class EditDialog(ModalScreen[str | None]):
     """Other words for a message; None when nothing is to change."""
 
     DEFAULT_CSS = f"""
-    EditDialog {{ {_WINDOW} }}
+    EditDialog {{ {WINDOW} }}
     EditDialog TextArea {{ height: 4; border: none; padding: 0 1; margin: 1 0 0 0; background: $panel; }}
     EditDialog #objection {{ color: $text-error; height: auto; width: 1fr; }}
     """
     BINDINGS = [
-        Binding("escape", "dismiss", "Cancel"),
+        Binding("escape", "dismiss", "Cancel", tooltip="Back without a change", id="cancel"),
     ]
 
     def __init__(
@@ -147,8 +205,8 @@ class EditDialog(ModalScreen[str | None]):
         with Vertical():
             yield Static(
                 Content.assemble(
-                    ("Other words for\n", "bold"), f"  {self._original}\n", ("The commands stay\n", "bold"),
-                    "\n".join(f"  {command}" for command in self._commands),
+                    ("Other words for\n", "bold"), f"  {safe(self._original)}\n", ("The commands stay\n", "bold"),
+                    "\n".join(f"  {one_line(command)}" for command in self._commands),
                 )
             )  # fmt: skip
             yield WordingArea(self._wording, soft_wrap=True, id="text", compact=True)
@@ -179,21 +237,26 @@ class EditDialog(ModalScreen[str | None]):
 
 
 class HelpDialog(ModalScreen[None]):
-    """Where one is, what the step does, and the keys that work here."""
+    """Texts, the keys with what they do, and where keys are changed."""
 
-    DEFAULT_CSS = f"HelpDialog {{ {_WINDOW} }}"
-    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close")]
+    DEFAULT_CSS = f"""
+    HelpDialog {{ {WINDOW} }}
+    HelpDialog VerticalScroll {{ max-height: 30; }}
+    """
+    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", "Close", tooltip="Close this window", id="close-help")]
 
-    def __init__(self, title: str, text: str, keys: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, title: str, text: str | Content, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
-        self._title, self._text, self._keys = title, text, keys
+        self._heading, self._text, self._keys = title, text, keys
 
     def compose(self) -> ComposeResult:
         width = max((len(key) for key, _ in self._keys), default=0)
         lines = [Content.assemble((f"{key:<{width}}  ", "bold $text-accent"), what) for key, what in self._keys]
-        with Vertical(), VerticalScroll():
-            yield Static(Content.assemble((f"{self._title}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold"), "\n"))
-            yield Static(Content("\n").join(lines))
+        with Vertical():
+            with VerticalScroll():
+                yield Static(Content.assemble((f"{self._heading}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold")))
+                yield Static(Content("\n").join(lines))
+                yield Static(Content.styled(f"\nctrl+p lists every action. Other keys: {keymap_file()}", "$muted"))
             yield Static(Content.styled("\nescape closes", "$muted"))
 
 
@@ -201,11 +264,11 @@ class ReadDialog(ModalScreen[None]):
     """A text to read, in as much room as there is."""
 
     DEFAULT_CSS = f"""
-    ReadDialog {{ {_WINDOW} }}
+    ReadDialog {{ {WINDOW} }}
     ReadDialog > Vertical {{ width: 100; }}
     ReadDialog VerticalScroll {{ max-height: 1fr; }}
     """
-    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close")]
+    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
 
     def __init__(self, text: Content) -> None:
         super().__init__()
@@ -216,3 +279,27 @@ class ReadDialog(ModalScreen[None]):
             with VerticalScroll():
                 yield Static(self._text)
             yield Static(Content.styled("\nescape closes", "$muted"))
+
+
+class ErrorDialog(ModalScreen[None]):
+    """A mishap that belongs to no step, over whatever is on the screen."""
+
+    DEFAULT_CSS = f"""
+    ErrorDialog {{ {WINDOW} }}
+    ErrorDialog ErrorCard {{ margin: 0; }}
+    """
+    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close", tooltip="Close this window", id="close")]
+
+    def __init__(self, mishap: Mishap) -> None:
+        super().__init__()
+        self._mishap = mishap
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            card = ErrorCard()
+            card.mishap = self._mishap
+            yield card
+            yield Static(Content.styled("\nescape closes", "$muted"))
+
+    def on_mount(self) -> None:
+        self.query_one(ErrorCard).focus()

@@ -17,7 +17,11 @@ from textual.worker import get_current_worker
 
 from core.errors import CalmtuneError
 from core.training.planner import dollars_in_words, minutes_in_words
+from core.wizard.answers import SESSION
 from core.wizard.quotes import Quote
+from core.wizard.session import Session
+from provisioning.places import SKY
+from provisioning.target import Offer
 
 _COLUMNS: dict[str, tuple[str, Callable[[Quote], Any]]] = {
     "fits": ("", lambda quote: not quote.fits),
@@ -43,8 +47,14 @@ class MachinesScreen(ModalScreen[Quote | None]):
     MachinesScreen #keys { height: 1; margin: 1 0 0 0; color: $text-disabled; }
     """
     BINDINGS = [
-        Binding("escape", "dismiss(None)", "Close"),
-        *(Binding(str(number), f"sort('{key}')", show=False) for number, key in enumerate(_COLUMNS, 1)),
+        Binding("escape", "dismiss(None)", "Close", tooltip="Back without a machine", id="close"),
+        *(
+            Binding(
+                str(number), f"sort('{key}')", f"Sort by {key}", tooltip=f"Sort by {key}; once more turns it round", show=False,
+                id=f"sort-{key}",
+            )
+            for number, key in enumerate(_COLUMNS, 1)
+        ),
     ]
 
     def __init__(self, quoted: Callable[[], Sequence[Quote]], place: str) -> None:
@@ -131,3 +141,11 @@ def _row(quote: Quote) -> list[str]:
 
 def _or_last(value: float) -> float:
     return math.inf if math.isnan(value) else value
+
+
+def take_over(session: Session, section: str, offer: Offer, place: str) -> None:
+    """Make an offer the answers: where the step runs, and the terms machines are rented on. Raises CalmtuneError."""
+    machine = f"{SKY}:{offer.infra}" if offer.infra else place
+    session.answer(section, {**session.answers.get(section, {}), "machine": machine})
+    terms = {name: value for name, value in {"cloud_gpus": offer.gpu_type, "cloud_spot": offer.spot}.items() if value != ""}
+    session.answer(SESSION, {**session.answers[SESSION], **terms})

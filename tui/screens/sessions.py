@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
 
 from core.errors import CalmtuneError
 from core.wizard.answers import SESSION
 from core.wizard.consequences import duration
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session, sessions_in
+from tui.mishap import mishap_of
 from tui.opening import open_demo
+from tui.safe_text import one_line, safe
 
 _WELCOME = """\
 Seven steps from an assistant that talks to a big hosted language model
@@ -33,8 +37,8 @@ class SessionsScreen(Screen[Session]):
 
     CSS_PATH = "sessions.tcss"
     BINDINGS = [
-        Binding("ctrl+d", "demo", "Demo", tooltip="The shipped sample assistant, on this machine", id="demo"),
-        Binding("escape", "app.quit", "Quit", tooltip="Leave calmtune", id="leave"),
+        Binding("ctrl+d", "demo", "Demo", tooltip="The shipped sample assistant, on this machine", priority=True, id="demo"),
+        Binding("escape", "app.quit", "Quit", tooltip="Leave calmtune", id="leave-app"),
     ]
 
     def __init__(self, home: Path) -> None:
@@ -42,7 +46,7 @@ class SessionsScreen(Screen[Session]):
         self._home = home
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="page"):
+        with VerticalScroll(id="page", can_focus=False):
             yield Static(Content.assemble(("calmtune", "bold $text-accent"), f"\n\n{_WELCOME}"), id="welcome")
             yield Label("Go on with", classes="heading", id="known")
             yield OptionList(id="sessions")
@@ -51,31 +55,44 @@ class SessionsScreen(Screen[Session]):
                 yield Input(placeholder="its folder: config.yml, domain, data, tests", id="path", compact=True)
                 yield Button("Begin", variant="primary", id="begin", compact=True)
             yield Label("", id="error", markup=False)
-            yield Static(
-                Content.assemble(
-                    ("No assistant at hand? ", "$muted"), ("ctrl+d", "bold $text-accent"),
-                    (" opens the demo: a hostel in a lighthouse, trained on this machine.", "$muted"),
-                ),
-                id="hint",
-            )  # fmt: skip
+            with Horizontal(id="hint"):
+                yield Button("Demo", id="demo", compact=True)
+                yield Static(Content.styled("No assistant at hand? A hostel in a lighthouse, trained here.", "$muted"))
         yield Footer()
 
     def on_mount(self) -> None:
         known = self.query_one("#sessions", OptionList)
-        known.add_options([Option(_line(folder), id=folder.name) for folder in sessions_in(self._home)])
-        known.display = self.query_one("#known").display = bool(known.option_count)
-        (known if known.option_count else self.query_one("#path", Input)).focus()
+        folders = sessions_in(self._home)
+        known.add_options([Option(Content(f"{one_line(folder.name):<18}…"), id=folder.name) for folder in folders])
+        known.display = self.query_one("#known").display = bool(folders)
+        (known if folders else self.query_one("#path", Input)).focus()
+        self._read(folders)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="sessions")
+    def _read(self, folders: list[Path]) -> None:
+        """Where each stands: their databases may be many, and one may be locked."""
+        worker = get_current_worker()
+        for folder in folders:
+            line = _line(folder)
+            if worker.is_cancelled:
+                return
+            self.app.call_from_thread(self._tell, folder.name, line)
+
+    def _tell(self, name: str, line: Content) -> None:
+        known = self.query_one("#sessions", OptionList)
+        known.replace_option_prompt(name, line)
 
     @on(OptionList.OptionSelected)
     def _resume(self, event: OptionList.OptionSelected) -> None:
-        self._leave_with(lambda: Session.open(self._home / str(event.option.id)))
+        name = str(event.option.id)
+        self._leave_with(lambda: Session.open(self._home / name))
 
     @on(Button.Pressed, "#begin")
     @on(Input.Submitted, "#path")
     def _begin(self) -> None:
         written = self.query_one("#path", Input).value.strip()
         if not written:
-            self.query_one("#error", Label).update("Which folder? Give the path of an assistant.")
+            self._say("Which folder? Give the path of an assistant.")
             return
         path = Path(written).expanduser()
 
@@ -89,31 +106,42 @@ class SessionsScreen(Screen[Session]):
 
         self._leave_with(create)
 
+    @on(Button.Pressed, "#demo")
     def action_demo(self) -> None:
         self._leave_with(lambda: open_demo(self._home, "demo"))
 
-    def _leave_with(self, open_session: Callable[[], Session]) -> None:
+    @work(exclusive=True, exit_on_error=False, group="open")
+    async def _leave_with(self, open_session: Callable[[], Session]) -> None:
+        self._say("")
+        self.workers.cancel_group(self, "sessions")
         try:
-            self.dismiss(open_session())
-        except CalmtuneError as error:
-            self.query_one("#error", Label).update(str(error))
+            session = await asyncio.to_thread(open_session)
+        except (CalmtuneError, OSError) as error:
+            mishap = mishap_of(error, "That did not work")
+            self._say(f"{mishap.what}\n{mishap.remedy}" if isinstance(error, OSError) else mishap.what)
+        else:
+            self.dismiss(session)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#error", Label).update(safe(text))
 
 
 def _line(folder: Path) -> Content:
     """A session with its assistant, where it stands and when it was last used."""
-    ago = duration(max(0.0, time.time() - (folder / "session.db").stat().st_mtime))
     try:
+        ago = duration(max(0.0, time.time() - (folder / "session.db").stat().st_mtime))
         session = Session.open(folder)
-    except CalmtuneError as error:
-        return Content.assemble(f"{folder.name:<22}", (str(error)[:60], "$text-error"))
+    except (CalmtuneError, OSError) as error:
+        return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
     try:
         status = session.status(session.frontier)
         assistant = Path(str(session.answers.get(SESSION, {}).get("assistant", ""))).name
         where = f"{STEP_IDS.index(status.step) + 1} {step(status.step).title}: {status.state}"
+        elsewhere = (" · open elsewhere", "$text-warning") if session.read_only else ("", "")
         return Content.assemble(
-            (f"{session.id:<22}", "bold"), f"{assistant[:20]:<22}{where:<32}", (f"{ago} ago", "$muted")
+            (f"{one_line(session.id, 30):<18}", "bold"), f"{one_line(assistant, 14):<16}{where:<30}", (f"{ago} ago", "$muted"), elsewhere
         )
-    except CalmtuneError as error:
-        return Content.assemble(f"{folder.name:<22}", (str(error)[:60], "$text-error"))
+    except (CalmtuneError, OSError) as error:
+        return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
     finally:
         session.close()

@@ -8,13 +8,21 @@ from textual.widgets import Static
 
 
 class CommandBar(Static):
-    """Shows `command`; the screen's copy action takes it."""
+    """Shows `command`, its end cut where it is too long; the screen's copy action, or a click, takes all of it."""
 
     DEFAULT_CSS = """
-    CommandBar { height: 1; color: $text-muted; background: $surface; padding: 0 1; }
+    CommandBar { height: 1; color: $text-muted; background: $surface; padding: 0 1; text-wrap: nowrap; }
+    CommandBar:hover { background: $panel; }
     """
 
     command: reactive[str] = reactive("")
+    key: reactive[str] = reactive("")
+    """What copies it."""
 
-    def watch_command(self, command: str) -> None:
-        self.update(Content.assemble(("$ ", "$text-accent"), command, ("   ctrl+y copies", "$faint")))
+    def render(self) -> Content:
+        hint = f"   {self.key} copies" if self.key else ""
+        room = max(0, self.size.width - 4 - len(hint))
+        return Content.assemble(("$ ", "$text-accent"), Content(self.command).truncate(room, ellipsis=True), (hint, "$faint"))
+
+    async def on_click(self) -> None:
+        await self.run_action("screen.copy")

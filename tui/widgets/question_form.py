@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Label, Select, Static
 
 from core.wizard.answers import Question
+from tui.safe_text import safe
 
 
 class QuestionForm(Horizontal):
@@ -34,7 +35,7 @@ class QuestionForm(Horizontal):
     QuestionForm Collapsible Contents { padding: 1 0 0 0; }
     QuestionForm CollapsibleTitle { padding: 0; color: $text-muted; }
     QuestionForm #help { width: 36; height: auto; padding: 0 2; border-left: vkey $panel; color: $text-muted; }
-    QuestionForm #form-error { color: $text-error; height: auto; margin: 0 0 1 0; display: none; }
+    QuestionForm #form-error { color: $text-error; height: auto; width: 1fr; margin: 0 0 1 0; display: none; }
     """
 
     @dataclass
@@ -46,6 +47,8 @@ class QuestionForm(Horizontal):
     def __init__(self, questions: Sequence[Question], given: Mapping[str, Any], id: str | None = None) -> None:
         super().__init__(id=id)
         self._questions, self._given = questions, given
+        self.section = questions[0].section if questions else ""
+        """Whose answers these are; "" once they are taken over."""
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="fields", can_focus=False):
@@ -91,17 +94,21 @@ class QuestionForm(Horizontal):
 
     def show_error(self, text: str) -> None:
         """Above the fields, what is wrong with an answer; nothing takes it away."""
-        label = self.query_one("#form-error", Label)
-        label.update(text)
-        label.display = bool(text)
+        for label in self.query("#form-error").results(Label):  # none while the form comes or goes
+            label.update(safe(text))
+            label.display = bool(text)
 
     @on(events.DescendantFocus)
     def _explain(self) -> None:
+        if (question := self.focused_question) is not None:
+            self.query_one("#help", Static).update(explanation(question))
+
+    @property
+    def focused_question(self) -> Question | None:
+        """The question whose field has the focus."""
         focused = self.screen.focused
         field = (focused.id or "").removeprefix("field-") if focused is not None else ""
-        question = next((question for question in self._questions if question.field == field), None)
-        if question is not None:
-            self.query_one("#help", Static).update(explanation(question))
+        return next((question for question in self._questions if question.field == field), None)
 
     @on(Input.Changed)
     @on(Select.Changed)

@@ -73,8 +73,7 @@ class ConnectionStep:
         try:
             _tell_difference(context, bench.assistant, retrieval)
             await asyncio.to_thread(require_as_recorded, bench, dataset)
-            prompt = _prompt(bench, dataset)
-            connection = Connection(served["endpoint"], served["model"], served["needs_key"], retrieval, prompt)
+            connection = _connection(bench, dataset, context.upstream["deployment"])
             change = patch(copy, connection)
             change.apply(copy)
             (context.folder / "configuration.diff").write_text(change.diff, encoding="utf-8")
@@ -99,6 +98,20 @@ class ConnectionStep:
         }
         files = {"assistant": "assistant", "diff": "configuration.diff", "conversation": "smoke.txt"}
         return Outputs(summary, files, gates)
+
+
+def connection_of(shared: SharedAnswers, dataset: Upstream, deployment: Upstream) -> Connection:
+    """What the assistant's configuration will be told. Raises what reading the assistant raises."""
+    bench = workbench(shared.assistant, shared.tests, dataset.outputs.summary["dialect"], shared.patterns, embedder_of(shared))
+    try:
+        return _connection(bench, dataset, deployment)
+    finally:
+        bench.close()
+
+
+def _connection(bench: Workbench, dataset: Upstream, deployment: Upstream) -> Connection:
+    served = deployment.outputs.summary
+    return Connection(served["endpoint"], served["model"], served["needs_key"], recorded(dataset), _prompt(bench, dataset))
 
 
 def _prompt(bench: Workbench, dataset: Upstream) -> str | None:
