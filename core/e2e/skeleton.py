@@ -126,9 +126,9 @@ class _Writer:
         return self.reaching.flows[way.flow].step(way.step)
 
     def _heading(self, ways: Sequence[Way]) -> str:
-        lines = ["Put what a user would say in place of each <…>; the values named there lead the way."]
+        lines = ["Put a user's words in place of each <…>; keep the values."]
         if any(way.given.answers for way in ways):
-            lines.append("The stubs answer what leads the way; they stand for what the actions find out.")
+            lines.append("Stubs answer what leads the way.")
         for way in ways:
             step = self._step(way)
             lines.append(f"{step.lines.file}:{step.lines.first} {in_words(step)}")

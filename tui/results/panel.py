@@ -48,6 +48,12 @@ class ResultPanel(Vertical):
             yield Static(facts(self.outputs.summary), classes="facts")
             yield Static(files(self.outputs, self.folder))
 
+    def take_focus(self, selector: str) -> None:
+        """Let keys go to a part of the panel, unless the person is somewhere else than among the steps."""
+        focused = self.screen.focused
+        if focused is None or focused.id == "stepper":
+            self.query_one(selector).focus(scroll_visible=False)
+
     def path(self, name: str) -> Path:
         return self.folder / self.outputs.files[name]
 
