@@ -81,7 +81,8 @@ def _said(turn: SidesOfTurn, number: int, width: int) -> Iterator[Content]:
     if turn.user is None:
         yield Content.styled("before the first message", "$muted")
         return
-    who = Content.assemble(("USER ", "$muted"), (plain_line(turn.user, _LONGEST), "bold"), (f"  line {turn.line}", "$faint"))
+    place = f"  line {turn.line}" if turn.line else ""
+    who = Content.assemble(("USER ", "$muted"), (plain_line(turn.user, _LONGEST), "bold"), (place, "$faint"))
     yield from _wrapped(who, width)
     if turn.commands:
         yield from _wrapped(Content.styled("     " + plain_line("; ".join(turn.commands), _LONGEST), "$muted"), width)
