@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -99,7 +99,7 @@ def sides(result: TestResult) -> Sides:
     return Sides(tuple(turns), result.error or result.undecided or "")
 
 
-def sides_from(facts: dict[str, Any]) -> Sides:
+def sides_from(facts: Mapping[str, Any]) -> Sides:
     """What `Sides.facts` made. Raises KeyError and TypeError for anything else."""
     return Sides(
         tuple(

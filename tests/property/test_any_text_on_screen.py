@@ -19,7 +19,7 @@ from tui.results.quality import quality
 from tui.results.spread import spread
 from tui.results.thin import thin
 from tui.screens.row_texts import row_detail, row_line, row_prompt
-from tui.widgets.plain_text import LONGEST, plain, plain_line
+from tui.widgets.foreign_text import LONGEST, plain, plain_line
 from tui.widgets.scoreboard import scores
 from tui.widgets.side_by_side import difference
 from tui.widgets.source import source

@@ -21,7 +21,7 @@ from tui.results.panel import ResultPanel
 from tui.screens.conversation import ConversationScreen, FailedConversation
 from tui.screens.flow_tests import FlowScreen
 from tui.widgets.bars import bar
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.side_by_side import SideBySide
 from tui.widgets.source import source
 

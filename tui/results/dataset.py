@@ -19,7 +19,7 @@ from tui.results.panel import ResultPanel
 from tui.results.quality import quality
 from tui.results.spread import spread
 from tui.results.thin import thin
-from tui.widgets.plain_text import plain
+from tui.widgets.foreign_text import plain
 
 
 class DatasetResult(ResultPanel):

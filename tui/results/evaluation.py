@@ -29,7 +29,7 @@ from tui.results.figures import compared, figures
 from tui.results.panel import ResultPanel
 from tui.results.scores import SetScores, sets_in
 from tui.screens.conversation import ConversationScreen, FailedConversation
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.side_by_side import SideBySide
 
 

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from core.e2e.side_by_side import Line, Sides, SidesOfTurn, sides_from
 from tui.results.scores import SETS, sets_in
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 
 _HEADING = "bold $text-accent"
 

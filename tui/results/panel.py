@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from core.wizard.session import Session, StepStatus
 from core.wizard.step import Outputs
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.scoreboard import Scoreboard
 
 MOST_ROWS_OF_A_LIST = 12

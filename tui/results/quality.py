@@ -10,7 +10,7 @@ from textual.content import Content
 
 from core.dataset.account import advice
 from tui.widgets.bars import bar
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 
 _MOST_PAIRS = 5
 _NEAR = 0.2

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from textual.content import Content
 
 from tui.widgets.bars import bar
-from tui.widgets.plain_text import plain_line
+from tui.widgets.foreign_text import plain_line
 
 _LONGEST_NAME = 32
 """Columns of a name; a longer one is cut, so that the bars stay in their columns."""

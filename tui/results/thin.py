@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.dataset.account import ENOUGH_TESTS, WHAT_TO_WRITE
 from tui.widgets.bars import bar
-from tui.widgets.plain_text import plain_line
+from tui.widgets.foreign_text import plain_line
 
 _SIDES = {"flow": "flows", "command": "command_types", "slot": "slots"}
 """Kind of a thing → where the summary counts its rows."""

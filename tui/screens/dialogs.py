@@ -158,3 +158,24 @@ class HelpDialog(ModalScreen[None]):
             yield Static(Content.assemble((f"{self._title}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold"), "\n"))
             yield Static(Content("\n").join(lines))
             yield Static(Content.styled("\nescape closes", "$muted"))
+
+
+class ReadDialog(ModalScreen[None]):
+    """A text to read, in as much room as there is."""
+
+    DEFAULT_CSS = f"""
+    ReadDialog {{ {_WINDOW} }}
+    ReadDialog > Vertical {{ width: 100; }}
+    ReadDialog VerticalScroll {{ max-height: 1fr; }}
+    """
+    BINDINGS = [Binding("escape,enter,q", "dismiss", "Close")]
+
+    def __init__(self, text: Content) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            with VerticalScroll():
+                yield Static(self._text)
+            yield Static(Content.styled("\nescape closes", "$muted"))

@@ -24,7 +24,7 @@ from core.wizard.answers import SESSION
 from core.wizard.session import Session
 from tui.editor import edit
 from tui.screens.dialogs import HelpDialog
-from tui.widgets.plain_text import plain_line
+from tui.widgets.foreign_text import plain_line
 from tui.widgets.source import source
 from tui.widgets.top_bar import TopBar
 

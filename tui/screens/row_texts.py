@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.dataset.rows import Row
 from core.wizard.row_review import Mark
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 
 _MARKS: Mapping[str | None, tuple[str, str]] = {
     "accept": ("✓", "$text-success"),

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.wizard.step import Gate
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 
 
 class Scoreboard(Static):

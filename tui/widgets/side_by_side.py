@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.e2e.side_by_side import Line, Sides, SidesOfTurn
-from tui.widgets.plain_text import plain, plain_line
+from tui.widgets.foreign_text import plain, plain_line
 
 BESIDE = 64
 """Columns from which both sides stand beside each other, else one below the other."""

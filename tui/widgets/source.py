@@ -9,7 +9,7 @@ from collections.abc import Collection
 from textual.content import Content
 from textual.highlight import highlight
 
-from tui.widgets.plain_text import plain
+from tui.widgets.foreign_text import plain
 
 _LONGEST = 400
 """Characters of a line."""
