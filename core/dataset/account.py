@@ -88,16 +88,17 @@ def thin(divided: Divided) -> dict[str, int]:
     return dict(sorted(few.items(), key=lambda entry: (entry[1], entry[0])))
 
 
-_WHAT_TO_WRITE = {
+WHAT_TO_WRITE = {
     "flow": "tests that begin them in other ways and at other points of a conversation",
     "command": "tests in which the user does this in other flows",
     "slot": "tests that give other values, as answers and in the first message",
 }
+"""By kind."""
 
 
 def advice(few: Mapping[str, int]) -> Iterator[str]:
     """What to write for things that few tests hold, as `thin` counts them: a sentence a kind."""
-    for kind, what in _WHAT_TO_WRITE.items():
+    for kind, what in WHAT_TO_WRITE.items():
         names = [f"{name.partition(' ')[2]} ({count})" for name, count in few.items() if name.startswith(f"{kind} ")]
         if names:
             yield f"few tests hold the {kind}{'s' if len(names) > 1 else ''} {_named(names)}; write {what}"

@@ -40,6 +40,8 @@ class Inference:
     """Set when no commands at all make the test come true: the check of the first turn where it breaks."""
     simulations: int = 0
     """Turns played."""
+    nearest: tuple[tuple[Command, ...] | None, ...] = ()
+    """Where nothing was found: the commands that came nearest, up to the turn where it breaks."""
 
 
 def infer(engine: Engine, case: TestCase, budget: int = 3000) -> Inference:
@@ -55,8 +57,17 @@ def infer(engine: Engine, case: TestCase, budget: int = 3000) -> Inference:
         return _found(search)
     nearest = search.attempts.get(max(search.attempts, default=0))
     if nearest is not None and nearest.trouble is not None:
-        return _undecided(search, f"no commands were found that make it come true ({nearest.trouble})")
-    return _beyond_the_words(search, tracker)
+        found = _undecided(search, f"no commands were found that make it come true ({nearest.trouble})")
+    else:
+        found = _beyond_the_words(search, tracker)
+    return replace(found, nearest=_nearest(search))
+
+
+def _nearest(search: Search) -> tuple[tuple[Command, ...] | None, ...]:
+    at = max(search.attempts, default=0)
+    if at not in search.attempts or at not in search.reached:
+        return ()
+    return (*search.reached[at].turns, search.attempts[at].commands)
 
 
 def _unsayable(engine: Engine, case: TestCase) -> Failure | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,19 @@ def render(command: Command, dialect: Dialect) -> str:
 def render_all(commands: Sequence[Command], dialect: Dialect) -> str:
     """Commands one a line."""
     return "\n".join(render(command, dialect) for command in commands)
+
+
+def as_lines(commands: Iterable[Command]) -> list[str]:
+    """Commands in one spelling; those that no model writes by their name."""
+    return [as_line(command) for command in commands]
+
+
+def as_line(command: Command) -> str:
+    """A command in one spelling; one that no model writes by its name."""
+    try:
+        return render(command, "v2")
+    except UsageError:
+        return type(command).__name__
 
 
 def parse(

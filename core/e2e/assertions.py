@@ -76,6 +76,16 @@ def failures_of(turn: Turn, events: Sequence[Event], tracker: Tracker, domain: D
     return judge(turn.checks, events, tracker, domain, turn).failures
 
 
+def place_of(check: Check, events: Sequence[Event], assertions: bool) -> int | None:
+    """Events up to and including the first that fulfils a check; 0 where none is needed, None where none does.
+
+    Without a domain: values are compared as they are.
+    """
+    if check.kind in NEEDS_JUDGE:
+        return 0
+    return _Matcher(events, Tracker({}), Domain(), assertions).find(check)
+
+
 class _Matcher:
     def __init__(self, events: Sequence[Event], tracker: Tracker, domain: Domain, assertions: bool) -> None:
         self.events, self.tracker, self.domain, self.assertions = events, tracker, domain, assertions

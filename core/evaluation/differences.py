@@ -9,7 +9,7 @@ from typing import TypeVar
 from core.assistant.settings import Dialect
 from core.dataset.conversation import replay
 from core.dialogue.cleanup import clean_up
-from core.dialogue.command_text import Parsed, parse, render
+from core.dialogue.command_text import Parsed, as_line, as_lines, parse
 from core.dialogue.commands import CannotHandle, Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.source import Prediction
@@ -18,7 +18,6 @@ from core.dialogue.tracker import Tracker
 from core.e2e.coverage import LABELS
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult, TurnRecord
-from core.errors import UsageError
 from core.evaluation.command_scores import is_valid
 from core.evaluation.failures import Cause, FailedTest
 
@@ -38,18 +37,6 @@ def failed_tests(
         for result in results
         if not result.passed
     )
-
-
-def as_lines(commands: Iterable[Command]) -> list[str]:
-    """Commands in one spelling; those that no model writes by their name."""
-    return [_line(command) for command in commands]
-
-
-def _line(command: Command) -> str:
-    try:
-        return render(command, "v2")
-    except UsageError:
-        return type(command).__name__
 
 
 @dataclass(frozen=True)
@@ -88,7 +75,7 @@ def _explained(
         flow=_flow(found.want if found else wanted or (), culprit, tracker),
         command=LABELS.get(type(culprit), ""),
         slot=culprit.name if isinstance(culprit, SetSlot) else "",
-        value=_line(culprit).removeprefix(f"set slot {culprit.name} ") if isinstance(culprit, SetSlot) else "",
+        value=as_line(culprit).removeprefix(f"set slot {culprit.name} ") if isinstance(culprit, SetSlot) else "",
         turn=place + 1,
         line=turn.line if turn else result.case.line,
         user=turn.user if turn else "",
@@ -149,7 +136,7 @@ def _cause(missing: list[Command], extra: list[Command], given: set[str]) -> tup
 
 def _without(some: Iterable[Command], others: Iterable[Command]) -> list[Command]:
     lines = set(as_lines(others))
-    return [command for command in some if _line(command) not in lines]
+    return [command for command in some if as_line(command) not in lines]
 
 
 def _read(prediction: Prediction, dialect: Dialect) -> Parsed:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from core.assistant.settings import Dialect
 from core.dataset.infer import infer
 from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
 from core.dialogue.actions import Actions
+from core.dialogue.commands import Command
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.production_prompt import is_ours
@@ -30,6 +31,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands, read_recording, write_recording
 from core.e2e.results import TestResult
 from core.e2e.runner import engine_for, run_test, run_tests
+from core.e2e.side_by_side import sides
 from core.errors import CalmtuneError, ProblemsError, ProviderError, UsageError
 from core.evaluation.gates import GateResult, coverage_gates
 from core.llm.client import ChatClient
@@ -118,6 +120,8 @@ class Review:
     notices: tuple[str, ...]
     failure_reports: Mapping[str, str]
     """Test id → differences, transcript and line of a failed test."""
+    sides: Mapping[str, Any] = field(default_factory=dict)
+    """Test id → what a failed test expects beside what came of it (facts of `Sides`); {} where only verdicts are known."""
 
 
 async def review(
@@ -174,6 +178,7 @@ async def review(
         {**summary, "commands_from": chosen},
         tuple(filter(None, notices)),
         {result.case.id: failure_report(result) for result in failed},
+        {result.case.id: sides(result).facts for result in failed},
     )
 
 
@@ -256,11 +261,18 @@ async def infer_and_run(engine: Engine, case: TestCase, actions: Actions | None)
         raise
     except CalmtuneError as error:
         return TestResult(case, False, error=str(error))
-    if found.contradiction is not None:
-        return TestResult(case, False, failures=(found.contradiction,))
-    if found.undecided is not None:
-        return TestResult(case, False, undecided=found.undecided)
+    if found.contradiction is not None or found.undecided is not None:
+        failures = () if found.contradiction is None else (found.contradiction,)
+        nearest = await _as_far_as(engine, case, found.nearest)
+        return replace(nearest, passed=False, failures=failures, undecided=found.undecided)
     return await run_test(engine, case, RecordedCommands(case, found.turns))
+
+
+async def _as_far_as(engine: Engine, case: TestCase, commands: Sequence[tuple[Command, ...] | None]) -> TestResult:
+    """A test played with the commands that came nearest to it, to be looked at; it counts for nothing."""
+    part = replace(case, turns=case.turns[: len(commands)])
+    played = await run_test(engine, part, RecordedCommands(part, commands))
+    return TestResult(case, False, played.turns, played.opening)
 
 
 def _action_notices(results: list[TestResult]) -> list[str]:

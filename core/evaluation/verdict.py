@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.dialogue.command_text import as_lines
 from core.dialogue.commands import Command
 from core.dialogue.source import Prediction
 from core.e2e.output import failure_report, results_yaml
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult, TurnRecord
+from core.e2e.side_by_side import sides
 from core.evaluation.comparison import Comparison
-from core.evaluation.differences import as_lines
 from core.evaluation.economy import Economy
 from core.evaluation.failures import FailureGroups, group
 from core.evaluation.gates import Accept, GateResult, pass_rate_gate
@@ -100,11 +101,13 @@ class Verdict:
         }
 
     def write(self, folder: Path) -> None:
-        """Results, failures with transcripts, and the wrong turns."""
+        """Results, failures with transcripts and side by side, and the wrong turns."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.name}_results.yml").write_text(results_yaml(self.results), encoding="utf-8")
         reports = [failure_report(result) for result in self.results if not result.passed]
         (folder / f"{self.name}_failures.txt").write_text("\n\n".join(reports), encoding="utf-8")
+        compared = {result.case.id: sides(result).facts for result in self.results if not result.passed}
+        (folder / f"{self.name}_sides.json").write_text(json.dumps(compared, ensure_ascii=False), encoding="utf-8")
         lines = "".join(json.dumps(turn, ensure_ascii=False) + "\n" for turn in self.wrong_turns)
         (folder / f"{self.name}_wrong_turns.jsonl").write_text(lines, encoding="utf-8")
 

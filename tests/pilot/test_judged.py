@@ -16,7 +16,7 @@ from tui.app import CalmtuneApp
 from tui.browser import has_screen
 from tui.results.evaluation import EvaluationResult
 from tui.results.scores import scores
-from tui.screens.dialogs import ReadDialog
+from tui.screens.conversation import ConversationScreen
 from tui.screens.walk import WalkScreen
 from tui.widgets.rate_bar import difference_bar, rate_bar
 from tui.widgets.scoreboard import scores as board
@@ -75,16 +75,18 @@ async def test_failures_are_grouped_by_cause_and_open_with_their_conversation(tm
         assert lines[4].startswith("~ can we take")
         turns.focus()
         await pilot.press("home", "down")
-        assert "three nights" in text(panel, "#turn")
-        assert "nothing" in text(panel, "#turn")
+        assert "three nights" in text(panel, "#turn Static")
+        assert "nothing" in text(panel, "#turn Static")
         await pilot.press("up", "enter")
-        await until(pilot, lambda: isinstance(app.screen, ReadDialog), "the conversation")
-        said = str(app.screen.query(Static).first().render())
+        await until(pilot, lambda: isinstance(app.screen, ConversationScreen), "the conversation")
+        await until(pilot, lambda: text(app.screen, "#sides Static"), "its text")
+        said = text(app.screen, "#sides Static")
         assert said.count("the attic [/x] please") == 1
+        assert "▶ set slot room attic" in said
         for part in (
             "slot room is cellar, expected attic",
             "beds.yml:14",
-            "AI: utter_ask_room",
+            "utter_ask_room",
             "set slot room attic",
             "set slot room cellar",
             "wrong value",
@@ -128,8 +130,8 @@ async def test_what_older_versions_wrote_is_shown_as_well(tmp_path, fake):
         assert "0.21 s" in text(panel, "#figures")
         panel.query_one("#turns").focus()
         await pilot.press("home")
-        assert "clarify [/a]" in text(panel, "#turn")
-        assert "not known: another way led here" in text(panel, "#turn")
+        assert "clarify [/a]" in text(panel, "#turn Static")
+        assert "not known: another way led here" in text(panel, "#turn Static")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of each flow's steps to reach.",
 )
+@click.option(
+    "--skeleton",
+    metavar="FLOW[:STEP]",
+    help="Print tests to fill in instead, which reach a step (its id or a line of it) or all of a flow that no test reaches.",
+)
 @json_option
 def coverage(
     path: Path,
@@ -52,11 +57,15 @@ def coverage(
     out: Path,
     total_min: float,
     flow_min: float,
+    skeleton: str | None,
     as_json: bool,
 ) -> None:
     """Run the tests of the assistant in PATH and measure which flow steps and commands they cover."""
     import asyncio
 
+    if skeleton is not None:
+        _print_skeleton(path, tests, skeleton, commands, patterns)
+        return
     from core.e2e.output import histogram_text, ranges, summary_line
     from core.errors import GateFailed
     from core.evaluation.review import review
@@ -98,3 +107,23 @@ def coverage(
     if not all(gate.passed for gate in found.gates):
         failed = ", ".join(gate.name for gate in found.gates if not gate.passed)
         raise GateFailed(f"not yet: {failed}")
+
+
+def _print_skeleton(path: Path, tests: str | None, wanted: str, commands: str, patterns: PatternChoice) -> None:
+    import asyncio
+
+    from core.errors import StepFailed
+    from core.evaluation.tests_to_write import skeleton_of
+    from tui import output
+
+    found, folder = asyncio.run(skeleton_of(path, tests, wanted, commands, patterns))
+    for flow, step in found.unreachable:
+        output.narrate(f"no conversation was found that gets to step {step} of flow {flow}")
+    if found.unreachable and not found.text:
+        raise StepFailed(f"there is no test to write for {wanted}")
+    if not found.text:
+        output.narrate(f"the tests reach every step of {wanted}")
+        return
+    output.data(found.text.rstrip("\n"))
+    place = folder.parent if folder.is_file() else folder
+    output.narrate(f"fill in what stands in <…> and save it beside the tests, e.g. as {place / found.file}")

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from textual import on
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, ScrollableContainer, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
+from core.e2e.side_by_side import sides_from
 from core.wizard.answers import SESSION
 from tui.results.panel import ResultPanel
+from tui.screens.conversation import ConversationScreen, FailedConversation
+from tui.screens.flow_tests import FlowScreen
 from tui.widgets.bars import bar
+from tui.widgets.foreign_text import plain, plain_line
+from tui.widgets.side_by_side import SideBySide
 from tui.widgets.source import source
+
+_NAME = 18
+"""Columns of a flow's name in the table."""
 
 
 class CoverageResult(ResultPanel):
@@ -26,33 +35,52 @@ class CoverageResult(ResultPanel):
     DEFAULT_CSS = """
     CoverageResult TabbedContent { height: 1fr; }
     CoverageResult TabPane { padding: 1 0 0 0; height: 1fr; }
-    CoverageResult OptionList { border: none; padding: 0; background: transparent; width: 46; height: 1fr; }
-    CoverageResult #tests { width: 56; }
+    CoverageResult OptionList {
+        border: none; padding: 0; background: transparent; width: 49; height: 1fr; text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    CoverageResult #tests { width: 2fr; max-width: 56; }
     CoverageResult .detail { width: 1fr; height: 1fr; padding: 0 0 0 2; border-left: vkey $panel; }
     CoverageResult .detail Static { width: auto; height: auto; }
+    CoverageResult #sides { width: 3fr; }
+    CoverageResult #sides Static { width: 1fr; }
+    CoverageResult #flow-told { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    CoverageResult #yaml-scroll { height: 1fr; }
     """
 
     needs = ("passed", "failed", "undecided", "flows", "commands", "commands_from")
 
     def body(self) -> Iterator[Widget]:
         summary = self.outputs.summary
+        failed = len(summary["failed"]) + len(summary["undecided"])
         yield Static(_counts(summary), classes="facts")
         with TabbedContent():
             with TabPane("Flows"), Horizontal(classes="beside"):
-                worst_first = sorted(summary["flows"], key=lambda flow: flow["coverage"])
-                yield OptionList(*(Option(_flow_line(flow), id=flow["flow"]) for flow in worst_first), id="flows")
-                with VerticalScroll(classes="detail", id="yaml-scroll"):
-                    yield Static("", id="yaml")
+                yield OptionList(*(Option(_flow_line(flow), id=str(at)) for at, flow in enumerate(self._flows)), id="flows")
+                with Vertical(classes="detail"):
+                    yield Static("", id="flow-told")
+                    with ScrollableContainer(id="yaml-scroll"):
+                        yield Static("", id="yaml")
             with TabPane("Commands"), VerticalScroll():
-                yield Static(command_bars(summary["commands"]))
-            with TabPane("Tests"), Horizontal(classes="beside"):
+                yield Static(command_bars(summary["commands"]), id="commands")
+            with TabPane(f"Tests {failed} failed" if failed else "Tests"), Horizontal(classes="beside"):
                 yield OptionList(*_test_lines(summary), id="tests")
-                with VerticalScroll(classes="detail"):
-                    yield Static("", id="report")
+                yield SideBySide(id="sides").add_class("detail")
+
+    def on_mount(self) -> None:
+        self.take_focus("#flows")
+
+    # Flows
+
+    @cached_property
+    def _flows(self) -> list[Mapping[str, Any]]:
+        """The worst first."""
+        return sorted(self.outputs.summary["flows"], key=lambda flow: flow["coverage"])
 
     @on(OptionList.OptionHighlighted, "#flows")
     def _show_flow(self, event: OptionList.OptionHighlighted) -> None:
-        flow = next(flow for flow in self.outputs.summary["flows"] if flow["flow"] == event.option.id)
+        flow = self._flows[int(str(event.option.id))]
+        told = f"{flow['missing']} missed; enter: a test to write" if flow["missing"] else "every step is reached"
+        self.query_one("#flow-told", Static).update(Content.styled(told, "$text-warning" if flow["missing"] else "$muted"))
         self.query_one("#yaml", Static).update(self._yaml(flow))
         first_missed = flow["lines"][0][0] - flow["span"][0] if flow["lines"] else 0
         self.call_after_refresh(self.query_one("#yaml-scroll").scroll_to, y=max(0, first_missed - 2), animate=False)
@@ -61,19 +89,64 @@ class CoverageResult(ResultPanel):
         """The flow as written, lines no test reached marked."""
         path = Path(self.session.model(SESSION).assistant) / flow["file"]
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            return Content(f"{path} cannot be read: {error.strerror}")
+            return Content(f"{plain_line(str(path))} cannot be read: {error.strerror}")
         missed = {line for first, last in flow["lines"] for line in range(first, last + 1)}
         first, last = flow["span"]
-        return source(text, "yaml", first, last, missed)
+        return source(text, "yaml", first, last, missed, dedent=True)
+
+    @on(OptionList.OptionSelected, "#flows")
+    def _open_flow(self, event: OptionList.OptionSelected) -> None:
+        self.app.push_screen(FlowScreen(self.session, self._flows[int(str(event.option.id))]))
+
+    # Tests
 
     @on(OptionList.OptionHighlighted, "#tests")
     def _show_test(self, event: OptionList.OptionHighlighted) -> None:
-        reports = json.loads(self.path("failures").read_text(encoding="utf-8"))
-        text = reports.get(event.option.id)
-        shown = report(text) if text else Content.styled("every check held", "$muted")
-        self.query_one("#report", Static).update(shown)
+        found = self._conversation(str(event.option.id))
+        self.query_one("#sides", SideBySide).show(found.sides, found.head)
+
+    @on(OptionList.OptionSelected, "#tests")
+    def _open_test(self, event: OptionList.OptionSelected) -> None:
+        failed = [entry["test"] for key in ("failed", "undecided") for entry in self.outputs.summary[key]]
+        if event.option.id in failed:
+            shown = [self._conversation(test) for test in failed]
+            self.app.push_screen(ConversationScreen(shown, failed.index(event.option.id), f"{self.session.id} · failed tests"))
+
+    def _conversation(self, test: str) -> FailedConversation:
+        file, _, name = test.partition("::")
+        reports, sides = self._reports, self._sides
+        head = Content.assemble((plain_line(name), "bold"), (f"  {plain_line(file)}", "$faint"))
+        if test in self._reasons:
+            head += Content.styled("\n" + plain(self._reasons[test], 600), "$text-warning")
+        else:
+            head += Content.styled("\nevery check held", "$muted")
+        if test not in sides and (text := reports.get(test)):
+            head += Content("\n\n") + report(text)
+        found = sides_from(sides[test]) if test in sides else None
+        line = next((turn.line for turn in found.turns if turn.differs), found.turns[0].line if found.turns else 1) if found else 1
+        return FailedConversation(head, found, Path(self.session.model(SESSION).assistant) / file, line)
+
+    @cached_property
+    def _reasons(self) -> dict[str, str]:
+        return {entry["test"]: entry.get("reason", "") for key in ("failed", "undecided") for entry in self.outputs.summary[key]}
+
+    @cached_property
+    def _reports(self) -> dict[str, str]:
+        return self._read("failures")
+
+    @cached_property
+    def _sides(self) -> dict[str, Any]:
+        return self._read("sides")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """A file of the run by test; {} where it is not there, as in runs of before."""
+        try:
+            found = json.loads(self.path(name).read_text(encoding="utf-8"))
+        except (KeyError, OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _counts(summary: Mapping[str, Any]) -> Content:
@@ -82,22 +155,25 @@ def _counts(summary: Mapping[str, Any]) -> Content:
         (f"{len(summary['passed'])} tests passed", "bold"),
         (f"   {failed} failed", "$text-error" if failed else "$muted"),
         (f"   {undecided} undecided", "$text-warning" if undecided else "$muted"),
-        (f"   commands from {Path(summary['commands_from']).name}", "$muted"),
+        (f"   commands from {plain_line(Path(summary['commands_from']).name, 60)}", "$muted"),
     )
 
 
 def _flow_line(flow: Mapping[str, Any]) -> Content:
-    share = flow["coverage"]
+    share, missing = flow["coverage"], flow["missing"]
     colour = "$text-success" if share >= 0.8 else "$text-warning" if share >= 0.5 else "$text-error"
-    name = flow["flow"] if len(flow["flow"]) <= 20 else flow["flow"][:19] + "…"
-    return Content.assemble(f"{name:<21}", bar(share, 12, colour), f" {share:4.0%} of {flow['steps']}")
+    name = Content(plain_line(flow["flow"], 80)).truncate(_NAME, ellipsis=True, pad=True)
+    steps = (f"  {missing} of {flow['steps']} missed", "$text-warning") if missing else (f" of {flow['steps']}", "$muted")
+    return Content.assemble(name, " ", bar(share, 8, colour), f" {share:4.0%}", steps)
 
 
 def command_bars(commands: Mapping[str, int]) -> Content:
     """A histogram, most frequent first."""
-    most, width = max(commands.values(), default=1), max((len(name) for name in commands), default=0)
+    if not commands:
+        return Content.styled("no command: no test passed, or none of its messages was understood as anything", "$muted")
+    most, width = max(commands.values()), max(len(name) for name in commands)
     lines = [
-        Content.assemble((f"{name:<{width}}  ", "$muted"), bar(count / most, 40), f" {count}")
+        Content.assemble((f"{name:<{width}}  ", "$muted"), bar(count / most, 40), f" {count:,}")
         for name, count in commands.items()
     ]
     return Content("\n").join(lines)
@@ -112,11 +188,11 @@ def _test_lines(summary: Mapping[str, Any]) -> Iterator[Option]:
     ):
         for entry in summary[key]:
             file, _, name = entry["test"].partition("::")
-            text = Content.assemble((f"{mark} ", colour), name, (f"  {Path(file).name}", "$faint"))
+            text = Content.assemble((f"{mark} ", colour), plain_line(name, 200), (f"  {plain_line(Path(file).name, 80)}", "$faint"))
             yield Option(text, id=entry["test"])
 
 
 def report(text: str) -> Content:
     """A failure report, its expected and actual lines in colour."""
     colours = {"+": "$text-success", "-": "$text-error"}
-    return Content("\n").join([Content.styled(line, colours.get(line[:1], "")) for line in text.splitlines()])
+    return Content("\n").join([Content.styled(plain(line), colours.get(line.strip()[:1], "")) for line in text.splitlines()])

@@ -18,6 +18,8 @@ from core.wizard.row_review import RowReview
 from tui.results.panel import ResultPanel
 from tui.results.quality import quality
 from tui.results.spread import spread
+from tui.results.thin import thin
+from tui.widgets.foreign_text import plain
 
 
 class DatasetResult(ResultPanel):
@@ -43,9 +45,12 @@ class DatasetResult(ResultPanel):
         with TabbedContent():
             with TabPane("Quality"), VerticalScroll():
                 yield Static(quality(summary), id="quality")
+            if few := split.get("thin"):
+                with TabPane(f"Thin {len(few)}"), VerticalScroll():
+                    yield Static(thin(split), id="thin")
             for title, key in (("Flows", "flows"), ("Commands", "command_types"), ("Slots", "slots")):
                 with TabPane(title), VerticalScroll():
-                    yield Static(spread(split[key]["train"], split[key]["validation"]))
+                    yield Static(spread(split[key]["train"], split[key]["validation"], _thin_of(split, title)))
 
     def on_mount(self) -> None:
         self._tell_decisions()
@@ -63,8 +68,14 @@ class DatasetResult(ResultPanel):
 
     def _show_decisions(self, outlook: str) -> None:
         label = self.query_one("#decisions", Label)
-        label.update(outlook)
+        label.update(plain(outlook))
         label.display = True
+
+
+def _thin_of(split: Mapping[str, Any], title: str) -> set[str]:
+    """Names of a kind, as its tab is called, that few tests hold."""
+    named = (entry.partition(" ") for entry in split.get("thin") or ())
+    return {name for kind, _, name in named if title == f"{kind.capitalize()}s"}
 
 
 def road(summary: Mapping[str, Any]) -> Content:

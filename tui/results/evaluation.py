@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,11 +15,22 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList, Static, TabbedContent, TabPane
 
-from tui.results.failures import failure_detail, failure_lines, failures, flaky_tests, next_step
+from core.wizard.answers import SESSION
+from tui.results.failures import (
+    Failure,
+    failure_head,
+    failure_lines,
+    failure_sides,
+    failures,
+    flaky_tests,
+    next_step,
+)
 from tui.results.figures import compared, figures
 from tui.results.panel import ResultPanel
 from tui.results.scores import SetScores, sets_in
-from tui.screens.dialogs import ReadDialog
+from tui.screens.conversation import ConversationScreen, FailedConversation
+from tui.widgets.foreign_text import plain, plain_line
+from tui.widgets.side_by_side import SideBySide
 
 
 class EvaluationResult(ResultPanel):
@@ -30,7 +45,7 @@ class EvaluationResult(ResultPanel):
         border: none; padding: 0; background: transparent; width: 5fr; height: 1fr; text-wrap: nowrap; text-overflow: ellipsis;
     }
     EvaluationResult .detail { width: 6fr; height: 1fr; padding: 0 0 0 2; border-left: vkey $panel; }
-    EvaluationResult TabPane Static { width: 1fr; height: auto; }
+    EvaluationResult TabPane > VerticalScroll > Static { width: 1fr; height: auto; }
     """
 
     def compose(self) -> ComposeResult:
@@ -50,7 +65,7 @@ class EvaluationResult(ResultPanel):
             return
         self._failures = failures(summary, self.path("results") if "results" in self.outputs.files else None)
         if advice := next_step(summary):
-            yield Static(Content.assemble(("next  ", "bold"), advice), classes="next")
+            yield Static(Content.assemble(("next  ", "bold"), plain(advice, 600)), classes="next")
         with TabbedContent():
             with TabPane(f"Failures {len(self._failures)}"):
                 yield from self._what_went_wrong()
@@ -69,24 +84,43 @@ class EvaluationResult(ResultPanel):
             return
         with Horizontal(classes="beside"):
             yield OptionList(*failure_lines(self._failures), id="turns")
-            with VerticalScroll(classes="detail"):
-                yield Static("", id="turn")
+            yield SideBySide(id="turn").add_class("detail")
+
+    def on_mount(self) -> None:
+        if self.query("#turns"):
+            self.take_focus("#turns")
 
     @on(OptionList.OptionHighlighted, "#turns")
     def _show_turn(self, event: OptionList.OptionHighlighted) -> None:
         if event.option.id is not None:
-            self.query_one("#turn", Static).update(failure_detail(self._failures[int(event.option.id)]))
+            found = self._conversation(self._failures[int(event.option.id)])
+            self.query_one("#turn", SideBySide).show(found.sides, found.head)
 
     @on(OptionList.OptionSelected, "#turns")
     def _open_turn(self, event: OptionList.OptionSelected) -> None:
-        """The conversation in a window of its own, for terminals with little room beside the list."""
+        """The conversation over the whole screen."""
         if event.option.id is not None:
-            self.app.push_screen(ReadDialog(failure_detail(self._failures[int(event.option.id)])))
+            shown = [self._conversation(failure) for failure in self._failures]
+            self.app.push_screen(ConversationScreen(shown, int(event.option.id), f"{self.session.id} · failures"))
+
+    def _conversation(self, failure: Failure) -> FailedConversation:
+        played = self._played(failure.set).get(failure.test)
+        file = Path(self.session.model(SESSION).assistant) / failure.test.partition("::")[0]
+        return FailedConversation(failure_head(failure), failure_sides(failure, played), file, failure.line or 1)
+
+    @cache  # noqa: B019 one panel, gone with the screen
+    def _played(self, name: str) -> Mapping[str, Any]:
+        """What the failed tests of a set expect beside what came; {} in runs of before."""
+        try:
+            found = json.loads((self.path("results") / f"{name}_sides.json").read_text(encoding="utf-8"))
+        except (KeyError, OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _flaky(tests: list[tuple[str, str]]) -> Content:
     head = Content.styled(
         "These pass in some of their runs only. Look at them before you trust a change of a point or two.\n", "$muted"
     )
-    lines = [Content.assemble(("~ ", "$text-warning"), test, (f"  {name}", "$muted")) for name, test in tests]
+    lines = [Content.assemble(("~ ", "$text-warning"), plain_line(test), (f"  {name}", "$muted")) for name, test in tests]
     return Content("\n").join([head, *lines])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from textual.content import Content
 from textual.widgets.option_list import Option
 
+from core.e2e.side_by_side import Line, Sides, SidesOfTurn, sides_from
 from tui.results.scores import SETS, sets_in
+from tui.widgets.foreign_text import plain, plain_line
 
 _HEADING = "bold $text-accent"
 
@@ -99,7 +102,7 @@ def failure_lines(found: Sequence[Failure]) -> Iterator[Option]:
     shown: str | None = None
     for at, failure in enumerate(found):
         if failure.cause != shown and failure.cause:
-            count = Content.assemble((failure.cause, _HEADING), (f"  {causes[failure.cause]}", "$muted"))
+            count = Content.assemble((plain_line(failure.cause), _HEADING), (f"  {causes[failure.cause]}", "$muted"))
             yield Option(count, disabled=True)
         shown = failure.cause
         yield Option(_line(failure, several), id=str(at))
@@ -107,17 +110,17 @@ def failure_lines(found: Sequence[Failure]) -> Iterator[Option]:
 
 def _line(failure: Failure, with_set: bool) -> Content:
     sign, colour = ("~", "$text-warning") if failure.flaky else ("✗", "$text-error")
-    message = " ".join(failure.user.split())
+    message = plain_line(failure.user)
     facts = [failure.flow, failure.set if with_set else ""]
     return Content.assemble(
         (f"{sign} ", colour),
         message if len(message) <= 40 else message[:39] + "…",
-        ("  " + " · ".join(fact for fact in facts if fact), "$muted"),
+        ("  " + plain_line(" · ".join(fact for fact in facts if fact)), "$muted"),
     )
 
 
-def failure_detail(failure: Failure) -> Content:
-    """The conversation up to the message, what was expected, what the model said."""
+def failure_head(failure: Failure) -> Content:
+    """Where a failure is and what is known about it: what was expected of the model, and what it said."""
     file, _, name = failure.test.rpartition("::")
     place = f"{Path(file).name}:{failure.line}" if failure.line else Path(file).name
     facts = [
@@ -127,20 +130,51 @@ def failure_detail(failure: Failure) -> Content:
         failure.cause,
         "flaky" if failure.flaky else "",
     ]
-    said = [Content.styled(f"{line}\n", "$muted") for line in failure.conversation]
     return Content("").join(
         [
-            Content.assemble((name or failure.test, "bold"), (f"  {place}\n", "$faint")),
-            Content.styled(" · ".join(fact for fact in facts if fact) + "\n\n", "$muted"),
-            *said,
-            Content.assemble(("USER: ", "bold"), (f"{failure.user}\n\n", "bold")),
-            Content.styled("expected\n", _HEADING),
-            Content.styled(f"{failure.expected or 'not known: another way led here'}\n\n", "$text-success"),
-            Content.styled("predicted\n", _HEADING),
-            Content.styled(_said(failure.predicted), "$text-error"),
-            Content.styled(f"\n\n{failure.reason}" if failure.reason else "", "$muted"),
+            Content.assemble((plain_line(name or failure.test), "bold"), (f"  {plain_line(place)}\n", "$faint")),
+            Content.styled(plain_line(" · ".join(fact for fact in facts if fact)) + "\n", "$muted"),
+            Content.styled(plain(failure.reason), "$muted"),
         ]
     )
+
+
+def failure_sides(failure: Failure, played: Mapping[str, Any] | None) -> Sides:
+    """The failed conversation with what the model was to say beside what it said; `played`: facts of its `Sides`, where they are kept.
+
+    Without those the conversation is known up to the message alone.
+    """
+    line = Line(failure.expected or "not known: another way led here", _said(failure.predicted), "differs")
+    commands = tuple(
+        Line(expected, predicted, "differs" if expected != predicted else "same")
+        for expected, predicted in zip_longest(line.expected.splitlines(), line.actual.splitlines(), fillvalue="")
+    )
+    if played is None:
+        before = list(_turns_before(failure.conversation))
+        return Sides((*before, SidesOfTurn(failure.user, failure.line or 0, (), commands)), "")
+    sides = sides_from(played)
+    at = failure.turn - 1 + sum(turn.user is None for turn in sides.turns)
+    turns = [
+        replace(turn, commands=(), lines=(*commands, *turn.lines)) if number == at else turn
+        for number, turn in enumerate(sides.turns)
+    ]
+    return Sides(tuple(turns), sides.note)
+
+
+def _turns_before(conversation: Sequence[str]) -> Iterator[SidesOfTurn]:
+    """A transcript of `USER: …` and `AI: …` as turns."""
+    user: str | None = None
+    lines: list[Line] = []
+    for text in conversation:
+        who, _, said = text.partition(": ")
+        if who == "USER":
+            if user is not None or lines:
+                yield SidesOfTurn(user, 0, (), tuple(lines))
+            user, lines = said, []
+        else:
+            lines.append(Line("", said, "more"))
+    if user is not None or lines:
+        yield SidesOfTurn(user, 0, (), tuple(lines))
 
 
 def _said(predicted: str | None) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from core.wizard.session import Session, StepStatus
 from core.wizard.step import Outputs
+from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.scoreboard import Scoreboard
 
 MOST_ROWS_OF_A_LIST = 12
@@ -48,6 +49,12 @@ class ResultPanel(Vertical):
             yield Static(facts(self.outputs.summary), classes="facts")
             yield Static(files(self.outputs, self.folder))
 
+    def take_focus(self, selector: str) -> None:
+        """Let keys go to a part of the panel, unless the person is somewhere else than among the steps."""
+        focused = self.screen.focused
+        if focused is None or focused.id == "stepper":
+            self.query_one(selector).focus(scroll_visible=False)
+
     def path(self, name: str) -> Path:
         return self.folder / self.outputs.files[name]
 
@@ -71,7 +78,7 @@ def readable(name: str, value: Any) -> Iterator[tuple[str, str]]:
         if len(value) > MOST_ROWS_OF_A_LIST:
             yield "", f"  … and {len(value) - MOST_ROWS_OF_A_LIST} more"
     elif isinstance(value, dict):
-        yield label, ", ".join(f"{key} {one_line(item)}" for key, item in value.items())
+        yield label, ", ".join(f"{plain_line(str(key))} {one_line(item)}" for key, item in value.items())
     else:
         yield label, one_line(value)
 
@@ -81,7 +88,7 @@ def one_line(value: Any) -> str:
         return "  ".join(f"{key}: {one_line(item)}" for key, item in value.items() if item not in (None, [], ""))
     if isinstance(value, float):
         return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return plain(value) if isinstance(value, str) else plain(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def files(outputs: Outputs, folder: Path) -> Content:

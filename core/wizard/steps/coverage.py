@@ -104,15 +104,15 @@ class CoverageStep:
         for report in found.failure_reports.values():
             for line in report.splitlines():
                 context.emit(Log(line))
-        (context.folder / "coverage.json").write_text(
-            json.dumps(found.summary, ensure_ascii=False, indent=1), encoding="utf-8"
-        )
-        (context.folder / "failures.json").write_text(
-            json.dumps(dict(found.failure_reports), ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+        for name, content in (
+            ("coverage", found.summary), ("failures", dict(found.failure_reports)), ("sides", dict(found.sides)),
+        ):  # fmt: skip
+            text = json.dumps(content, ensure_ascii=False, indent=1, default=str)
+            (context.folder / f"{name}.json").write_text(text, encoding="utf-8")
         files = {
             "report": "coverage.json",
             "failures": "failures.json",
+            "sides": "sides.json",
             "results": "e2e_coverage_results",
             "recording": "e2e_coverage_results/commands.yml",
         }
