@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from core.wizard.answers import questions, set_one
+from core.wizard.answers import questions
+from core.wizard.answers_set import set_answers
 from core.wizard.consequences import Consequence
 from tui.drafts import changes, command
 from tui.mishap import Mishap
@@ -62,8 +63,8 @@ def test_the_command_takes_over_what_was_typed(data):
         answers: dict = {}
         if question.kind == "text":
             with suppress(UsageError):  # an answer that the step refuses, as the form would
-                set_one(setting, answers)
+                set_answers([setting], answers)
                 assert answers[step][question.field] == value
         else:
-            set_one(setting, answers)
+            set_answers([setting], answers)
             assert answers[step][question.field] == value
