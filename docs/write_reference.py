@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from core import errors
 from core.wizard.answers import SESSION, Question, questions
+from core.wizard.event_lines import TYPES, schema
 from core.wizard.recipe import STEP_IDS, step
 from tui.cli import cli
 
@@ -34,6 +36,15 @@ Messages on stderr say what is wrong, where, and what to do.
 
 | Code | Meaning |
 |---|---|
+"""
+EVENTS = """\
+# Events
+
+`calmtune run --json` and `calmtune resume --json` print one JSON object a line on stdout, as things happen. `calmtune events schema` prints
+the JSON Schema of these lines. `version` is raised when a line loses a field or a field changes its meaning; new fields and new types do
+not raise it, so readers skip what they do not know.
+
+Every line has:
 """
 NOTE = "<!-- Written by docs/write_reference.py; change the code it describes. -->\n"
 
@@ -61,11 +72,7 @@ def _kind(question: Question) -> str:
     parts = [" | ".join(f"`{choice}`" for choice in question.choices) or names[question.kind]]
     if question.unit:
         parts.append(question.unit)
-    low, high = question.minimum, question.maximum
-    if low is not None and high is not None:
-        parts.append(f"{low:g} to {high:g}")
-    elif low is not None or high is not None:
-        parts.append(f"at least {low:g}" if low is not None else f"at most {high:g}")
+    parts += [question.range] if question.range else []
     if question.required:
         parts.append("must be answered")
     elif question.default not in (None, ""):
@@ -84,7 +91,7 @@ def command_line() -> str:
     for name, command in _commands(cli, "calmtune"):
         context = click.Context(command, info_name=name)
         usage = " ".join(command.collect_usage_pieces(context))
-        lines += [f"## {name}\n", f"```\n{name} {usage}\n```\n", _escaped(inspect.cleandoc(command.help or "")) + "\n"]
+        lines += [f"## {name}\n", f"```\n{name} {usage}\n```\n", *_paragraphs(command.help or "")]
         records = [
             parameter.get_help_record(context) for parameter in command.params if isinstance(parameter, click.Option)
         ]
@@ -93,6 +100,15 @@ def command_line() -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Paragraphs of a help text; those that click leaves as they are written stand in a block."""
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        if paragraph.startswith("\b"):
+            yield f"```\n{inspect.cleandoc(paragraph.removeprefix(chr(8)).strip(chr(10)))}\n```\n"
+        else:
+            yield _escaped(paragraph) + "\n"
 
 
 def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -118,13 +134,30 @@ def exit_codes() -> str:
     return f"{NOTE}\n{CODES}{table}\n"
 
 
+def events() -> str:
+    """Every type of line that a run prints for programs, with its fields."""
+    kinds = schema()["$defs"]
+    common = next(iter(kinds.values()))["properties"]
+    shared = ("type", "version", "time", "session", "step")
+    lines = [NOTE, EVENTS, *(_field(name, common[name]) for name in shared), ""]
+    for name, declared in TYPES.items():
+        kind = kinds[declared.__name__]
+        lines += [f"## `{name}`\n", _escaped(kind["description"]) + "\n"]
+        lines += [*(_field(field, what) for field, what in kind["properties"].items() if field not in shared), ""]
+    return "\n".join(lines)
+
+
+def _field(name: str, what: Mapping[str, Any]) -> str:
+    return f"- **`{name}`** {_escaped(what.get('description', ''))}".rstrip()
+
+
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is; code between backticks stays code."""
     parts = text.split("`")
     return "`".join(part if at % 2 else re.sub(r"([*<|_])", r"\\\1", part) for at, part in enumerate(parts))
 
 
-PAGES = {"answers.md": answers, "command-line.md": command_line, "exit-codes.md": exit_codes}
+PAGES = {"answers.md": answers, "command-line.md": command_line, "events.md": events, "exit-codes.md": exit_codes}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
