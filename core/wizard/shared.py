@@ -86,7 +86,7 @@ class SharedAnswers(BaseModel):
         default=None,
         gt=0,
         title="Highest price an hour",
-        description="Machines that cost more are not rented.",
+        description="Machines that cost more, all nodes together, are not rented.",
         json_schema_extra={"unit": "US dollars an hour", "cosmetic": True, "advanced": True},
     )
     cloud_budget_usd: float | None = Field(
