@@ -132,7 +132,8 @@ class _Writer:
         for way in ways:
             step = self._step(way)
             lines.append(f"{step.lines.file}:{step.lines.first} {in_words(step)}")
-        return "".join(f"# {' '.join(line.split())[:_WIDEST]}\n" for line in lines)
+        readable = ("".join(sign if sign.isprintable() else " " for sign in line) for line in lines)
+        return "".join(f"# {' '.join(line.split())[:_WIDEST]}\n" for line in readable)
 
     def _case(self, way: Way, name: str) -> TestCase:
         steps = [step for turn in way.turns for step in self._turn(turn)]

@@ -132,6 +132,17 @@ def test_a_step_behind_a_contradiction_is_said_to_be_out_of_reach(make_assistant
     assert found.text == ""
 
 
+def test_an_odd_name_of_a_flow_makes_a_test_that_can_be_read(make_assistant, tmp_path):
+    name = "a: [/x] \\e[2J \\n #b"
+    flows = f'flows:\n  odd:\n    name: "{name}"\n    description: odd\n    steps:\n      - action: utter_x\n'
+    assistant = make_assistant(flows, "responses: {utter_x: [{text: x}]}")
+    reaching = Reaching(Engine(assistant, None, "newest", require_actions=False))
+    found = skeleton(reaching, [("odd", assistant.flows["odd"].steps[0].id)])
+    ((_, result),) = played(found, reaching, tmp_path)
+    assert result.passed
+    assert "\x1b" not in found.text
+
+
 def test_nothing_is_overwritten(tmp_path):
     tests = tmp_path / "e2e_tests"
     first = write_beside(tests, "reach_x.yml", "one")

@@ -150,9 +150,9 @@ class CoverageResult(ResultPanel):
 
 
 def _counts(summary: Mapping[str, Any]) -> Content:
-    failed, undecided = len(summary["failed"]), len(summary["undecided"])
+    passed, failed, undecided = (len(summary[key]) for key in ("passed", "failed", "undecided"))
     return Content.assemble(
-        (f"{len(summary['passed'])} tests passed", "bold"),
+        (f"{passed:,} {'test' if passed == 1 else 'tests'} passed", "bold"),
         (f"   {failed} failed", "$text-error" if failed else "$muted"),
         (f"   {undecided} undecided", "$text-warning" if undecided else "$muted"),
         (f"   commands from {plain_line(Path(summary['commands_from']).name, 60)}", "$muted"),

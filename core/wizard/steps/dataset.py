@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -256,7 +257,7 @@ async def _rephrased(
             bench.engine,
             understanding,
             answers.concurrency,
-            _progress(len(conversations), context),
+            _progress(len(conversations), context, lambda: models.calls - before),
         )
     checked_by = f"language model, {answers.equality}" if understanding else "slot values"
     facts = {**rephrasing_facts(done, chosen, checked_by, models.calls - before), **diversity_facts(done)}
@@ -323,13 +324,16 @@ def _paraphrases(chosen: str, bench: Workbench, context: Context) -> Rephraser:
     return paraphrases
 
 
-def _progress(total: int, context: Context) -> Callable[[AnnotatedConversation], None]:
-    done = 0
+def _progress(total: int, context: Context, calls: Callable[[], int]) -> Callable[[AnnotatedConversation], None]:
+    """Tells how far it is, with the calls that were answered and how long the rest will take at this pace."""
+    done, began = 0, time.monotonic()
 
     def on_done(conversation: AnnotatedConversation) -> None:
         nonlocal done
         done += 1
-        context.emit(Progress(done, total, "conversations", label=conversation.case.name))
+        unit = f"conversations, {answered:,} calls" if (answered := calls()) else "conversations"
+        left = (time.monotonic() - began) / done * (total - done)
+        context.emit(Progress(done, total, unit, left, label=conversation.case.name))
 
     return on_done
 
