@@ -20,7 +20,7 @@ from tui.widgets.run_panel import RunPanel
 
 @pytest.fixture
 def training(monkeypatch):
-    """A training that goes on until it is cancelled; with KEEP it ends well. Holds the messages it was cancelled with."""
+    """A training that goes on for a minute or until it is cancelled; with KEEP it ends well. Holds the messages it was cancelled with."""
     install(monkeypatch)
     steps = __import__("core.wizard.session").wizard.session.step
     monkeypatch.setattr(tui.screens.walk, "step", steps)
@@ -29,7 +29,7 @@ def training(monkeypatch):
 
     async def long_run(self, context):
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(60)
         except asyncio.CancelledError as error:
             asked.append(error.args[0])
             if error.args != (KEEP,):
@@ -71,7 +71,7 @@ async def test_training_that_is_asked_to_keep_what_it_has_ends_well(tmp_path, tr
 
 
 async def test_a_burst_is_taken_over_look_by_look_and_loses_nothing(tmp_path, training, monkeypatch):
-    monkeypatch.setattr(tui.screens.walk, "SECONDS_OF_A_LOOK", 1e-4)
+    monkeypatch.setattr(tui.screens.walk, "SECONDS_OF_A_LOOK", 0.0)
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test(size=(80, 24)) as pilot:
         walk = await begin(app, pilot)

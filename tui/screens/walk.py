@@ -194,9 +194,11 @@ class WalkScreen(Screen[None]):
 
     def _show_events(self) -> None:
         """Take over what the step has told, but no longer than a look may take."""
-        panels, until = self.query(RunPanel), time.monotonic() + SECONDS_OF_A_LOOK
-        while panels and self._events and time.monotonic() < until:
-            panels.first().show_events([self._events.popleft() for _ in range(min(EVENTS_AT_ONCE, len(self._events)))])
+        panel, until = next(iter(self.query(RunPanel)), None), time.monotonic() + SECONDS_OF_A_LOOK
+        while panel is not None and self._events:
+            panel.show_events([self._events.popleft() for _ in range(min(EVENTS_AT_ONCE, len(self._events)))])
+            if time.monotonic() > until:
+                break
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
