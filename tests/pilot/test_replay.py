@@ -60,6 +60,14 @@ async def test_playing_goes_on_by_itself_to_the_end_and_begins_anew():
         assert replay.step < 100
 
 
+async def test_a_click_below_the_chart_plays_too():
+    async with replay_of(100) as (pilot, replay):
+        await pilot.click("#played")
+        assert "▶ step" in said(replay)
+        await pilot.click("#played")
+        assert "‖ step" in said(replay)
+
+
 async def test_seeking_shows_the_curve_and_the_diagnosis_of_then():
     async with replay_of(100) as (pilot, replay):
         chart = replay.query_one(LossChart)

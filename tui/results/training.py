@@ -20,8 +20,8 @@ class TrainingResult(ResultPanel):
     """The chart of the whole run over the facts."""
 
     DEFAULT_CSS = """
-    TrainingResult Replay { height: 2fr; min-height: 11; }
-    TrainingResult .scroll { height: 1fr; min-height: 6; margin: 1 0 0 0; }
+    TrainingResult Replay { height: 1fr; min-height: 9; }
+    TrainingResult .scroll { height: 8; margin: 1 0 0 0; }
     """
 
     needs = ("base_model", "rows", "steps", "settings", "unique_token_ratio")

@@ -45,6 +45,8 @@ class LogPanel(Vertical):
         self._asking = "search"
         self._is_pattern = False
         self._problem = ""
+        self._wanted: Search | None = None
+        """What is looked for now; what an earlier look finds comes too late."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="log-title")
@@ -105,6 +107,7 @@ class LogPanel(Vertical):
 
     def action_undo(self) -> None:
         """One thing at a time: what is being typed, else the search, else the filter."""
+        self._wanted = None
         if self._is_open:
             self._close()
             self._apply(self._asking, None, array("Q"))
@@ -129,7 +132,7 @@ class LogPanel(Vertical):
 
     def _look(self) -> None:
         """Search for what is typed now, beside the screen's work."""
-        text = self.query_one("#words", Input).value
+        text, self._wanted = self.query_one("#words", Input).value, None
         if not text:
             self._apply(self._asking, None, array("Q"))
             return
@@ -138,6 +141,7 @@ class LogPanel(Vertical):
         except BadPattern as error:
             self._hint(str(error).rpartition("cannot be read: ")[2], wrong=True)
             return
+        self._wanted = search
         self._find(self._asking, search)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="log-search")
@@ -153,7 +157,11 @@ class LogPanel(Vertical):
             self.app.call_from_thread(self._give_up, str(error))
             return
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._apply, what, search, found, end)
+            self.app.call_from_thread(self._found, what, search, found, end)
+
+    def _found(self, what: str, search: Search, found: array[int], seen: int) -> None:
+        if search is self._wanted:
+            self._apply(what, search, found, seen)
 
     def _apply(self, what: str, search: Search | None, found: array[int], seen: int = 0) -> None:
         """Show what was found among the `seen` lines; those that came meanwhile are looked at now."""

@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from dataclasses import fields
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -75,6 +76,10 @@ class Replay(Vertical):
         """Escape is the screen's when nothing is played."""
         return self.at is not None if action == "whole" else True
 
+    def on_click(self, event: events.Click) -> None:
+        if event.widget is self.query_one("#played"):
+            self.action_play()
+
     def action_play(self) -> None:
         if not self._playing and (self.at is None or self.at >= 1):
             self.at = 0.0
@@ -113,7 +118,8 @@ class Replay(Vertical):
         said = self.query_one("#played", Static)
         if self.at is None:
             state, _, sentence = self._diagnosis.partition(": ")
-            said.update(Content.assemble((state, "bold"), (f"  {sentence}  ", "$muted"), ("space plays the run again", "$faint")))
+            how = "space on the chart, or a click here, plays the run again"
+            said.update(Content.assemble((state, "bold"), (f"  {sentence}  ", "$muted"), (how, "$faint")))
             return
         last = self.query_one(LossChart).whole[1]
         keys = f"{'space pauses' if self._playing else 'space plays'}  , . seek  < > speed  esc ends"
