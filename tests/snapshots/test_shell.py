@@ -147,9 +147,9 @@ def test_a_running_step(look):
     async def steps(pilot, app):
         walk = app.screen
         walk.at_work = RunningStep(walk.session, "coverage", lambda run: None)
-        walk.at_work.progress = Progress(3, 9, "tests")
+        walk.at_work._hear(Progress(3, 9, "tests"))
         await walk._show("coverage")
-        await until(pilot, lambda: bool(walk.query("#progress-label")))
+        await until(pilot, lambda: "3 of 9" in "".join(str(label.render()) for label in walk.query("#progress-label")))
 
     assert look(steps)
 
