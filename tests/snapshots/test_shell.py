@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Input
 
 import core.wizard.session
+import tui.screens.chat
 import tui.screens.dialogs
 import tui.screens.sessions
 import tui.screens.walk
@@ -44,7 +45,7 @@ WRONG = Mishap(
 class Talk(ChatScreen):
     """A conversation whose model is this test."""
 
-    CSS_PATH = ChatScreen.CSS_PATH
+    CSS_PATH = Path(tui.screens.chat.__file__).with_name("chat.tcss")
 
     def _converse(self) -> None:
         self._show(None, Reply(("Hello, what can I do?",)))

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher, Footer, OptionList
 from textual.worker import Worker, WorkerState
 
@@ -169,12 +170,16 @@ class WalkScreen(WalkWindows):
             if child.id != "run-panel" or self.at_work is None:
                 await child.remove()
         if seen.running:
-            await panel.add_content(RunPanel(id="run-panel"), set_current=True)
+            content: Widget = RunPanel(id="run-panel")
         elif seen.shown is not None:
-            await panel.add_content(result_panel(self.session, seen.shown), set_current=True)
+            content = result_panel(self.session, seen.shown)
         else:
             given = self._drafts.of(seen.step, self.session.answers)
-            await panel.add_content(QuestionForm(questions(seen.step), given, id="form"), set_current=True)
+            content = QuestionForm(questions(seen.step), given, id="form")
+        await panel.add_content(content)
+        if content.is_attached:  # not when the app is left meanwhile
+            panel.current = content.id
+        if isinstance(content, QuestionForm):
             self.query_one(Outlook).weigh(self.session, seen.step, given)
 
     def _show_events(self) -> None:
