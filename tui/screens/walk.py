@@ -122,7 +122,8 @@ class WalkScreen(WalkWindows):
     async def _show(self, view: str, edit: bool = False) -> None:
         """Show a step: its form, its run or its result. One after the other: a worker may ask while a key does."""
         async with self._showing:
-            await self._show_step(view, edit)
+            if not self._left:
+                await self._show_step(view, edit)
 
     async def _show_step(self, view: str, edit: bool) -> None:
         self._keep_draft()
@@ -184,7 +185,7 @@ class WalkScreen(WalkWindows):
 
     def _show_events(self) -> None:
         panels = [panel for panel in self.query(RunPanel) if panel.is_mounted and panel.children]
-        if self.at_work is None or not panels or not (events := self.at_work.take_events()):
+        if self._left or self.at_work is None or not panels or not (events := self.at_work.take_events()):
             return
         panels[0].show_events(events)
         with_costs = any(isinstance(event, Cost | MachineCost) for event in events)
@@ -204,6 +205,8 @@ class WalkScreen(WalkWindows):
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
+        if self._left:
+            return  # what was typed came after the session was given free
         self._keep_draft()
         self._show_command()
         self.query_one(Outlook).weigh(self.session, self.view, event.form.values)
@@ -312,6 +315,8 @@ class WalkScreen(WalkWindows):
     async def _ended(self, event: StepEnded) -> None:
         self._show_events()
         self.at_work = None
+        if self._left:
+            return
         run = event.run
         title = step(run.step).title
         if run.error is not None:
