@@ -33,7 +33,7 @@ async def until(pilot, condition, what="something") -> None:
 
 
 async def begin(app, pilot, path=PARCELS) -> WalkScreen:
-    await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+    await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and bool(app.screen.query("#path")), "the list of sessions")
     app.screen.query_one("#path", Input).value = str(path)
     await pilot.press("enter")
     await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form #help")), "the walk")
