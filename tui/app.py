@@ -87,7 +87,7 @@ class CalmtuneApp(App[None]):
             remembered.remember(remembered.THEME, theme.name)
         self._last_theme = theme.name
 
-    def notify(self, message: str, *, title: str = "", markup: bool = False, **options: Any) -> None:  # type: ignore[override]
+    def notify(self, message: str, *, title: str = "", markup: bool = False, **options: Any) -> None:
         """As in Textual, but texts are never markup and never move the terminal's cursor: they may be anybody's."""
         super().notify(safe(message), title=safe(title), markup=False, **options)
 

@@ -34,10 +34,10 @@ async def until(pilot, condition, what="something") -> None:
 
 
 async def begin(app, pilot, path=PARCELS) -> WalkScreen:
-    await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+    await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and bool(app.screen.query("#path")), "the list of sessions")
     app.screen.query_one("#path", Input).value = str(path)
     await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk")
+    await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form #help")), "the walk")
     return app.screen
 
 
@@ -117,7 +117,7 @@ async def test_a_failed_step_says_why(tmp_path, monkeypatch):
     session.close()
     app = CalmtuneApp(tmp_path / "sessions", "one")
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, WalkScreen))
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form #help")))
         walk = app.screen
         walk.query_one("#field-amount", Input).value = "13"
         await pilot.press("ctrl+r")

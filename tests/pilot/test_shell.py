@@ -174,19 +174,22 @@ def test_the_template_of_a_keymap_names_every_action_and_changes_none(tmp_path):
 async def test_the_theme_is_remembered_and_those_of_the_terminal_need_colours(one, own_state, monkeypatch):
     app = CalmtuneApp(one, "one")
     async with app.run_test() as pilot:
+        await walk_of(app, pilot)
         app.theme = "ansi-light"
         await until(pilot, lambda: json.loads((own_state / "app.json").read_text()).get("theme") == "ansi-light", "the note")
     app = CalmtuneApp(one, "one")
     async with app.run_test() as pilot:
+        await walk_of(app, pilot)
         assert app.theme == "ansi-light"
     monkeypatch.setenv("NO_COLOR", "1")
     app = CalmtuneApp(one, "one")
     async with app.run_test() as pilot:
+        await walk_of(app, pilot)
         assert app.theme == "calm-dark"
     monkeypatch.setenv("CALMTUNE_THEME", "no [/x] such")
     app = CalmtuneApp(one, "one")
     async with app.run_test() as pilot:
-        await pilot.pause()
+        await walk_of(app, pilot)
         assert app.theme == "calm-dark"
 
 
@@ -230,7 +233,7 @@ async def test_a_terminal_of_20_by_5_and_back(one):
             for size in ((20, 5), (1, 1), (80, 24)):
                 await pilot.resize_terminal(*size)
             assert not isinstance(app.screen, ErrorDialog)
-            assert walk.query_one(ErrorCard).mishap is None
+            assert all(card.mishap is None for card in walk.query(ErrorCard))
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the app alive")
 
 
@@ -240,7 +243,7 @@ async def test_the_demo_is_one_key_or_one_click_away(tmp_path):
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda app=app: isinstance(app.screen, SessionsScreen), "the list of sessions")
             await press(pilot)
-            await until(pilot, lambda app=app: isinstance(app.screen, WalkScreen), "the demo")
+            await walk_of(app, pilot)
             assert app.screen.session.id == "demo"
             assert app.screen.query_one("#run", Button)
             app.screen.session.close()

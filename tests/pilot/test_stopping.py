@@ -46,7 +46,7 @@ async def test_training_is_stopped_or_ended_only_after_a_question(tmp_path, trai
     async with app.run_test(size=(80, 24)) as pilot:
         walk = await begin(app, pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: walk._cancel is not None, "the running step")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None, "the running step")
         for key, expected in (("escape", []), ("s", ["stop"])):
             await pilot.press("ctrl+x")
             await until(pilot, lambda: isinstance(app.screen, StopDialog), "the question")
@@ -62,7 +62,7 @@ async def test_training_that_is_asked_to_keep_what_it_has_ends_well(tmp_path, tr
     async with app.run_test(size=(80, 24)) as pilot:
         walk = await begin(app, pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: walk._cancel is not None, "the running step")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None, "the running step")
         await pilot.press("ctrl+x")
         await until(pilot, lambda: isinstance(app.screen, StopDialog), "the question")
         await pilot.click("#keep")
@@ -76,13 +76,13 @@ async def test_a_burst_is_taken_over_look_by_look_and_loses_nothing(tmp_path, tr
     async with app.run_test(size=(80, 24)) as pilot:
         walk = await begin(app, pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: walk._cancel is not None and walk.query(RunPanel), "the running step")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None and walk.query(RunPanel), "the running step")
         await until(pilot, lambda: walk.query(LogView), "its log")
-        walk._events.extend(event for n in range(2500) for event in (Metric(n, {"loss": 1 / (n + 1)}), Log(f"line {n}")))
+        walk.at_work._events.extend(event for n in range(2500) for event in (Metric(n, {"loss": 1 / (n + 1)}), Log(f"line {n}")))
         walk._show_events()
-        assert 0 < len(walk._events) < 5000
-        await until(pilot, lambda: not walk._events, "all events")
+        assert 0 < len(walk.at_work._events) < 5000
+        await until(pilot, lambda: not walk.at_work._events, "all events")
         assert len(walk.query_one(LossChart).training.steps) == 2500
         assert len(walk.query_one(LogView).lines) >= 2500
         await pilot.press("ctrl+x", "s")
-        await until(pilot, lambda: walk._cancel is None, "the end")
+        await until(pilot, lambda: walk.at_work is None, "the end")

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Input
 
 import core.wizard.session
+import tui.screens.chat
 import tui.screens.dialogs
 import tui.screens.sessions
 import tui.screens.walk
@@ -44,7 +45,7 @@ WRONG = Mishap(
 class Talk(ChatScreen):
     """A conversation whose model is this test."""
 
-    CSS_PATH = ChatScreen.CSS_PATH
+    CSS_PATH = Path(tui.screens.chat.__file__).with_name("chat.tcss")
 
     def _converse(self) -> None:
         self._show(None, Reply(("Hello, what can I do?",)))
@@ -147,9 +148,9 @@ def test_a_running_step(look):
     async def steps(pilot, app):
         walk = app.screen
         walk.at_work = RunningStep(walk.session, "coverage", lambda run: None)
-        walk.at_work.progress = Progress(3, 9, "tests")
+        walk.at_work._hear(Progress(3, 9, "tests"))
         await walk._show("coverage")
-        await until(pilot, lambda: bool(walk.query("#progress-label")))
+        await until(pilot, lambda: "3 of 9" in "".join(str(label.render()) for label in walk.query("#progress-label")))
 
     assert look(steps)
 

@@ -34,5 +34,5 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
     for active in screen.active_bindings.values():
         binding = active.binding
         if active.enabled and binding.tooltip:
-            found.setdefault(binding.tooltip, []).append(screen.app.get_key_display(binding))
+            found.setdefault(binding.tooltip, []).append(binding.key)
     return [(" ".join(keys), tooltip) for tooltip, keys in found.items()]

@@ -30,7 +30,8 @@ class PreviewScreen(ModalScreen[bool]):
     PreviewScreen > Vertical { width: 130; max-width: 98%; height: 90%; padding: 1 2; background: $surface; border: round $border; }
     PreviewScreen #heading { text-style: bold; width: 1fr; margin: 0 0 1 0; }
     PreviewScreen #files-and-diff { height: 1fr; }
-    PreviewScreen OptionList { width: 30; height: 1fr; border: none; padding: 0; background: $surface; }
+    PreviewScreen OptionList { width: 26%; max-width: 32; height: 1fr; border: none; padding: 0; background: $surface; }
+    PreviewScreen OptionList:focus { border: none; background-tint: $foreground 0%; }
     PreviewScreen VerticalScroll { width: 1fr; padding: 0 0 0 1; border-left: vkey $panel; }
     PreviewScreen #diff { width: auto; height: auto; }
     PreviewScreen #for { color: $text-muted; height: 1; }

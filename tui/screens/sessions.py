@@ -57,7 +57,7 @@ class SessionsScreen(Screen[Session]):
             yield Label("", id="error", markup=False)
             with Horizontal(id="hint"):
                 yield Button("Demo", id="demo", compact=True)
-                yield Static(Content.styled("No assistant at hand? A hostel in a lighthouse, trained here.", "$muted"))
+                yield Static(Content.styled("No assistant at hand? A sample one, trained here.", "$muted"))
         yield Footer()
 
     def on_mount(self) -> None:

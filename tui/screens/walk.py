@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher, Footer, OptionList
 from textual.worker import Worker, WorkerState
 
@@ -127,7 +128,8 @@ class WalkScreen(WalkWindows):
     async def _show(self, view: str, edit: bool = False) -> None:
         """Show a step: its form, its run or its result. One after the other: a worker may ask while a key does."""
         async with self._showing:
-            await self._show_step(view, edit)
+            if not self._left:
+                await self._show_step(view, edit)
 
     async def _show_step(self, view: str, edit: bool) -> None:
         self._keep_draft()
@@ -175,19 +177,23 @@ class WalkScreen(WalkWindows):
             if child.id != "run-panel" or self.at_work is None:
                 await child.remove()
         if seen.running:
-            await panel.add_content(RunPanel(id="run-panel"), set_current=True)
+            content: Widget = RunPanel(id="run-panel")
         elif seen.shown is not None:
-            await panel.add_content(result_panel(self.session, seen.shown), set_current=True)
+            content = result_panel(self.session, seen.shown)
         else:
             given = self._drafts.of(seen.step, self.session.answers)
-            await panel.add_content(QuestionForm(questions(seen.step), given, id="form"), set_current=True)
+            content = QuestionForm(questions(seen.step), given, id="form")
+        await panel.add_content(content)
+        if content.is_attached:  # not when the app is left meanwhile
+            panel.current = content.id
+        if isinstance(content, QuestionForm):
             self.query_one(Outlook).weigh(self.session, seen.step, given)
 
     def _show_events(self) -> None:
         """Take over what the step has told, but no longer than a look may take."""
         panels = [panel for panel in self.query(RunPanel) if panel.is_mounted and panel.children]
         until, with_costs = time.monotonic() + SECONDS_OF_A_LOOK, False
-        if self.at_work is None or not panels:
+        if self._left or self.at_work is None or not panels:
             return
         while events := self.at_work.take_events(EVENTS_AT_ONCE):
             panels[0].show_events(events)
@@ -207,6 +213,8 @@ class WalkScreen(WalkWindows):
 
     @on(QuestionForm.Changed)
     def _weigh(self, event: QuestionForm.Changed) -> None:
+        if self._left:
+            return  # what was typed came after the session was given free
         self._keep_draft()
         self._show_command()
         self.query_one(Outlook).weigh(self.session, self.view, event.form.values)
@@ -315,6 +323,8 @@ class WalkScreen(WalkWindows):
     async def _ended(self, event: StepEnded) -> None:
         self._show_events()
         self.at_work = None
+        if self._left:
+            return
         run = event.run
         title = step(run.step).title
         if run.error is not None:
