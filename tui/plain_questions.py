@@ -1,11 +1,12 @@
 """Questions as lines of text and typed answers, for screen readers, dumb terminals and bad lines: nothing is ever drawn over.
 
 Menus that are moved through with arrow keys redraw lines, which a screen reader reads out again and a dumb terminal garbles. So choices
-are numbered lines, and the terminal's own line editing is all there is.
+are numbered lines and answers are typed: in a line that questionary edits, or as the terminal itself does where TERM is dumb.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -14,7 +15,7 @@ from typing import Any
 
 from core.errors import UsageError
 from core.wizard.answers import Question, one_answer, questions
-from tui.output import narrate
+from tui.output import is_terminal, narrate
 
 BACK, MORE, HELP, NONE = "<", "+", "?", "-"
 HOW = (
@@ -84,6 +85,24 @@ def ask_section(
 
 def read_line(prompt: str) -> str:
     """What is typed after a prompt, without blanks around it. Raises KeyboardInterrupt at the end of input too."""
+    return _edited_line(prompt) if is_terminal() else _plain_line(prompt)
+
+
+def _edited_line(prompt: str) -> str:
+    """By questionary, where the terminal can: the line is edited with arrows, and earlier lines are never drawn over."""
+    os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # ask the terminal nothing: on a bad line its answer comes late, as typing
+    import questionary
+    from prompt_toolkit.output import create_output
+
+    question = questionary.text(prompt, qmark="", output=create_output(stdout=sys.stderr), enable_suspend=True)
+    try:
+        typed: str = question.unsafe_ask()
+    except EOFError:
+        raise KeyboardInterrupt from None
+    return typed.strip()
+
+
+def _plain_line(prompt: str) -> str:
     print(prompt, end=" ", file=sys.stderr, flush=True)
     typed = sys.stdin.readline()
     if not typed:

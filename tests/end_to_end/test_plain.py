@@ -141,3 +141,16 @@ def test_a_gate_that_fails_is_told_and_answers_can_be_changed(tmp_path, plain):
         assert terminal.end() == 0
     again = calmtune(tmp_path, environment(), "status", "one")
     assert "coverage    fresh" in again.stdout
+
+
+def test_where_the_terminal_can_lines_are_edited_and_none_is_drawn_over(tmp_path):
+    with Terminal(command("run", "--plain", "--session", "one", "--until", "coverage"), tmp_path, environment(TERM="xterm")) as terminal:
+        terminal.wait_for("Assistant:")
+        terminal.press(str(ASSISTANT)[1:].encode() + b"\x1b[H/\r")  # Home, and what was forgotten
+        terminal.wait_for("Tests [none]:")
+        terminal.type("<")
+        terminal.wait_for(f"Assistant [{ASSISTANT}]:")
+        terminal.press(b"\x03")
+        assert terminal.end() == 130
+        for upwards in (b"\x1b[A", b"\x1b[2J", b"\x1b[H", b"\x1b[6n", b"\x1b[?1049h"):
+            assert upwards not in terminal.written

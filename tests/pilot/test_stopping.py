@@ -76,7 +76,8 @@ async def test_a_burst_is_taken_over_look_by_look_and_loses_nothing(tmp_path, tr
     async with app.run_test(size=(80, 24)) as pilot:
         walk = await begin(app, pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None and walk.query(RunPanel), "the running step")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None, "the running step")
+        await until(pilot, lambda: walk.query(RunPanel), "its panel")
         await until(pilot, lambda: walk.query(LogView), "its log")
         walk.at_work._events.extend(event for n in range(2500) for event in (Metric(n, {"loss": 1 / (n + 1)}), Log(f"line {n}")))
         walk._show_events()
