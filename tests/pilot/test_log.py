@@ -11,10 +11,10 @@ from textual.app import App
 from textual.widgets import Label, Static
 
 from tests.pilot.test_app import until
+from tui.safe_text import log_line
 from tui.widgets.log_lines import LogLines, Search
 from tui.widgets.log_panel import LogPanel
 from tui.widgets.log_view import LogView
-from tui.widgets.plain_text import one_line
 
 
 class Host(App[None]):
@@ -162,9 +162,9 @@ async def test_lines_that_mean_harm_are_shown_as_signs():
 @settings(max_examples=300)
 @given(st.text(st.characters(), max_size=200) | st.sampled_from(HOSTILE))
 def test_any_text_becomes_signs_of_one_line(text):
-    found = one_line(text)
+    found = log_line(text)
     found.encode()
-    assert found == one_line(found)
+    assert found == log_line(found)
     assert not any(ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 or 0x202A <= ord(sign) <= 0x202E for sign in found)
 
 

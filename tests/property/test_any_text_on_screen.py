@@ -18,8 +18,8 @@ from tui.results.panel import facts
 from tui.results.quality import quality
 from tui.results.spread import spread
 from tui.results.thin import thin
+from tui.safe_text import MOST_CHARACTERS, one_line, safe
 from tui.screens.row_texts import row_detail, row_line, row_prompt
-from tui.widgets.foreign_text import LONGEST, plain, plain_line
 from tui.widgets.scoreboard import scores
 from tui.widgets.side_by_side import difference
 from tui.widgets.source import source
@@ -69,7 +69,7 @@ def drawn(nasty: str) -> list[Content]:
 def test_nothing_of_a_text_reaches_the_terminal_but_letters(nasty):
     for content in drawn(nasty):
         assert not DANGEROUS.search(content.plain), content.plain
-        assert len(content.plain) < 40 * LONGEST
+        assert len(content.plain) < 40 * MOST_CHARACTERS
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,14 +79,14 @@ def test_a_difference_stays_in_its_columns(nasty, width):
     content, first = difference(Sides((SidesOfTurn(nasty, 1, (nasty,), lines),), nasty), width)
     rows = content.split("\n", allow_blank=True)
     assert all(row.cell_length <= width for row in rows)
-    assert not plain_line(nasty) or rows[first].plain.startswith("▶")
+    assert not one_line(nasty, MOST_CHARACTERS) or rows[first].plain.startswith("▶")
 
 
 @given(st.text())
 def test_a_made_text_stays_as_it_is(text):
-    assert plain(plain(text)) == plain(text)
+    assert safe(safe(text)) == safe(text)
 
 
-@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "Zs"]), max_size=LONGEST))
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "Zs"]), max_size=MOST_CHARACTERS))
 def test_letters_are_left_alone(text):
-    assert plain(text) == text
+    assert safe(text) == text

@@ -18,10 +18,10 @@ from textual.widgets.option_list import Option
 from core.e2e.side_by_side import sides_from
 from core.wizard.answers import SESSION
 from tui.results.panel import ResultPanel
+from tui.safe_text import one_line, safe
 from tui.screens.conversation import ConversationScreen, FailedConversation
 from tui.screens.flow_tests import FlowScreen
 from tui.widgets.bars import bar
-from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.side_by_side import SideBySide
 from tui.widgets.source import source
 
@@ -91,7 +91,7 @@ class CoverageResult(ResultPanel):
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            return Content(f"{plain_line(str(path))} cannot be read: {error.strerror}")
+            return Content(f"{one_line(str(path))} cannot be read: {error.strerror}")
         missed = {line for first, last in flow["lines"] for line in range(first, last + 1)}
         first, last = flow["span"]
         return source(text, "yaml", first, last, missed, dedent=True)
@@ -117,9 +117,9 @@ class CoverageResult(ResultPanel):
     def _conversation(self, test: str) -> FailedConversation:
         file, _, name = test.partition("::")
         reports, sides = self._reports, self._sides
-        head = Content.assemble((plain_line(name), "bold"), (f"  {plain_line(file)}", "$faint"))
+        head = Content.assemble((one_line(name), "bold"), (f"  {one_line(file)}", "$faint"))
         if test in self._reasons:
-            head += Content.styled("\n" + plain(self._reasons[test], 600), "$text-warning")
+            head += Content.styled("\n" + safe(self._reasons[test], 600), "$text-warning")
         else:
             head += Content.styled("\nevery check held", "$muted")
         if test not in sides and (text := reports.get(test)):
@@ -155,14 +155,14 @@ def _counts(summary: Mapping[str, Any]) -> Content:
         (f"{passed:,} {'test' if passed == 1 else 'tests'} passed", "bold"),
         (f"   {failed} failed", "$text-error" if failed else "$muted"),
         (f"   {undecided} undecided", "$text-warning" if undecided else "$muted"),
-        (f"   commands from {plain_line(Path(summary['commands_from']).name, 60)}", "$muted"),
+        (f"   commands from {one_line(Path(summary['commands_from']).name, 60)}", "$muted"),
     )
 
 
 def _flow_line(flow: Mapping[str, Any]) -> Content:
     share, missing = flow["coverage"], flow["missing"]
     colour = "$text-success" if share >= 0.8 else "$text-warning" if share >= 0.5 else "$text-error"
-    name = Content(plain_line(flow["flow"], 80)).truncate(_NAME, ellipsis=True, pad=True)
+    name = Content(one_line(flow["flow"], 80)).truncate(_NAME, ellipsis=True, pad=True)
     steps = (f"  {missing} of {flow['steps']} missed", "$text-warning") if missing else (f" of {flow['steps']}", "$muted")
     return Content.assemble(name, " ", bar(share, 8, colour), f" {share:4.0%}", steps)
 
@@ -188,11 +188,11 @@ def _test_lines(summary: Mapping[str, Any]) -> Iterator[Option]:
     ):
         for entry in summary[key]:
             file, _, name = entry["test"].partition("::")
-            text = Content.assemble((f"{mark} ", colour), plain_line(name, 200), (f"  {plain_line(Path(file).name, 80)}", "$faint"))
+            text = Content.assemble((f"{mark} ", colour), one_line(name, 200), (f"  {one_line(Path(file).name, 80)}", "$faint"))
             yield Option(text, id=entry["test"])
 
 
 def report(text: str) -> Content:
     """A failure report, its expected and actual lines in colour."""
     colours = {"+": "$text-success", "-": "$text-error"}
-    return Content("\n").join([Content.styled(plain(line), colours.get(line.strip()[:1], "")) for line in text.splitlines()])
+    return Content("\n").join([Content.styled(safe(line), colours.get(line.strip()[:1], "")) for line in text.splitlines()])

@@ -19,7 +19,7 @@ from tui.results.panel import ResultPanel
 from tui.results.quality import quality
 from tui.results.spread import spread
 from tui.results.thin import thin
-from tui.widgets.foreign_text import plain
+from tui.safe_text import safe
 
 
 class DatasetResult(ResultPanel):
@@ -68,7 +68,7 @@ class DatasetResult(ResultPanel):
 
     def _show_decisions(self, outlook: str) -> None:
         label = self.query_one("#decisions", Label)
-        label.update(plain(outlook))
+        label.update(safe(outlook))
         label.display = True
 
 

@@ -28,8 +28,8 @@ from tui.results.failures import (
 from tui.results.figures import compared, figures
 from tui.results.panel import ResultPanel
 from tui.results.scores import SetScores, sets_in
+from tui.safe_text import one_line, safe
 from tui.screens.conversation import ConversationScreen, FailedConversation
-from tui.widgets.foreign_text import plain, plain_line
 from tui.widgets.side_by_side import SideBySide
 
 
@@ -65,7 +65,7 @@ class EvaluationResult(ResultPanel):
             return
         self._failures = failures(summary, self.path("results") if "results" in self.outputs.files else None)
         if advice := next_step(summary):
-            yield Static(Content.assemble(("next  ", "bold"), plain(advice, 600)), classes="next")
+            yield Static(Content.assemble(("next  ", "bold"), safe(advice, 600)), classes="next")
         with TabbedContent():
             with TabPane(f"Failures {len(self._failures)}"):
                 yield from self._what_went_wrong()
@@ -122,5 +122,5 @@ def _flaky(tests: list[tuple[str, str]]) -> Content:
     head = Content.styled(
         "These pass in some of their runs only. Look at them before you trust a change of a point or two.\n", "$muted"
     )
-    lines = [Content.assemble(("~ ", "$text-warning"), plain_line(test), (f"  {name}", "$muted")) for name, test in tests]
+    lines = [Content.assemble(("~ ", "$text-warning"), one_line(test), (f"  {name}", "$muted")) for name, test in tests]
     return Content("\n").join([head, *lines])

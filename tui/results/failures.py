@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from core.e2e.side_by_side import Line, Sides, SidesOfTurn, sides_from
 from tui.results.scores import SETS, sets_in
-from tui.widgets.foreign_text import plain, plain_line
+from tui.safe_text import one_line, safe
 
 _HEADING = "bold $text-accent"
 
@@ -102,7 +102,7 @@ def failure_lines(found: Sequence[Failure]) -> Iterator[Option]:
     shown: str | None = None
     for at, failure in enumerate(found):
         if failure.cause != shown and failure.cause:
-            count = Content.assemble((plain_line(failure.cause), _HEADING), (f"  {causes[failure.cause]}", "$muted"))
+            count = Content.assemble((one_line(failure.cause), _HEADING), (f"  {causes[failure.cause]}", "$muted"))
             yield Option(count, disabled=True)
         shown = failure.cause
         yield Option(_line(failure, several), id=str(at))
@@ -110,12 +110,12 @@ def failure_lines(found: Sequence[Failure]) -> Iterator[Option]:
 
 def _line(failure: Failure, with_set: bool) -> Content:
     sign, colour = ("~", "$text-warning") if failure.flaky else ("✗", "$text-error")
-    message = plain_line(failure.user)
+    message = one_line(failure.user)
     facts = [failure.flow, failure.set if with_set else ""]
     return Content.assemble(
         (f"{sign} ", colour),
         message if len(message) <= 40 else message[:39] + "…",
-        ("  " + plain_line(" · ".join(fact for fact in facts if fact)), "$muted"),
+        ("  " + one_line(" · ".join(fact for fact in facts if fact)), "$muted"),
     )
 
 
@@ -132,9 +132,9 @@ def failure_head(failure: Failure) -> Content:
     ]
     return Content("").join(
         [
-            Content.assemble((plain_line(name or failure.test), "bold"), (f"  {plain_line(place)}\n", "$faint")),
-            Content.styled(plain_line(" · ".join(fact for fact in facts if fact)) + "\n", "$muted"),
-            Content.styled(plain(failure.reason), "$muted"),
+            Content.assemble((one_line(name or failure.test), "bold"), (f"  {one_line(place)}\n", "$faint")),
+            Content.styled(one_line(" · ".join(fact for fact in facts if fact)) + "\n", "$muted"),
+            Content.styled(safe(failure.reason), "$muted"),
         ]
     )
 

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from core.wizard.session import Session, StepStatus
 from core.wizard.step import Outputs
-from tui.widgets.foreign_text import plain, plain_line
+from tui.safe_text import one_line, safe
 from tui.widgets.scoreboard import Scoreboard
 
 MOST_ROWS_OF_A_LIST = 12
@@ -74,21 +74,22 @@ def readable(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
         yield label, f"{len(value)}"
         for item in value[:MOST_ROWS_OF_A_LIST]:
-            yield "", "  " + one_line(item)
+            yield "", "  " + in_words(item)
         if len(value) > MOST_ROWS_OF_A_LIST:
             yield "", f"  … and {len(value) - MOST_ROWS_OF_A_LIST} more"
     elif isinstance(value, dict):
-        yield label, ", ".join(f"{plain_line(str(key))} {one_line(item)}" for key, item in value.items())
+        yield label, ", ".join(f"{one_line(str(key))} {in_words(item)}" for key, item in value.items())
     else:
-        yield label, one_line(value)
+        yield label, in_words(value)
 
 
-def one_line(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A value of a summary on one line."""
     if isinstance(value, dict):
-        return "  ".join(f"{key}: {one_line(item)}" for key, item in value.items() if item not in (None, [], ""))
+        return "  ".join(f"{key}: {in_words(item)}" for key, item in value.items() if item not in (None, [], ""))
     if isinstance(value, float):
         return f"{value:.4g}"
-    return plain(value) if isinstance(value, str) else plain(json.dumps(value, ensure_ascii=False, default=str))
+    return safe(value) if isinstance(value, str) else safe(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def files(outputs: Outputs, folder: Path) -> Content:

@@ -9,8 +9,8 @@ from typing import Any
 from textual.content import Content
 
 from core.dataset.account import advice
+from tui.safe_text import one_line, safe
 from tui.widgets.bars import bar
-from tui.widgets.foreign_text import plain, plain_line
 
 _MOST_PAIRS = 5
 _NEAR = 0.2
@@ -43,7 +43,7 @@ def _thin(few: Mapping[str, int] | None) -> Content | None:
         return _titled(
             "Taught thinly", [Content.styled("nothing: at least 3 tests hold each flow, command and slot", "$muted")]
         )
-    return _titled("Taught thinly", [Content.styled(plain(sentence), "$text-warning") for sentence in advice(few)])
+    return _titled("Taught thinly", [Content.styled(safe(sentence), "$text-warning") for sentence in advice(few)])
 
 
 def _leakage(title: str, found: Mapping[str, Any] | None) -> Content | None:
@@ -66,7 +66,7 @@ def _leakage(title: str, found: Mapping[str, Any] | None) -> Content | None:
 
 def _test(id: str, style: str = "") -> Content:
     file, _, name = id.rpartition("::")
-    return Content.assemble((plain_line(name, 300), style), (f"  {plain_line(Path(file).name, 80)}", "$faint"))
+    return Content.assemble((one_line(name, 300), style), (f"  {one_line(Path(file).name, 80)}", "$faint"))
 
 
 def _distances(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

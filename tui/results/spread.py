@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 from textual.content import Content
 
+from tui.safe_text import one_line
 from tui.widgets.bars import bar
-from tui.widgets.foreign_text import plain_line
 
 _LONGEST_NAME = 32
 """Columns of a name; a longer one is cut, so that the bars stay in their columns."""
@@ -18,7 +18,7 @@ def spread(train: Mapping[str, int], validation: Mapping[str, int], thin: Collec
     names = sorted({*train, *validation}, key=lambda name: (-train.get(name, 0), name))
     if not names:
         return Content.styled("nothing: no row holds any", "$muted")
-    shown = {name: Content(plain_line(name)) for name in names}
+    shown = {name: Content(one_line(name)) for name in names}
     most = max([*train.values(), 1])
     width = min(_LONGEST_NAME, max(name.cell_length for name in shown.values()))
     lines = [Content.styled(f"{'':<{width}}  {'train':<32}validation", "$muted")]

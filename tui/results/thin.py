@@ -8,8 +8,8 @@ from typing import Any
 from textual.content import Content
 
 from core.dataset.account import ENOUGH_TESTS, WHAT_TO_WRITE
+from tui.safe_text import one_line
 from tui.widgets.bars import bar
-from tui.widgets.foreign_text import plain_line
 
 _SIDES = {"flow": "flows", "command": "command_types", "slot": "slots"}
 """Kind of a thing → where the summary counts its rows."""
@@ -21,7 +21,7 @@ def thin(split: Mapping[str, Any]) -> Content:
     few: Mapping[str, int] = split.get("thin") or {}
     if not few:
         return Content.styled(f"nothing: at least {ENOUGH_TESTS} tests hold each flow, command and slot", "$muted")
-    names = {entry: plain_line(entry.partition(" ")[2]) for entry in few}
+    names = {entry: one_line(entry.partition(" ")[2]) for entry in few}
     width = min(_LONGEST_NAME, max(Content(name).cell_length for name in names.values()))
     lines = []
     for kind, what in WHAT_TO_WRITE.items():

@@ -23,8 +23,8 @@ from core.evaluation.tests_to_write import TestsToWrite
 from core.wizard.answers import SESSION
 from core.wizard.session import Session
 from tui.editor import edit
+from tui.safe_text import one_line
 from tui.screens.dialogs import HelpDialog
-from tui.widgets.foreign_text import plain_line
 from tui.widgets.source import source
 from tui.widgets.top_bar import TopBar
 
@@ -85,7 +85,7 @@ class FlowScreen(Screen[None]):
 
     def on_mount(self) -> None:
         bar = self.query_one(TopBar)
-        bar.where = f"{self.session.id} · {plain_line(self._flow['flow'], 60)}"
+        bar.where = f"{self.session.id} · {one_line(self._flow['flow'], 60)}"
         bar.state = f"{self._flow['coverage']:.0%} of {self._flow['steps']} steps"
         self.query_one("#steps").focus()
         self.query_one("#steps").loading = True
@@ -112,7 +112,7 @@ class FlowScreen(Screen[None]):
         self._choices = [list(places)] if len(places) > 1 else []
         self._choices += [[place] for place in places]
         for at, choice in enumerate(self._choices):
-            text = f"all {len(choice)} steps" if len(choice) > 1 else plain_line(to_write.words(choice[0]), 200)
+            text = f"all {len(choice)} steps" if len(choice) > 1 else one_line(to_write.words(choice[0]), 200)
             steps.add_option(Option(Content(text), id=str(at)))
         self._draw_yaml([])
         if self._choices:
@@ -151,7 +151,7 @@ class FlowScreen(Screen[None]):
         self.query_one("#test-part").scroll_home(animate=False)
         told = ""
         if found.unreachable and self._to_write is not None:
-            steps = ", ".join(plain_line(self._to_write.words(place)) for place in found.unreachable)
+            steps = ", ".join(one_line(self._to_write.words(place)) for place in found.unreachable)
             told = f"no conversation was found that gets to {steps}; is there a condition that never holds?"
         if (written := self._written.get(found.text)) is not None:
             told = f"written to {written}"
@@ -178,7 +178,7 @@ class FlowScreen(Screen[None]):
 
     def _tell(self, text: str, colour: str = "$text-muted") -> None:
         self.query_one("#steps").loading = False
-        self.query_one("#told", Label).update(Content.styled(plain_line(text), colour))
+        self.query_one("#told", Label).update(Content.styled(one_line(text), colour))
 
     # What is done
 

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.dataset.rows import Row
 from core.wizard.row_review import Mark
-from tui.widgets.foreign_text import plain, plain_line
+from tui.safe_text import one_line, safe
 
 _MARKS: Mapping[str | None, tuple[str, str]] = {
     "accept": ("✓", "$text-success"),
@@ -29,8 +29,8 @@ def row_line(row: Row, mark: Mark | None) -> Content:
     style = "$muted" if out and not (mark is not None and mark.verdict in ("accept", "edit")) else ""
     return Content.assemble(
         (f"{sign} ", f"bold {colour}" if colour else ""),
-        (plain_line(wording, 400), style),
-        ("   " + plain_line("; ".join(row.commands), 400), "$faint"),
+        (one_line(wording, 400), style),
+        ("   " + one_line("; ".join(row.commands), 400), "$faint"),
     )
 
 
@@ -40,16 +40,16 @@ def row_detail(row: Row, mark: Mark | None) -> Content:
     if mark is not None:
         parts += [_decision(mark), Content("\n")]
     elif row.reason is not None:
-        parts += [Content.styled(f"✗ {plain(row.reason)}\n", "$text-error")]
+        parts += [Content.styled(f"✗ {safe(row.reason)}\n", "$text-error")]
     parts.append(Content("\n"))
-    parts += [Content.styled(f"{plain(line)}\n", "$muted") for line in row.conversation]
-    parts.append(Content.assemble(("USER: ", "bold"), (f"{plain(row.wording)}\n", "bold")))
+    parts += [Content.styled(f"{safe(line)}\n", "$muted") for line in row.conversation]
+    parts.append(Content.assemble(("USER: ", "bold"), (f"{safe(row.wording)}\n", "bold")))
     if row.wording != row.original:
-        parts.append(Content.styled(f"      a wording of: {plain(row.original)}\n", "$muted"))
+        parts.append(Content.styled(f"      a wording of: {safe(row.original)}\n", "$muted"))
     if mark is not None and mark.verdict == "edit" and mark.pending:
-        parts.append(Content.assemble(("  →   ", "$text-accent"), (f"{plain(mark.text or '')}\n", "bold $text-accent")))
+        parts.append(Content.assemble(("  →   ", "$text-accent"), (f"{safe(mark.text or '')}\n", "bold $text-accent")))
     parts.append(Content.styled("\ncommands\n", _HEADING))
-    parts += [Content(f"{plain(command)}\n") for command in row.commands]
+    parts += [Content(f"{safe(command)}\n") for command in row.commands]
     if row.reason is None:
         parts.append(Content.styled("\np shows or hides the prompt\n", "$faint"))
     return Content("").join(parts)
@@ -57,7 +57,7 @@ def row_detail(row: Row, mark: Mark | None) -> Content:
 
 def row_prompt(prompt: str) -> Content:
     """What the model is shown."""
-    return Content.styled("prompt\n", _HEADING) + Content(plain(prompt, 100_000) or "a rejected wording has none")
+    return Content.styled("prompt\n", _HEADING) + Content(safe(prompt, 100_000) or "a rejected wording has none")
 
 
 def _heading(row: Row) -> Content:
@@ -66,7 +66,7 @@ def _heading(row: Row) -> Content:
     places = {"train": "train", "validation": "validation", "left out": "left out: train shows it too"}
     facts = [places.get(row.side, ""), f"turn {row.turn}", _variant(row)]
     return Content.assemble(
-        (plain_line(name or row.test), "bold"), (f"  {plain_line(Path(file).name)}\n", "$faint"),
+        (one_line(name or row.test), "bold"), (f"  {one_line(Path(file).name)}\n", "$faint"),
         (" · ".join([kind, *(fact for fact in facts if fact)]) + "\n", "$muted"),
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def _decision(mark: Mark) -> Content:
     """What was decided, and whether the rows show it."""
     sign, colour = _MARKS[mark.verdict]
     what = "its message was rejected by hand" if mark.with_message else _DONE[mark.verdict]
-    before = f", was: {plain_line(mark.text)}" if mark.verdict == "edit" and not mark.pending and mark.text else ""
+    before = f", was: {one_line(mark.text)}" if mark.verdict == "edit" and not mark.pending and mark.text else ""
     return Content.assemble(
         (f"{sign} {what}{before}", f"bold {colour}"), (", not yet applied" if mark.pending else "", "$muted")
     )

@@ -15,8 +15,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from tui.safe_text import log_line
 from tui.widgets.log_lines import LogLines, Search
-from tui.widgets.plain_text import one_line
 
 _WIDEST = 20_000
 """Cells to the right of which nothing is shown."""
@@ -178,7 +178,7 @@ class LogView(ScrollView, can_focus=True):
         if position >= self.count:
             return Strip.blank(width, self.rich_style)
         number = self._number(position)
-        text = one_line(self.lines[number][: left + width + 256])
+        text = log_line(self.lines[number][: left + width + 256])
         strip = Strip(list(self._segments(text, number, position)))
         return strip.crop_extend(left, left + width, self.rich_style).apply_style(self.rich_style).apply_offsets(left, position)
 
@@ -203,7 +203,7 @@ class LogView(ScrollView, can_focus=True):
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         first = selection.start.y if selection.start is not None else 0
         last = selection.end.y if selection.end is not None else self.count - 1
-        text = "\n".join(one_line(self.lines[self._number(at)]) for at in range(first, min(last, self.count - 1) + 1))
+        text = "\n".join(log_line(self.lines[self._number(at)]) for at in range(first, min(last, self.count - 1) + 1))
         start = None if selection.start is None else Offset(selection.start.x, 0)
         end = None if selection.end is None else Offset(selection.end.x, last - first)
         return Selection(start, end).extract(text), "\n"

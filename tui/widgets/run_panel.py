@@ -17,9 +17,9 @@ from core.training.metrics import Curves
 from core.wizard.consequences import duration
 from core.wizard.events import Cost, MachineCost, Metric, Notice, Progress, StepEvent
 from core.wizard.events import Log as LogLine
+from tui.safe_text import log_line
 from tui.widgets.log_panel import LogPanel
 from tui.widgets.loss_chart import LossChart
-from tui.widgets.plain_text import one_line
 
 SECONDS_BETWEEN_DIAGNOSES = 0.5
 
@@ -129,7 +129,7 @@ class RunPanel(Vertical):
     def _show_notice(self, notice: Notice) -> None:
         label = self.query_one("#notices", Label)
         label.set_class(notice.level == "info", "-info")
-        label.update("\n".join(one_line(line) for line in notice.text.split("\n")))
+        label.update("\n".join(log_line(line) for line in notice.text.split("\n")))
         label.add_class("-told")
 
     def _show_progress(self, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.wizard.step import Gate
-from tui.widgets.foreign_text import plain, plain_line
+from tui.safe_text import one_line, safe
 
 
 class Scoreboard(Static):
@@ -59,6 +59,6 @@ def gate_line(gate: Gate, name_width: int, measured_width: int = 0) -> Content:
     mark = {"pass": ("✓", "$text-success"), "inconclusive": ("?", "$text-warning")}.get(
         verdict_of(gate), ("✗", "$text-error")
     )
-    name, value = f" {plain_line(gate.name).ljust(name_width)}  ", plain_line(gate.measured).ljust(measured_width)
-    line = Content.assemble(mark, name, (value, "bold"), (f"  asked {plain_line(gate.required)}", "$muted"))
-    return Content.assemble(line, (f"\n  {plain(gate.detail)}", "$muted")) if gate.detail else line
+    name, value = f" {one_line(gate.name).ljust(name_width)}  ", one_line(gate.measured).ljust(measured_width)
+    line = Content.assemble(mark, name, (value, "bold"), (f"  asked {one_line(gate.required)}", "$muted"))
+    return Content.assemble(line, (f"\n  {safe(gate.detail)}", "$muted")) if gate.detail else line

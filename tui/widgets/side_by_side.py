@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.e2e.side_by_side import Line, Sides, SidesOfTurn
-from tui.widgets.foreign_text import plain, plain_line
+from tui.safe_text import one_line, safe
 
 BESIDE = 64
 """Columns from which both sides stand beside each other, else one below the other."""
@@ -72,7 +72,7 @@ def difference(sides: Sides, width: int) -> tuple[Content, int]:
             first = len(rows) if is_first else first
             rows += _beside(line, width, is_first) if width >= BESIDE else _below(line, width, is_first)
     if sides.note:
-        rows += [Content(""), *_wrapped(Content.styled(plain(sides.note), "$text-warning"), width)]
+        rows += [Content(""), *_wrapped(Content.styled(safe(sides.note), "$text-warning"), width)]
     return Content("\n").join(rows), first or 0
 
 
@@ -82,10 +82,10 @@ def _said(turn: SidesOfTurn, number: int, width: int) -> Iterator[Content]:
         yield Content.styled("before the first message", "$muted")
         return
     place = f"  line {turn.line}" if turn.line else ""
-    who = Content.assemble(("USER ", "$muted"), (plain_line(turn.user, _LONGEST), "bold"), (place, "$faint"))
+    who = Content.assemble(("USER ", "$muted"), (one_line(turn.user, _LONGEST), "bold"), (place, "$faint"))
     yield from _wrapped(who, width)
     if turn.commands:
-        yield from _wrapped(Content.styled("     " + plain_line("; ".join(turn.commands), _LONGEST), "$muted"), width)
+        yield from _wrapped(Content.styled("     " + one_line("; ".join(turn.commands), _LONGEST), "$muted"), width)
 
 
 def _widths(width: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def _below(line: Line, width: int, is_first: bool) -> Iterator[Content]:
 
 
 def _cells(text: str, width: int, style: str) -> list[Content]:
-    return _wrapped(Content.styled(plain_line(text, _LONGEST), style), max(8, width)) if text else []
+    return _wrapped(Content.styled(one_line(text, _LONGEST), style), max(8, width)) if text else []
 
 
 def _wrapped(text: Content, width: int) -> list[Content]:

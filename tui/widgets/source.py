@@ -9,7 +9,7 @@ from collections.abc import Collection
 from textual.content import Content
 from textual.highlight import highlight
 
-from tui.widgets.foreign_text import plain
+from tui.safe_text import safe
 
 _LONGEST = 400
 """Characters of a line."""
@@ -22,7 +22,7 @@ def source(text: str, language: str, first: int, last: int, marked: Collection[i
 
     `dedent` leaves out the blanks that all of them begin with.
     """
-    written = [plain(line, _LONGEST) for line in _BREAK.split(text)[first - 1 : last]]
+    written = [safe(line, _LONGEST) for line in _BREAK.split(text)[first - 1 : last]]
     shown = "\n".join(written)
     lines = highlight(textwrap.dedent(shown) if dedent else shown, language=language).split("\n", allow_blank=True)
     numbered = []

@@ -69,7 +69,7 @@ def _prompt(number: int, line: StepLine) -> Content:
     if line.state not in _QUIET:
         parts.append(Content.styled(f"\n     {line.state}", "$muted"))
         if line.reason:
-            parts.append(Content.styled(f"\n     {one_line(line.reason)}", "$muted"))
+            parts.append(Content.styled(f"\n     {one_line(line.reason, 200)}", "$muted"))
     return Content("").join(parts)
 
 
