@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rigs.chat_server import BROKEN, ChatServer
+from rigs.chat_server import ChatServer, Fault
 from textual.widgets import Checkbox, Input, OptionList, Static
 
 from core.wizard.session import Session
@@ -77,7 +77,7 @@ async def test_a_server_that_fails_is_said_and_the_message_is_not_lost(tmp_path)
             await pilot.press("ctrl+t")
             await until(pilot, lambda: isinstance(app.screen, ChatScreen) and not app.screen.query_one("#message", Input).disabled, "it")
             chat = app.screen
-            server._faults = iter([BROKEN] * 50)
+            server._faults = iter([Fault(401)])
             chat.query_one("#message", Input).value = "hello"
             await pilot.press("enter")
             await until(pilot, lambda: chat.query_one(ErrorCard).mishap is not None, "the card")
