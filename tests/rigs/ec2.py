@@ -228,4 +228,5 @@ def _write_prices(home: Path) -> None:
         home, "aws/instance_quota_mapping.csv",
         [{"InstanceType": "p4d.24xlarge", "OnDemandInstanceCode": "L-417A185B", "SpotInstanceCode": "L-7212CCBC"}],
     )  # fmt: skip
-    write_catalog(home, "common/accelerators.csv", [{"AcceleratorName": "A100", "AcceleratorCount": 8, "AcceleratorMemory": "40GB"}])
+    gpu = {"AcceleratorName": "A100", "AcceleratorCount": 8, "AcceleratorMemory": "40GB", "Clouds": "AWS"}
+    write_catalog(home, "common/accelerators.csv", [gpu])

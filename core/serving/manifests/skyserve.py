@@ -60,6 +60,7 @@ def service_task(served: Served, beside: str = ".", python: str = "") -> dict[st
     return {
         "name": served.resource,
         "service": {
+            "ports": PORT,  # named here as well: where there are several kinds of machine, SkyServe reads it nowhere else
             "readiness_probe": {"path": HEALTH, "initial_delay_seconds": 60 * START_MINUTES},
             "replica_policy": {
                 "min_replicas": served.replicas,
