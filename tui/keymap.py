@@ -16,6 +16,8 @@ from core.errors import Problem, ProblemsError
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _NAMED = {key.value for key in Keys} | {
     "space", "comma", "question_mark", "slash", "full_stop", "minus", "plus", "exclamation_mark", "at", "number_sign", "asterisk",
+    "equals_sign", "left_square_bracket", "right_square_bracket", "semicolon", "colon", "apostrophe", "quotation_mark", "less_than_sign",
+    "greater_than_sign", "underscore", "tilde", "backslash", "vertical_line", "percent_sign", "ampersand", "dollar_sign",
 }  # fmt: skip
 _HEAD = """\
 # Keys of calmtune's app. An action a line; take the # away and write another key, or several with commas between.

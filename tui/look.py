@@ -10,7 +10,6 @@ from core.wizard.recipe import STEP_IDS
 from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.session import Session, StepStatus
 from provisioning.places import LOCAL
-from tui.browser import report_of
 from tui.results.choose import status_to_show
 from tui.running import RunningStep
 from tui.widgets.stepper import StepLine
@@ -90,7 +89,7 @@ def _actions(
         "machines": view == "training" and form and not session.read_only,
         "preview": view in FORESEEN and form,
         "chat": view in ("deployment", "connection") and (status.done or status.state == "stale") and not running,
-        "report": view in ("evaluation", "production") and status.done and report_of(session).is_file(),
+        "report": view in ("evaluation", "production") and status.done,
     }
     return {action for action, means_something in found.items() if means_something}
 

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Button, Input, Label, OptionList, Static
 
 from core.wizard.events import Log, Metric, Notice, Progress
+from core.wizard.recipe import STEP_IDS
 from core.wizard.session import Session
 from tests.fake_recipe import install
 from tui.app import CalmtuneApp
@@ -97,13 +98,13 @@ async def test_a_whole_walk_and_resuming_it(tmp_path, monkeypatch):
             await until(pilot, lambda number=number: walk.session.statuses()[number].state == "fresh", id)
             await until(pilot, lambda: bool(walk.query(ResultPanel)), "the result")
             await pilot.press("ctrl+n")
-            await pilot.pause()
+            await until(pilot, lambda number=number: walk.view == STEP_IDS[number + 1], "the next step")
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the newest unfinished session")
         assert app.screen.view == "evaluation"
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
         assert app.screen.query_one("#sessions", OptionList).option_count == 1
 
 
@@ -186,7 +187,7 @@ async def test_leaving_asks_while_a_step_runs_and_stopping_waits_for_its_end(tmp
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LeaveDialog), "the question")
         await pilot.click("#stop")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
         assert ended
         assert "interrupted" in str(app.screen.query_one("#sessions", OptionList).get_option_at_index(0).prompt)
 

@@ -121,7 +121,7 @@ async def test_a_session_open_in_a_second_process_can_be_looked_at(one):  # noqa
             await pilot.pause()
             assert walk.at_work is None
             await pilot.press("escape")
-            await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list")
+            await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list")
             line = app.screen.query_one("#sessions", OptionList)
             await until(pilot, lambda: "open elsewhere" in str(line.get_option_at_index(0).prompt), "who has it")
 
@@ -158,7 +158,7 @@ async def test_names_of_sessions_and_assistants_are_only_texts(tmp_path, name, f
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk")
         await pilot.pause(0.2)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list")
         await pilot.pause(0.2)
         drawn = app.export_screenshot(simplify=True)
         assert "\x1b" not in drawn

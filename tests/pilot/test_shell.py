@@ -56,7 +56,7 @@ async def test_the_whole_walk_by_keys_alone(tmp_path, fake):
     fake.chdir(PARCELS.parent)
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
         await pilot.press(*PARCELS.name, "enter")
         walk = await walk_of(app, pilot)
         await pilot.press("2")
@@ -68,7 +68,7 @@ async def test_the_whole_walk_by_keys_alone(tmp_path, fake):
                 await until(pilot, lambda: bool(walk.query("#form #help")), "the next form")
         assert walk.session.model("coverage").amount == 2, "typed over what was selected"
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list again")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list again")
 
 
 async def test_the_whole_walk_by_mouse_alone(one):
@@ -201,10 +201,10 @@ async def test_the_tour_is_shown_once(tmp_path, own_state, fake):
         await pilot.press("right", "left", "right")
         await pilot.click("#next")
         await pilot.press("right")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "its end")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "its end")
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "no tour")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "no tour")
 
 
 async def test_every_key_that_works_is_in_the_palette_and_explained_by_f1(one):
@@ -234,14 +234,14 @@ async def test_a_terminal_of_20_by_5_and_back(one):
                 await pilot.resize_terminal(*size)
             assert not isinstance(app.screen, ErrorDialog)
             assert all(card.mishap is None for card in walk.query(ErrorCard))
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the app alive")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the app alive")
 
 
 async def test_the_demo_is_one_key_or_one_click_away(tmp_path):
     for press in (lambda pilot: pilot.press("ctrl+d"), lambda pilot: pilot.click("#demo")):
         app = CalmtuneApp(tmp_path / "sessions")
         async with app.run_test(size=(80, 24)) as pilot:
-            await until(pilot, lambda app=app: isinstance(app.screen, SessionsScreen), "the list of sessions")
+            await until(pilot, lambda app=app: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
             await press(pilot)
             await walk_of(app, pilot)
             assert app.screen.session.id == "demo"
@@ -255,7 +255,7 @@ async def test_the_demo_is_one_key_or_one_click_away(tmp_path):
 async def test_a_list_without_sessions_says_what_to_do(tmp_path, fake):
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
-        assert not app.screen.query_one("#sessions", OptionList).display
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
+        await until(pilot, lambda: not app.screen.query_one("#sessions", OptionList).display, "an empty list")
         await pilot.press("enter")
         await until(pilot, lambda: "Which folder?" in str(app.screen.query_one("#error").render()), "what to do")

@@ -22,6 +22,7 @@ from core.wizard.events import Cost, MachineCost
 from core.wizard.machine_costs import still_rented
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session
+from tui.browser import report_of
 from tui.cost_meter import costs_of
 from tui.drafts import Drafts, command
 from tui.leaving import what_goes_on
@@ -253,7 +254,7 @@ class WalkScreen(WalkWindows):
         """Hide keys that mean nothing now."""
         if self._look is None or action not in ("run", "stop", "edit", "review", "machines", "report", "preview", "chat"):
             return True
-        return action in self._look.actions
+        return action in self._look.actions and (action != "report" or report_of(self.session).is_file())
 
     async def action_next(self) -> None:
         await self._show(STEP_IDS[min(STEP_IDS.index(self.view) + 1, len(STEP_IDS) - 1)])

@@ -60,8 +60,8 @@ class QuestionForm(Horizontal):
         yield Static("", id="help")
 
     def on_mount(self) -> None:
-        if self._questions:
-            self.query_one(f"#field-{self._questions[0].field}").focus()
+        first = next((question.field for question in self._questions if not question.advanced), "")
+        self.query(f"#field-{first}").focus()
 
     def _row(self, question: Question) -> Widget:
         label = Label(question.title, classes="question", markup=False)

@@ -19,6 +19,7 @@ from core.wizard.events import Cost, MachineCost, Metric, Notice, Progress, Step
 from core.wizard.events import Log as LogLine
 from tui.safe_text import log_line
 from tui.widgets.log_panel import LogPanel
+from tui.widgets.log_view import LogView
 from tui.widgets.loss_chart import LossChart
 
 SECONDS_BETWEEN_DIAGNOSES = 0.5
@@ -72,11 +73,12 @@ class RunPanel(Vertical):
 
     def _take_focus(self) -> None:
         """The keys of what is shown here work at once: of the chart when there is one."""
-        log = self.query_one(LogPanel)
+        if not self.is_attached:  # the step was quicker than the screen
+            return
         if self.has_class("-with-metrics"):
-            self.query_one(LossChart).focus()
+            self.query(LossChart).focus()
         elif self.screen.is_current:
-            log.view.focus()
+            self.query(LogView).focus()
 
     def action_toggle_log(self) -> None:
         self.toggle_class("-log-only")
