@@ -96,7 +96,7 @@ class SmallCloud:
         self._boundary("before machines")
         found = self.books["machines"].items()
         return [
-            Machine(name, state, "here", "small", "", 0, 1.0, time.time() - 1, False, 60, self._nodes(name))
+            Machine(name, state, "here", "small", "", 0, 1.0, time.time() - 1, False, 60, nodes=self._nodes(name))
             for name, state in found
             if names is None or name in names
         ]

@@ -120,7 +120,7 @@ class SmallServices:
 
     def _service(self, name: str, one: dict[str, Any]) -> Service:
         state = self._state(one)
-        machine = Machine(f"{name}-1", "up", "aws/us-east-1", "g6.xlarge", "L4", 1, 2.0, one["since"], False, None, name)
+        machine = Machine(f"{name}-1", "up", "aws/us-east-1", "g6.xlarge", "L4", 1, 2.0, one["since"], False, None, service=name)
         return Service(name, state, f"http://127.0.0.1:{one['port']}", (Replica(state, machine),))
 
     def _state(self, one: dict[str, Any]) -> Any:
