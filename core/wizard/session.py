@@ -357,7 +357,12 @@ def _is_dead(holder: str) -> bool:
     host, boot, pid = holder.rsplit(":", 2)
     if host != socket.gethostname():
         return False
-    return boot != _boot_id() or not psutil.pid_exists(int(pid))
+    if boot != _boot_id():
+        return True
+    try:
+        return psutil.Process(int(pid)).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # killed, and its parent did not notice
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _boot_id() -> str:

@@ -214,7 +214,7 @@ async def test_a_tuned_model_is_judged_by_the_command(bench, version, monkeypatc
         yield Endpoint("http://127.0.0.1:9/v1", "tuned", api_key=key)
 
     monkeypatch.setattr(judging, "served", served)
-    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None, longest_row=0))
+    monkeypatch.setattr(judging, "ModelArtifact", lambda folder, *_: SimpleNamespace(folder=folder, verify=lambda: None, longest_row=0))
     (bench.folder / "manifest.json").write_text(json.dumps(manifest()))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
     bench.upstream["training"] = model
@@ -247,7 +247,7 @@ async def test_other_prompts_than_those_of_the_rows_are_warned_of(bench, earlier
         yield
 
     monkeypatch.setattr(judging, "served", served)
-    monkeypatch.setattr(judging, "ModelArtifact", lambda *_: SimpleNamespace(verify=lambda: None, longest_row=0))
+    monkeypatch.setattr(judging, "ModelArtifact", lambda folder, *_: SimpleNamespace(folder=folder, verify=lambda: None, longest_row=0))
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
     bench.upstream["training"] = model
     context = bench.context("evaluation", EvaluationAnswers(), "own")

@@ -45,5 +45,5 @@ async def test_a_plan_names_what_the_next_step_would_spend(bench, model, tmp_pat
     command = [sys.executable, "-m", "tui.cli", "run", "--session", "one", "--plan"]
     done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "dataset would ask language models: " in done.stderr
-    assert "the price of this model is not known" in done.stderr
+    assert "dataset, language models: " in done.stdout
+    assert "the price of this model is not known" in done.stdout

@@ -40,7 +40,7 @@ evaluation: {{validation_min: 0, train_min: 0}}
 
 
 def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environment):
-    answers(tmp_path, tiny, epochs=100)
+    answers(tmp_path, tiny, epochs=40)
     begun = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "one", "--until", "coverage")
     assert begun.returncode == 0, begun.stderr
 
@@ -48,24 +48,24 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         return Terminal(command(), tmp_path, environment, tmp_path / f"{name}.cast")
 
     with open_app("1-killed") as terminal:
-        terminal.wait_for("2  Data preparation")
+        terminal.wait_for("2 Data preparation")
         terminal.type("C-r")
         terminal.wait_for("passed", "Next step")
         terminal.type("C-n")
-        terminal.wait_for("3  Fine-tuning")
+        terminal.wait_for("3 Fine-tuning")
         terminal.type("C-r")
         terminal.wait_for("train loss")
         os.kill(terminal.pid, signal.SIGKILL)
     with open_app("2-left-while-it-runs") as terminal:
-        terminal.wait_for("3  Fine-tuning", "interrupted")
+        terminal.wait_for("3 Fine-tuning", "interrupted")
         terminal.type("C-r")
         terminal.wait_for("train loss")
         terminal.type("C-q")
-        terminal.wait_for("goes on")
-        terminal.type("Enter")
+        terminal.wait_for("Something is running", "Leave, let it run", "Stay")
+        terminal.type("l")
         assert terminal.wait_for_end() == 0
     with open_app("3-attached") as terminal:
-        terminal.wait_for("3  Fine-tuning")
+        terminal.wait_for("3 Fine-tuning")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
     recorded = (tmp_path / "3-attached.cast").read_text()

@@ -82,12 +82,13 @@ class Terminal:
             time.sleep(0.1)
 
     def wait_for_end(self, seconds: float = 60) -> int:
-        """The exit code of the command."""
+        """The exit code of the command, negative for a signal."""
         deadline = time.monotonic() + seconds
         while True:
-            dead, code = self._tmux("display-message", "-t", "it", "-p", "#{pane_dead} #{pane_dead_status}").split(" ", 1)
-            if dead == "1":
-                return int(code or -1)
+            told = "#{pane_dead},#{pane_dead_status},#{pane_dead_signal}"
+            dead, code, signal = self._tmux("display-message", "-t", "it", "-p", told).split(",")
+            if dead == "1" and (code or signal):
+                return int(code) if code else -int(signal)
             assert time.monotonic() < deadline, f"it goes on after {seconds} s:\n{self.screen}"
             time.sleep(0.1)
 

@@ -182,8 +182,10 @@ from core.wizard.session import Session
 Session.open(Path({str(session.folder)!r}))
 os.kill(os.getpid(), 9)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    again = Session.open(session.folder)
+    with subprocess.Popen([sys.executable, "-c", code]) as killed:
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # dead, and its parent has not noticed
+        again = Session.open(session.folder)
+    assert killed.returncode == -9
     assert not again.read_only
     assert "taken over" in again.notice
     again.close()

@@ -41,7 +41,7 @@ class OneJob:
 
         self.fetched: list[str] = []
 
-    async def run(self, job, on_event, place):
+    async def run(self, job, on_event, place, ending=None):
         self.job = job
         with zipfile.ZipFile(job.files[ARCHIVE]) as archive:
             assert {"__main__.py", "core/training/diagnosis.py", "config.json", "train.jsonl"} <= set(archive.namelist())
