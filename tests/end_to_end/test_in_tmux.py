@@ -48,16 +48,16 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         return Terminal(command(), tmp_path, environment, tmp_path / f"{name}.cast")
 
     with open_app("1-killed") as terminal:
-        terminal.wait_for("2 Data preparation")
+        terminal.wait_for("2 Data preparation", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("passed", "Next step")
         terminal.type("C-n")
-        terminal.wait_for("3 Fine-tuning")
+        terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("train loss")
         os.kill(terminal.pid, signal.SIGKILL)
     with open_app("2-left-while-it-runs") as terminal:
-        terminal.wait_for("3 Fine-tuning", "interrupted")
+        terminal.wait_for("3 Fine-tuning", "interrupted", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("train loss")
         terminal.type("C-q")
@@ -65,7 +65,7 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         terminal.type("l")
         assert terminal.wait_for_end() == 0
     with open_app("3-attached") as terminal:
-        terminal.wait_for("3 Fine-tuning")
+        terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
     recorded = (tmp_path / "3-attached.cast").read_text()

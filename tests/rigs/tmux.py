@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 TMUX = shutil.which("tmux")
@@ -43,7 +44,8 @@ class Terminal:
         self._listener.start()
         self._environment = {**environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLORTERM": "truecolor"}
         # The shell waits for a line, so that nothing is shown before it is recorded.
-        script = f"read -r _; exec {shlex.join(command)}"
+        self._exit = Path(self._folder.name) / "exit"
+        script = f"read -r _; {shlex.join(command)}; echo $? > {self._exit}"
         self._tmux("new-session", "-d", "-s", "it", "-x", str(self._columns), "-y", str(self._rows), "-c", str(cwd), "sh", "-c", script)
         self._tmux("set-option", "-g", "remain-on-exit", "on")
         self._tmux("set-option", "-g", "escape-time", "0")
@@ -82,15 +84,12 @@ class Terminal:
             time.sleep(0.1)
 
     def wait_for_end(self, seconds: float = 60) -> int:
-        """The exit code of the command, negative for a signal."""
+        """The exit code of the command, as its shell has it."""
         deadline = time.monotonic() + seconds
-        while True:
-            told = "#{pane_dead},#{pane_dead_status},#{pane_dead_signal}"
-            dead, code, signal = self._tmux("display-message", "-t", "it", "-p", told).split(",")
-            if dead == "1" and (code or signal):
-                return int(code) if code else -int(signal)
+        while not (self._exit.exists() and self._exit.read_text().endswith("\n")):
             assert time.monotonic() < deadline, f"it goes on after {seconds} s:\n{self.screen}"
             time.sleep(0.1)
+        return int(self._exit.read_text())
 
     def resize(self, columns: int, rows: int) -> None:
         self._record("r", f"{columns}x{rows}")
@@ -99,7 +98,9 @@ class Terminal:
     @property
     def pid(self) -> int:
         """Of the command."""
-        return int(self._tmux("display-message", "-t", "it", "-p", "#{pane_pid}"))
+        shell = int(self._tmux("display-message", "-t", "it", "-p", "#{pane_pid}"))
+        (running,) = psutil.Process(shell).children()
+        return running.pid
 
     def _listen(self, pipe: str) -> None:
         with open(pipe, "rb") as seen:
