@@ -8,20 +8,20 @@ cloud would have left.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from core.errors import ProviderError
 from provisioning import sky_sdk
 from provisioning.sky_sdk import Machine
+from tests.rigs.books import open_books
 from tests.rigs.sshd import Sshd
 
 CALLS = ("rent", "machines", "queue", "unqueue", "end", "login", "give_up")
@@ -56,15 +56,8 @@ class SmallCloud:
         if self.at is not None and len(self.passed) == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    @contextlib.contextmanager
-    def _books(self) -> Iterator[dict[str, Any]]:
-        path = self.folder / "cloud.json"
-        with (self.folder / "cloud.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            books = json.loads(path.read_text()) if path.exists() else {"machines": {}, "launches": 0, "jobs": {}}
-            yield books
-            path.with_suffix(".new").write_text(json.dumps(books))
-            path.with_suffix(".new").rename(path)
+    def _books(self) -> AbstractContextManager[dict[str, Any]]:
+        return open_books(self.folder, "cloud", {"machines": {}, "launches": 0, "jobs": {}})
 
     @property
     def books(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ is as SkyServe would run it. What it is given and what it ends is written down b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from provisioning.serve_sdk import Replica, Service
 from provisioning.sky_sdk import Machine
 from provisioning.target import Offer
 from tests.rigs import vllm_stand_in
+from tests.rigs.books import open_books
 
 CALLS = ("up", "services", "down", "controllers", "one_comes_up", "settle", "log_of")
 CONTROLLER = Machine("sky-serve-controller-rig", "up", "aws (us-east-1)", "m6i.xlarge", "", 0, 0.25, 1000.0, False, None)
@@ -57,14 +58,8 @@ class SmallServices:
         if self.at is not None and len(self.passed) == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    @contextlib.contextmanager
-    def _books(self) -> Iterator[dict[str, Any]]:
-        path = self.folder / "services.json"
-        with (self.folder / "services.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            books = json.loads(path.read_text()) if path.exists() else {"services": {}, "brought_up": []}
-            yield books
-            path.write_text(json.dumps(books))
+    def _books(self) -> AbstractContextManager[dict[str, Any]]:
+        return open_books(self.folder, "services", {"services": {}, "brought_up": []})
 
     @property
     def books(self) -> dict[str, Any]:
