@@ -23,10 +23,9 @@ from typing import Any
 
 from core.training.bundle import training_program
 from core.training.checksums import checksum
+from core.zip_member import zip_member
 
 ARCHIVE = "training.pyz"
-_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
-"""The time of every member: a zip knows none that is earlier."""
 
 
 def write_archive(place: Path, config: Mapping[str, Any], train: Path, val: Path | None) -> str:
@@ -39,18 +38,11 @@ def write_archive(place: Path, config: Mapping[str, Any], train: Path, val: Path
     files |= {"train.jsonl": train} | ({"val.jsonl": val} if val is not None else {})
     partial = place.with_name(f".{place.name}.partial")
     with zipfile.ZipFile(partial, "w") as archive:
-        archive.writestr(_member("config.json"), json.dumps(config, indent=1, sort_keys=True))
+        archive.writestr(zip_member("config.json"), json.dumps(config, indent=1, sort_keys=True))
         for name in sorted(files):
-            member = _member(name)
+            member = zip_member(name)
             member.file_size = files[name].stat().st_size
             with files[name].open("rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target)
     os.replace(partial, place)
     return checksum(place)
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    """A member that says nothing of this machine; stored, since compressors of different versions write different bytes."""
-    member = zipfile.ZipInfo(name, _FIRST_DAY)
-    member.create_system, member.external_attr = 3, 0o644 << 16
-    return member

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import core
+from core.zip_member import zip_member
 
 ARCHIVE = "proxy.pyz"
 PACKAGES = ("httpx", "starlette", "uvicorn")
@@ -20,8 +21,6 @@ _MODULES = (
     )),
 )  # fmt: skip
 _MAIN = "import sys\n\nfrom core.serving.proxy.__main__ import main\n\nsys.exit(main())\n"
-_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
-"""The time of every member: a zip knows none that is earlier."""
 
 
 def proxy_archive() -> bytes:
@@ -31,7 +30,5 @@ def proxy_archive() -> bytes:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, text in {**files, "__main__.py": _MAIN}.items():
-            member = zipfile.ZipInfo(name, _FIRST_DAY)
-            member.create_system, member.external_attr = 3, 0o644 << 16
-            archive.writestr(member, text)
+            archive.writestr(zip_member(name), text)
     return written.getvalue()
