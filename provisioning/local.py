@@ -107,6 +107,9 @@ class LocalTarget:
     def list(self) -> Sequence[JobStatus]:
         return [JobStatus(id, **found) for id, found in machine.list_jobs(self.root).items()]
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def folder(self, id: str) -> Path:
         """The job's folder. Raises UnknownJobError for an unknown id."""
         self.status(id)

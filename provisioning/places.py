@@ -6,24 +6,19 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioning.local import LocalTarget
-from provisioning.sky import SkyTarget, Terms
-from provisioning.sky_serve import SkyServeTarget
-from provisioning.ssh import DEFAULT_ROOT, SshTarget
-from provisioning.ssh_keys import Trust
-from provisioning.target import Target
+from provisioning.place_names import LOCAL, SKY, SKYSERVE, SSH
+from provisioning.terms import Terms
 
-LOCAL = "local"
-SSH = "ssh:"
-SKY = "sky"
-SKYSERVE = "skyserve"
-_INFRA = r"(:[A-Za-z0-9][\w.-]*(/[\w.@:-]+){0,2})?"
-PLACE_PATTERN = rf"^(local|ssh:[^\s,:]+(:\d+)?|sky{_INFRA})$"
-"""How a place is written: "local", "ssh:" and a name of the SSH configuration or user@host:port, or "sky" for the cheapest machine SkyPilot
-can rent, with ":" and a cloud, region and zone (sky:aws/us-east-1), a Slurm cluster (sky:slurm/name) or a Kubernetes context behind it."""
-SERVING_PATTERN = rf"^(local|ssh:[^\s,:]+(:\d+)?|sky(serve)?{_INFRA})$"
-"""The same for models that are served, also on replicas that SkyServe rents ("skyserve", with ":" and where as behind "sky")."""
+if TYPE_CHECKING:
+    from provisioning.sky import SkyTarget
+    from provisioning.sky_serve import SkyServeTarget
+    from provisioning.ssh import SshTarget
+    from provisioning.ssh_keys import Trust
+from provisioning.target import DEFAULT_ROOT, Target
+
 ROOT_VARIABLE = "CALMTUNE_REMOTE_FOLDER"
 """Names another folder than ~/.calmtune for jobs and models on machines reached over SSH, such as one on a larger disk."""
 
@@ -42,6 +37,7 @@ class Places(Mapping[str, Target]):
         machines are rented, `left_usd` what is left of the budget for them."""
         self._root, self._used, self._terms, self._left_usd = root, used, terms, left_usd
         self._made: dict[str, Target] = {LOCAL: LocalTarget(root)}
+        self._rented: dict[str, SkyTarget | SkyServeTarget] = {}
 
     def __getitem__(self, name: str) -> Target:
         if name not in self._made:
@@ -50,10 +46,17 @@ class Places(Mapping[str, Target]):
 
     def _make(self, name: str) -> Target:
         kind, _, where = name.partition(":")
+        # Libraries of other places are loaded when one of these is asked for.
         if kind == SKY:
-            return SkyTarget(where, _scope(self._root), self._terms, self._left_usd, _remote_root())
+            from provisioning.sky import SkyTarget
+
+            self._rented[name] = SkyTarget(where, _scope(self._root), self._terms, self._left_usd, _remote_root())
+            return self._rented[name]
         if kind == SKYSERVE:
-            return SkyServeTarget(where, _scope(self._root), self._terms, self._left_usd)
+            from provisioning.sky_serve import SkyServeTarget
+
+            self._rented[name] = SkyServeTarget(where, _scope(self._root), self._terms, self._left_usd)
+            return self._rented[name]
         if not name.startswith(SSH):
             raise KeyError(name)
         return ssh_target(where, _scope(self._root))
@@ -67,17 +70,18 @@ class Places(Mapping[str, Target]):
     def close(self) -> None:
         """Let connections go; jobs stay."""
         for target in self._made.values():
-            if isinstance(target, SshTarget | SkyTarget | SkyServeTarget):
-                target.close()
+            target.close()
 
     @property
     def rented(self) -> list[SkyTarget | SkyServeTarget]:
         """Places asked for in this process whose machines are rented."""
-        return [target for target in self._made.values() if isinstance(target, SkyTarget | SkyServeTarget)]
+        return list(self._rented.values())
 
 
 def ssh_target(host: str, scope: str = "", trust: Trust | None = None, patience: float = 300.0) -> SshTarget:
     """The target of an SSH host, with the folder there that the environment names."""
+    from provisioning.ssh import SshTarget
+
     return SshTarget(host, scope, _remote_root(), trust=trust, patience=patience)
 
 

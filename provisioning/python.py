@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from provisioning import environment
-from provisioning.places import LOCAL
+from provisioning.place_names import LOCAL
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from provisioning import sky_nodes, sky_offers, sky_sdk
 from provisioning.facts import Facts
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError
 from provisioning.sky_sdk import Machine
-from provisioning.ssh import DEFAULT_ROOT, SshTarget
+from provisioning.ssh import SshTarget
 from provisioning.ssh_hosts import CONFIG_VARIABLE
 from provisioning.ssh_link import CutError
-from provisioning.target import Chunk, Offer, Say, silent
+from provisioning.target import DEFAULT_ROOT, Chunk, Offer, Say, silent
+from provisioning.terms import Terms
 from provisioning.tunnel import ANY_KEY
 
 PREFIX = "calmtune-"
@@ -38,19 +39,6 @@ _SHORTEST_SECONDS = 60.0
 """A job for which the budget leaves less is not begun."""
 
 GONE = "the machine {machine} is not there: it was taken back by the cloud, ended itself after its idle minutes, or was ended from outside"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On which terms machines are rented."""
-
-    gpu_types: tuple[str, ...] = ("A100", "A100-80GB", "H100", "L40S")
-    """Any of these, SkyPilot's names; the cheapest that is to be had is taken."""
-    spot: bool = False
-    """Take machines that the cloud may take back at any time, for a part of the price."""
-    max_usd_per_hour: float | None = None
-    idle_minutes: int = 60
-    """A machine without a job ends itself after so long."""
 
 
 class SkyTarget:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from provisioning import sky_sdk
 from provisioning.job import Resources
+from provisioning.place_names import cloud_of
 from provisioning.target import Offer
 
 _SCHEDULERS = ("slurm", "kubernetes", "ssh")
@@ -112,12 +113,6 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
         gpu_memory_gb=row.gpu_memory_gb,
         infra=row.cloud.lower(),
     )
-
-
-def cloud_of(infra: str) -> str | None:
-    """The cloud of an infra string; None for any."""
-    name = infra.partition("/")[0].lower()
-    return {"k8s": "kubernetes", "": None}.get(name, name)
 
 
 def is_scheduler(infra: str) -> bool:

@@ -19,9 +19,10 @@ from provisioning import serve_sdk, sky_offers, sky_sdk
 from provisioning.facts import Facts
 from provisioning.job import Job, JobState, JobStatus, Resources, UnknownJobError
 from provisioning.serve_sdk import Service
-from provisioning.sky import PREFIX, Terms, resources_wanted
+from provisioning.sky import PREFIX, resources_wanted
 from provisioning.sky_sdk import Machine
 from provisioning.target import Chunk, Offer, Say, silent
+from provisioning.terms import Terms
 
 _STATES: Mapping[str, JobState] = {"starting": "running", "ready": "running", "ending": "stopped", "failed": "failed", "broken": "failed"}
 

@@ -17,10 +17,9 @@ from provisioning.preflight import offer_of
 from provisioning.ssh_keys import Trust
 from provisioning.ssh_link import Connection, Link
 from provisioning.ssh_machine import RemoteMachine
-from provisioning.target import Chunk, Offer, Say, silent
+from provisioning.target import DEFAULT_ROOT, Chunk, Offer, Say, silent
 from provisioning.tunnel import tunnel
 
-DEFAULT_ROOT = ".calmtune"
 _SECONDS_BETWEEN_CHECKS = 5.0
 """While following, how often the machine is asked whether the job is still alive; its end by itself is seen at once."""
 

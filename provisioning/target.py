@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from provisioning.facts import Facts
 from provisioning.job import Job, JobStatus, Resources
@@ -40,6 +40,9 @@ class Chunk:
     offset: int
     """Byte offset after this chunk; pass it to `follow` to go on without gap or duplicate."""
 
+
+DEFAULT_ROOT = ".calmtune"
+"""Folder of jobs and models on a machine that is not this one, in the home of whom we log in as."""
 
 Say = Callable[[str], None]
 """Takes a line for the person who waits."""
@@ -113,4 +116,18 @@ class Target(Protocol):
 
     def list(self) -> Sequence[JobStatus]:
         """Every job of ours here, running or not."""
+        ...
+
+    def close(self) -> None:
+        """Let connections go; jobs stay."""
+        ...
+
+
+@runtime_checkable
+class RunsServices(Protocol):
+    """A place where replicas run behind a load balancer."""
+
+    def serve(self, job: str, task: Mapping[str, Any], need: Resources, say: Say = silent) -> str:
+        """Bring up the service of a job, or adopt it where it is up or comes up; its name. `task` lacks machines, which `need` and the
+        owner's terms give. Raises ProviderError, UsageError and BudgetReached."""
         ...

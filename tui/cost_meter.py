@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.wizard.answers import SESSION
-from core.wizard.machine_costs import spent, usd_per_hour
+from core.wizard.rents import spent, usd_per_hour
 from core.wizard.session import Session
 from core.wizard.spending import spent_by_step
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from textual.binding import Binding, BindingType
 from textual.keys import Keys
 
-from core.assistant.source import YamlMapping, near, read_yaml
+from core.assistant.source import YamlMapping, read_yaml
 from core.errors import Problem, ProblemsError
+from core.near import near
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 _NAMED = {key.value for key in Keys} | {

@@ -9,7 +9,7 @@ from core.wizard.foreseen import FORESEEN
 from core.wizard.recipe import STEP_IDS
 from core.wizard.row_review import STEP as REVIEWED
 from core.wizard.session import Session, StepStatus
-from provisioning.places import LOCAL
+from provisioning.place_names import LOCAL
 from tui.results.choose import status_to_show
 from tui.running import RunningStep
 from tui.widgets.stepper import StepLine

@@ -161,7 +161,7 @@ def wind_up(session: Session) -> None:
 
 def _end_idle_machines(session: Session) -> None:
     """Nobody is there to use an idle machine any more; a busy one serves the model."""
-    from core.wizard.machine_costs import still_rented
+    from core.wizard.rents import still_rented
 
     for rented in session.targets.rented:
         try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.assistant.conditions import Predicate
-from core.assistant.flows import Lines, Rejection
+from core.assistant.flows import Rejection
+from core.assistant.lines import Lines
 
 SlotType = Literal["text", "bool", "categorical", "float", "any", "list"]
 MappingType = Literal[

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from core.assistant.domain import Button, Domain, MappingType, Response, Slot, SlotMapping, SlotType, Variation
 from core.assistant.flow_reader import check_template, predicate, rejections
-from core.assistant.flows import Lines
+from core.assistant.lines import Lines
 from core.assistant.source import Reader, YamlList, YamlMapping
 from core.errors import Problem
 

@@ -11,21 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from core.assistant.conditions import Predicate
+from core.assistant.lines import Lines
 
 END = "END"
 """The target that ends a flow."""
 
 PATTERN_PREFIX = "pattern_"
 """Flows whose id begins so are conversation repair, not business."""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """A range of lines in a file, both ends included, counted from 1."""
-
-    file: str
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from core.assistant.domain import Domain, Slot
 from core.assistant.flows import CallStep, Flow, LinkStep
 from core.assistant.repair import defaults
-from core.assistant.source import near
 from core.errors import Problem
+from core.near import near
 
 _NEEDS_NLU = frozenset({"from_entity", "from_intent", "from_text", "from_trigger_intent"})
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from core.assistant.flows import Lines
+from core.assistant.lines import Lines
 from core.errors import Problem, ProblemsError
+from core.near import near
 
 LARGEST_FILE = 20_000_000
 """Bytes; larger files are refused rather than read for minutes."""
@@ -27,10 +28,6 @@ MOST_COPIES = 100_000
 """Values that the aliases of one file may repeat; more is an alias bomb."""
 DEEPEST = 150
 """Levels of nesting; flows of people have fewer than thirty."""
-MOST_HINTS = 100
-"""Problems up to which a near name is looked for; nobody reads more, and each look goes through all names."""
-MOST_NAMES = 5_000
-"""Names among which a near one is looked for."""
 
 
 class YamlMapping(dict[str, Any]):
@@ -365,12 +362,3 @@ class Reader:
             if key not in known:
                 hint = near(key, known, self.problems)
                 (report or self.warn)(mapping.line_of(key), f"{key} is not a key of {what}{hint}")
-
-
-def near(name: str, known: Iterable[str], problems: Sequence[Problem] = ()) -> str:
-    """The nearest known name as the end of a sentence; "" when none is near, or too many names or `problems`."""
-    import difflib
-
-    names = list(known)
-    found = difflib.get_close_matches(name, names, 1) if len(problems) < MOST_HINTS and len(names) < MOST_NAMES else []
-    return f"; did you mean {found[0]}?" if found else ""

@@ -20,8 +20,8 @@ from core.assistant.flows import (
     Step,
 )
 from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
-from core.assistant.source import near
 from core.errors import Problem
+from core.near import near
 
 _LINKABLE_PATTERNS = ("pattern_human_handoff", "pattern_chitchat", "pattern_customer_satisfaction", "pattern_search")
 

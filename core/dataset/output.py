@@ -31,16 +31,15 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from core.assistant.yaml_text import to_yaml
+from core.dataset.choices import OutputFormat
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
 from core.dataset.prepare import Divided
 from core.e2e.cases import TestSuite
 from core.e2e.output import inside, suite_as_yaml
-
-OutputFormat = Literal["instruction", "conversational"]
 
 ANNOTATIONS = "1_command_annotations"
 REPHRASINGS = "2_rephrasings"

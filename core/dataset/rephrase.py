@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.assistant import templates
+from core.dataset.choices import Manner
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.text import normalised
 from core.dialogue.events import BotSaid, UserSaid
@@ -32,24 +33,6 @@ _NUMBERED = re.compile(r"^[\s*_>`-]*\d+[.):][\s*_`]*(\S.*)$")
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 """What our prompt shows in the place of a wording; small models copy it."""
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "«": "»", "`": "`"}
-
-
-Register = Literal["mixed", "formal", "casual"]
-Length = Literal["mixed", "short", "long"]
-Typos = Literal["few", "none", "many"]
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How the people talk whose wordings are asked for."""
-
-    register: Register = "mixed"
-    length: Length = "mixed"
-    typos: Typos = "few"
-    languages: tuple[str, ...] = ()
-    """Names of languages to spread the wordings over; () for that of each message."""
-
-
 AS_PEOPLE_TALK = Manner()
 
 

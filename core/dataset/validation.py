@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from core.dataset.choices import Equality
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn, Rejected, replay
 from core.dataset.text import holds, normalised, similarity
 from core.dataset.together import together
@@ -23,9 +23,6 @@ from core.dialogue.tracker import Tracker
 NEARLY_THE_SAME = 0.9
 """Share of common trigrams from which a wording teaches nothing new; another order of words or a typo stays below."""
 
-Equality = Literal["strict", "names"]
-"""strict: the same commands with the same values. names: values of free text (slot types text, any, list) may be cut
-differently; those of a closed type may not, since another value there is another meaning."""
 
 
 @dataclass(frozen=True)

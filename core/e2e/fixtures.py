@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.assistant.domain import Domain
-from core.assistant.source import near
 from core.dialogue.values import acceptable
 from core.e2e.cases import TestSuite
 from core.errors import Problem
+from core.near import near
 
 _RESERVED = ("mocked_datetime",)
 

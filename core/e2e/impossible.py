@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from core.assistant.project import Assistant
 from core.assistant.repair import DEFAULT_ACTION_NAMES
-from core.assistant.source import near
 from core.dialogue.values import acceptable, coerce
 from core.e2e.cases import ANY, Check, TestCase
 from core.e2e.results import Failure
+from core.near import near
 
 
 def impossible(case: TestCase, assistant: Assistant) -> Failure | None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.inventory import Feature, Part, warnings
-from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, near, read_yaml, without_collector
+from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, read_yaml, without_collector
 from core.dialogue.actions import ActionAnswer
 from core.e2e.cases import TestCase, TestFile, TestSuite
 from core.e2e.inventory import inventory_of_tests
 from core.e2e.steps import StepReader, as_written, plain
 from core.errors import Problem, ProblemsError, UsageError, errors_among
+from core.near import near
 
 _SUFFIXES = (".yml", ".yaml")
 _PLACES = ("e2e_tests", "tests/e2e_test_cases.yml", "tests/e2e_test_cases.yaml", "tests/e2e_test_cases", "tests")

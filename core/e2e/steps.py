@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from core.assistant.source import Reader, YamlList, YamlMapping, near
+from core.assistant.source import Reader, YamlList, YamlMapping
 from core.e2e.cases import ANY, Check, Expectation, Turn
+from core.near import near
 
 _STEP_KINDS = ("user", "bot", "utter", "slot_was_set", "slot_was_not_set")
 _USER_KEYS = ("user", "metadata", "assertions", "assertion_order_enabled")

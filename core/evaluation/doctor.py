@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.domain import Domain
-from core.assistant.flows import ActionStep, Lines
+from core.assistant.flows import ActionStep
 from core.assistant.inventory import Feature
+from core.assistant.lines import Lines
 from core.assistant.project import Assistant, read_assistant
 from core.assistant.repair import DEFAULT_ACTION_NAMES, PatternChoice, PatternSet, version, with_default_patterns
 from core.e2e.cases import TestSuite

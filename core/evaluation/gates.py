@@ -8,16 +8,9 @@ from typing import Literal
 
 from core.assistant.project import Assistant
 from core.e2e.coverage import CoverageReport
+from core.evaluation.bars import FLOW_COVERAGE, TOTAL_COVERAGE, Accept
 from core.evaluation.comparison import Comparison
 from core.evaluation.statistics import CONFIDENCE, Decision, decide, tests_to_decide, wilson
-
-TOTAL_COVERAGE = 0.90
-FLOW_COVERAGE = 0.80
-VALIDATION_PASS_RATE = 0.80
-TRAINING_PASS_RATE = 0.95
-
-Accept = Literal["share", "proven"]
-"""What lets a pass rate through its gate: the share of passed tests as it is, or the whole interval."""
 
 
 @dataclass(frozen=True)

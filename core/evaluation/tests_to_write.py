@@ -8,7 +8,6 @@ from pathlib import Path
 from core.assistant.flows import Flow
 from core.assistant.project import load_assistant
 from core.assistant.repair import PatternChoice
-from core.assistant.source import near
 from core.dialogue.engine import Engine
 from core.e2e.patterns import choose_patterns
 from core.e2e.reaching import Place, Reaching, counted
@@ -16,6 +15,7 @@ from core.e2e.reader import find_tests, read_tests
 from core.e2e.skeleton import Skeleton, in_words, skeleton, steps_in_lines
 from core.errors import UsageError
 from core.evaluation.review import review
+from core.near import near
 
 
 class TestsToWrite:

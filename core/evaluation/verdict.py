@@ -15,10 +15,11 @@ from core.e2e.output import failure_report, results_yaml
 from core.e2e.recording import Recording
 from core.e2e.results import TestResult, TurnRecord
 from core.e2e.side_by_side import sides
+from core.evaluation.bars import Accept
 from core.evaluation.comparison import Comparison
 from core.evaluation.economy import Economy
 from core.evaluation.failures import FailureGroups, group
-from core.evaluation.gates import Accept, GateResult, pass_rate_gate
+from core.evaluation.gates import GateResult, pass_rate_gate
 from core.evaluation.statistics import decide, pass_hat, tests_to_decide, wilson
 
 

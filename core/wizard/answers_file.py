@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from core.assistant.source import YamlMapping, inspect_yaml, near
+from core.assistant.source import YamlMapping, inspect_yaml
 from core.errors import Problem, ProblemsError
+from core.near import near
 from core.wizard.answers import SESSION, Question, file_model, model_of, questions
 from core.wizard.mistakes import in_words
 from core.wizard.recipe import STEP_IDS, step

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.assistant.source import near, parse_yaml
+from core.assistant.source import parse_yaml
 from core.errors import ProblemsError, UsageError
+from core.near import near
 from core.wizard.answers import SESSION, model_of, one_answer, questions
 from core.wizard.recipe import STEP_IDS
 

@@ -17,7 +17,7 @@ from core.wizard.events import Log
 from core.wizard.jobs import log_lines
 from core.wizard.step import Context
 from provisioning.job import Job, Resources
-from provisioning.places import LOCAL
+from provisioning.place_names import LOCAL
 from provisioning.python import python_command
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.wizard.machine_costs import usd_by_step
+from core.wizard.rents import usd_by_step
 from core.wizard.session import Session
 from core.wizard.spending import spent_by_step
 

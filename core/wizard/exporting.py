@@ -7,11 +7,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic_core import PydanticCustomError
-
 from core.errors import GateFailed, Interrupted, UsageError
 from core.serving.export.copying import Exported, Tell, export
-from core.serving.export.place import parse_place
 from core.serving.export.store import Store
 from core.serving.manifests.folder import FOLDER
 from core.training.bundle import FOLDERS, MANIFEST, ModelArtifact
@@ -87,16 +84,6 @@ async def export_in_step(context: Context, taken: TakenAway, store: Store) -> Ex
         return await asyncio.to_thread(taken.export, store, tell)
     finally:
         leave.set()
-
-
-def check_place(text: str) -> str:
-    """An answer that names a place, or nothing; raises pydantic's error with the sentence of `parse_place`."""
-    try:
-        if text:
-            parse_place(text)
-    except UsageError as error:
-        raise PydanticCustomError("place", "{why}", {"why": str(error)}) from error
-    return text
 
 
 def progress(what: str, done: int, total: int) -> Progress:

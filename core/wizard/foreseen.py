@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from core.errors import UsageError
 from core.serving.connect import patch
 from core.serving.manifests.folder import FOLDER, PURPOSES, write_files
-from core.serving.manifests.served import describe
 from core.wizard.answers import SESSION
 from core.wizard.exporting import final_model
 from core.wizard.session import Session
 from core.wizard.step import Upstream
-from core.wizard.steps.connection import connection_of
+from core.wizard.work.connection import connection_of
+from core.wizard.work.deployment import described
 
 FORESEEN = ("deployment", "connection")
 """Steps that write what others read."""
@@ -44,7 +44,7 @@ def foreseen(session: Session, step: str, given: dict[str, object]) -> Writes:
         before = session.journal.runs("deployment")
         old = next((folder for run in before if (folder := session.folder / "runs" / f"deployment-{run.key[:12]}" / FOLDER).is_dir()), None)
         with TemporaryDirectory() as scratch:
-            write_files(describe(model.folder, answers.served_name, model.read_manifest(), answers.replicas), Path(scratch))
+            write_files(described(answers, model), Path(scratch), answers.requests_per_minute)
             texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(scratch).iterdir())}
         diffs = {name: difference(name, _text(old / name) if old else "", text) for name, text in texts.items()}
         return Writes(f"{FOLDER}/ of the session", {name: diff for name, diff in diffs.items() if diff}, dict(PURPOSES))

@@ -17,9 +17,8 @@ from core.wizard.events import Log
 from core.wizard.journal import Journal
 from core.wizard.mirror import Mirror
 from provisioning.job import Job, JobStatus, Resources, UnknownJobError
-from provisioning.places import LOCAL
-from provisioning.sky_serve import SkyServeTarget
-from provisioning.target import Say, Target, silent
+from provisioning.place_names import LOCAL
+from provisioning.target import RunsServices, Say, Target, silent
 
 OnEvent = Callable[[dict[str, Any]], None]
 MOST_MACHINES = 20
@@ -85,7 +84,7 @@ class JobKeeper:
     async def serve(self, purpose: str, task: Mapping[str, Any], need: Resources, place: str, say: Say = silent) -> Launched:
         """Bring up a service, or adopt the one of its name that is asked for alike. Raises as `SkyServeTarget.serve`."""
         target = self.target(place)
-        if not isinstance(target, SkyServeTarget):
+        if not isinstance(target, RunsServices):
             raise UsageError(f"{target.name} runs no services; name skyserve")
         name = self.name(purpose)
         return await self._launch(name, place, partial(target.serve, name, task, need, say))

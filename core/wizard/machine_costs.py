@@ -1,4 +1,4 @@
-"""What a session's rented machines cost: watched while a step runs, remembered in the journal, ended at the budget."""
+"""A session's rented machines watched: what they cost while a step runs, ended at the budget; which are still there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from core.errors import BudgetReached, DeadlineError, ProviderError, UsageError
 from core.wizard.events import MachineCost, Notice, StepEvent
 from core.wizard.journal import Journal
+from core.wizard.rents import KIND, Rent, by_step, rent_key, rents, services_brought_up
 from provisioning import serve_sdk, sky_sdk
 from provisioning.autostop import overdue
-from provisioning.places import SKYSERVE, Places, scope_of
+from provisioning.places import Places, scope_of
 from provisioning.serve_sdk import CONTROLLER
 from provisioning.sky_sdk import Machine
 from provisioning.sky_serve import services_of
 
-KIND = "machine"
 _SECONDS_BETWEEN_LOOKS = 30.0
 _WORTH_A_LINE = 0.01
 """Dollars from which a sum is written down again."""
@@ -28,59 +28,10 @@ _REACHED = "the budget for machines"
 """Message of the cancellation that ends a step at the budget."""
 
 
-@dataclass(frozen=True)
-class Rent:
-    """One machine from its launch on, as it was last seen."""
-
-    name: str
-    since: float
-    """Unix time of its launch."""
-    where: str
-    usd: float
-    """So far, by SkyPilot's catalog."""
-    usd_per_hour: float
-    gone: bool = False
-    service: str = ""
-    """The service whose replica it is: SkyServe is asked for it."""
-
-
-def rents(journal: Journal) -> list[Rent]:
-    """Every machine this session has rented, oldest first."""
-    return [rent for _, rent in _by_step(journal)]
-
-
-def _by_step(journal: Journal) -> list[tuple[str, Rent]]:
-    """As `rents`, with the step during which each was last seen."""
-    latest: dict[tuple[str, float], tuple[str, Rent]] = {}
-    for _, step, _, body in journal.events(KIND):
-        rent = Rent(**body)
-        latest[rent_key(rent)] = step, rent
-    return list(latest.values())
-
-
-def spent(journal: Journal) -> float:
-    """US dollars of all machines of the session, as they were last seen."""
-    return sum(rent.usd for rent in rents(journal))
-
-
-def usd_by_step(journal: Journal) -> dict[str, float]:
-    """Dollars by step: to each what its machines' sums grew by while it ran, and what they cost until then unobserved."""
-    before: dict[tuple[str, float], float] = {}
-    found: dict[str, float] = {}
-    for _, step, _, body in journal.events(KIND):
-        rent = Rent(**body)
-        found[step] = found.get(step, 0.0) + rent.usd - before.get(rent_key(rent), 0.0)
-        before[rent_key(rent)] = rent.usd
-    return found
-
-
-def still_rented(journal: Journal) -> list[str]:
+def look_again(journal: Journal) -> list[str]:
     """A sentence on each machine and service that was there when it was last looked at and still is; those that are gone are written down
-    as gone.
-
-    Asks the clouds. Raises ProviderError and UsageError when they cannot be asked.
-    """
-    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone and not rent.service}
+    as gone. Asks the clouds. Raises ProviderError and UsageError when they cannot be asked."""
+    left = {rent.name: (step, rent) for step, rent in by_step(journal) if not rent.gone and not rent.service}
     told = _still_serving(journal)
     there = {machine.name: machine for machine in sky_sdk.machines(list(left), ask_cloud=True)} if left else {}
     for name, (step, rent) in left.items():
@@ -99,8 +50,8 @@ def still_rented(journal: Journal) -> list[str]:
 
 def _still_serving(journal: Journal) -> list[str]:
     """The same of services: their replicas come and go, so that what is there now is written down."""
-    jobs = [job for job in journal.jobs() if job.target.partition(":")[0] == SKYSERVE and job.state in ("launching", "launched")]
-    left = {rent.name: (step, rent) for step, rent in _by_step(journal) if not rent.gone and rent.service}
+    jobs = services_brought_up(journal)
+    left = {rent.name: (step, rent) for step, rent in by_step(journal) if not rent.gone and rent.service}
     if not jobs and not left:
         return []
     services = services_of(scope_of(journal.path.parent / "jobs"))
@@ -130,11 +81,6 @@ def _ends(journal: Journal) -> str:
 
 def _rent(machine: Machine) -> Rent:
     return Rent(machine.name, machine.since, machine.where, machine.accrued, machine.usd_per_hour, service=machine.service)
-
-
-def usd_per_hour(journal: Journal) -> float:
-    """What the machines that were there when they were last looked at cost."""
-    return sum(rent.usd_per_hour for rent in rents(journal) if not rent.gone)
 
 
 class MachineWatch:
@@ -241,8 +187,3 @@ def _gone(rent: Rent) -> Rent:
         if later := [launched for launched in costs if launched >= rent.since - 1]:
             usd = max(usd, costs[min(later)])
     return replace(rent, gone=True, usd=usd)
-
-
-def rent_key(rent: Rent) -> tuple[str, float]:
-    """Which machine: its name and its launch."""
-    return rent.name, rent.since

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from core.assistant.source import near
+from core.near import near
 
 _LIMITS = {
     "greater_than_equal": ("at least", "ge"),

@@ -16,14 +16,14 @@ from core.training.planner import Plan
 from core.wizard.answers import SESSION
 from core.wizard.needs import need_of
 from core.wizard.step import Context
+from core.wizard.steps.training import TrainingAnswers
 from core.wizard.training_need import need_to_train
 from core.wizard.training_plan import in_words, planner
-from provisioning.places import SKY
+from provisioning.place_names import SKY
 from provisioning.target import Offer, Target
 
 if TYPE_CHECKING:
     from core.wizard.session import Session
-    from core.wizard.steps.training import TrainingAnswers
 
 
 @dataclass(frozen=True)

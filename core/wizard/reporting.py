@@ -31,7 +31,7 @@ from core.training.bundle import ModelArtifact
 from core.wizard import answers as answering
 from core.wizard import recipe
 from core.wizard import report_parts as parts
-from core.wizard.machine_costs import usd_by_step
+from core.wizard.rents import usd_by_step
 from core.wizard.session import Session, StepStatus
 from core.wizard.spending import spent_by_step
 from core.wizard.step import Gate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from core.dialogue.embedding import local_embedder
@@ -13,19 +12,10 @@ from core.evaluation.review import Workbench
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Upstream
 
-RETRIEVAL_ANSWERS = ("flow_retrieval", "embedding_model")
-"""Answers of the session that decide about prompts: part of the key of every step that renders any."""
-
 
 def embedder_of(shared: SharedAnswers) -> Embedder | None:
     """The embedding model that was chosen, not yet loaded; None when prompts list every flow."""
     return local_embedder(shared.embedding_model) if shared.flow_retrieval == "on" else None
-
-
-def model_files(shared: SharedAnswers) -> list[Path]:
-    """The folder of the embedding model, where it is one and is used."""
-    folder = Path(shared.embedding_model).expanduser()
-    return [folder] if shared.flow_retrieval == "on" and folder.is_dir() else []
 
 
 def recorded(dataset: Upstream) -> Mapping[str, Any]:

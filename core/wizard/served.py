@@ -22,7 +22,7 @@ from core.wizard.jobs import Launched
 from core.wizard.needs import need_of, need_to_serve
 from core.wizard.step import Context
 from provisioning.job import Job, Resources
-from provisioning.places import LOCAL
+from provisioning.place_names import LOCAL
 from provisioning.target import Target
 
 PURPOSE = "server"

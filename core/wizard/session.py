@@ -28,12 +28,13 @@ from core.wizard import digest
 from core.wizard.answers import SESSION
 from core.wizard.inputs import difference, same
 from core.wizard.journal import DamagedError, Journal
-from core.wizard.machine_costs import spent
 from core.wizard.rebuild import RUN, rebuild
 from core.wizard.recipe import STEP_IDS, step
+from core.wizard.rents import spent
 from core.wizard.step import Gate, Outputs, Step, Upstream
-from provisioning.places import SKYSERVE, Places
-from provisioning.sky import Terms
+from provisioning.place_names import SKYSERVE
+from provisioning.places import Places
+from provisioning.terms import Terms
 
 State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "failed", "ready", "blocked"]
 Answers = Mapping[str, Mapping[str, Any]]

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.dialogue.embedding import DEFAULT_MODEL
 
+RETRIEVAL_ANSWERS = ("flow_retrieval", "embedding_model")
+"""Answers that decide about prompts: part of the key of every step that renders any."""
+
 
 class SharedAnswers(BaseModel):
     """Which assistant, which tests, how its commands are found."""
@@ -105,3 +108,9 @@ class SharedAnswers(BaseModel):
         "is lost.",
         json_schema_extra={"unit": "minutes", "cosmetic": True, "advanced": True},
     )
+
+
+def model_files(shared: SharedAnswers) -> list[Path]:
+    """The folder of the embedding model, where it is one and is used."""
+    folder = Path(shared.embedding_model).expanduser()
+    return [folder] if shared.flow_retrieval == "on" and folder.is_dir() else []

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import StepFailed, UsageError
 from core.training.base_models import find
@@ -14,16 +13,14 @@ from core.training.hardware import named_gpu, together
 from core.wizard.events import Log
 from core.wizard.needs import need_of
 from core.wizard.step import Context
+from core.wizard.steps.training import TrainingAnswers
 from core.wizard.training_plan import PlanOn, chosen_settings, planner
 from provisioning import member
 from provisioning.job import Resources
-from provisioning.places import LOCAL, SKY
+from provisioning.place_names import LOCAL, SKY
 from provisioning.python import PythonCommand
 from provisioning.sky import SkyTarget
 from provisioning.target import Target
-
-if TYPE_CHECKING:
-    from core.wizard.steps.training import TrainingAnswers
 
 MEMBER = "member.py"
 _COUNTS = (1, 2, 4, 8)

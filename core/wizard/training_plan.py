@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import ProviderError, UsageError
 from core.training.base_models import Found, find, listed_parameters, read_models
@@ -17,17 +16,14 @@ from core.training.hardware import Hardware, cpu, gpu, together
 from core.training.plan import settings_of
 from core.training.planner import Plan, plan
 from core.training.row_tokens import RowSet, read_rows
+from core.wizard.steps.training import PRESET_OFF, TrainingAnswers
 from provisioning import facts
 from provisioning.facts import Facts
-from provisioning.places import LOCAL
+from provisioning.place_names import LOCAL
 from provisioning.sky import SkyTarget
 from provisioning.target import Target
 
-if TYPE_CHECKING:
-    from core.wizard.steps.training import TrainingAnswers
-
 FILE = "plan.json"
-PRESET_OFF = "none"
 PlanOn = Callable[[Hardware | None, float | None], Plan]
 """(machine, with all that train together; US dollars an hour) → plan."""
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.local import LocalTarget
-from provisioning.sky import SkyTarget, Terms
+from provisioning.sky import SkyTarget
 from provisioning.ssh import SshTarget
 from provisioning.target import Target
+from provisioning.terms import Terms
 from tests.rigs.slurm import CLUSTER, USER, Slurm, running_slurm, sky_knows
 from tests.rigs.sshd import Sshd, running_sshd
 
@@ -87,7 +88,7 @@ def sky_place(folder: Path, rig: Slurm) -> Iterator[Place]:
 
     source = (
         f"__import__('provisioning.sky').sky.SkyTarget('slurm/{CLUSTER}', 'contract', "
-        f"lambda: __import__('provisioning.sky').sky.Terms(('A100',), idle_minutes=10), root={str(root)!r}, patience=20)"
+        f"lambda: __import__('provisioning.terms').terms.Terms(('A100',), idle_minutes=10), root={str(root)!r}, patience=20)"
     )
     try:
         yield Place(make(), root / "jobs", make, source, (rig.folder, Path.home() / ".sky", root), rents=True)

@@ -29,12 +29,13 @@ HEAVY = {
     "httpx",
     "numpy",
 }
+STEPS = ("coverage", "dataset", "training", "evaluation", "production", "deployment", "connection")
 
 
 def modules_after(code: str) -> set[str]:
     program = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return {line.partition(".")[0] for line in done.stdout.splitlines()}
+    return {name for line in done.stdout.splitlines() for name in (line, line.partition(".")[0])}
 
 
 @pytest.mark.parametrize(
@@ -55,12 +56,16 @@ def modules_after(code: str) -> set[str]:
         "core.training.bundle",
         "core.serving.server",
         "provisioning.local",
-        *(f"core.wizard.steps.{step}" for step in (
-            "coverage", "dataset", "training", "evaluation", "production", "deployment", "connection")),
+        *(f"core.wizard.work.{step}" for step in STEPS),
     ],
 )  # fmt: skip
 def test_core_imports_nothing_heavy(module):
     assert not modules_after(f"import {module}") & HEAVY
+
+
+def test_steps_are_declared_without_what_they_do():
+    loaded = modules_after("; ".join(f"import core.wizard.steps.{step}" for step in STEPS))
+    assert not {name for name in loaded if name.startswith(("core.wizard.work", "core.e2e", "core.assistant", "jinja2", "paramiko"))}
 
 
 def test_help_imports_next_to_nothing():

@@ -24,10 +24,10 @@ from core.llm.client import Endpoint
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps import evaluation, judging
 from core.wizard.steps.dataset import STEP as DATASET
-from core.wizard.steps.dataset_answers import DatasetAnswers
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
+from core.wizard.steps.dataset import DatasetAnswers
+from core.wizard.steps.evaluation import EvaluationAnswers
+from core.wizard.work import evaluation, judging
 
 VERSIONS = ("3.10", "3.16")
 
@@ -219,7 +219,7 @@ async def test_a_tuned_model_is_judged_by_the_command(bench, version, monkeypatc
     model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
     bench.upstream["training"] = model
     context = bench.context("evaluation", EvaluationAnswers())
-    outputs = await evaluation.STEP.run(context)
+    outputs = await evaluation.run(context)
     assert {name: (outputs.summary[name]["tests"], outputs.summary[name]["passed"]) for name in ("validation", "training")} == {
         "validation": (len(held_out), len(held_out) - 1),
         "training": (8, 8),
@@ -252,5 +252,5 @@ async def test_other_prompts_than_those_of_the_rows_are_warned_of(bench, earlier
     bench.upstream["training"] = model
     context = bench.context("evaluation", EvaluationAnswers(), "own")
     with pytest.raises(StepFailed, match="as far as needed"):
-        await evaluation.STEP.run(context)
+        await evaluation.run(context)
     assert "the rows have the prompts of engine rasa" in bench.said(Notice)

@@ -17,9 +17,9 @@ from core.serving.manifests.served import Served
 from core.serving.manifests.skyserve import disk_gib, service_task
 from core.serving.proxy.certificate import make_self_signed
 from provisioning.job import Resources
-from provisioning.sky import Terms
 from provisioning.sky_serve import SkyServeTarget
 from provisioning.target import Offer
+from provisioning.terms import Terms
 from tests.rigs.served_models import made, made_adapter
 
 pytestmark = pytest.mark.rig

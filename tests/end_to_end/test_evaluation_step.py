@@ -24,12 +24,11 @@ from core.errors import UsageError
 from core.llm.client import Endpoint
 from core.wizard.events import Notice
 from core.wizard.step import Outputs, Upstream
-from core.wizard.steps import judging, production, quantised
-from core.wizard.steps.evaluation import STEP
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
+from core.wizard.steps.evaluation import STEP, EvaluationAnswers
 from core.wizard.steps.production import STEP as PRODUCTION
 from core.wizard.steps.production import ProductionAnswers
 from core.wizard.steps.training import TrainingAnswers
+from core.wizard.work import judging, production, quantised
 
 Reply = Callable[[str], str]
 

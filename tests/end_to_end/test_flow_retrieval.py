@@ -21,15 +21,16 @@ from core.errors import StepFailed
 from core.evaluation.review import workbench
 from core.llm.client import Endpoint
 from core.wizard.recipe import STEP_IDS, step
-from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, require_as_recorded
+from core.wizard.retrieval import embedder_of, require_as_recorded
 from core.wizard.session import Session
+from core.wizard.shared import RETRIEVAL_ANSWERS
 from core.wizard.step import Outputs, Upstream
 from core.wizard.steps.connection import STEP as CONNECTION
 from core.wizard.steps.connection import ConnectionAnswers
 from core.wizard.steps.dataset import STEP as DATASET
-from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset import DatasetAnswers
 from core.wizard.steps.evaluation import STEP as EVALUATION
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
+from core.wizard.steps.evaluation import EvaluationAnswers
 from tests.end_to_end.test_dataset_step import Bench, rows, suite
 
 CONFIG = """\
@@ -123,7 +124,7 @@ async def test_an_evaluation_shows_the_model_prompts_like_those_of_the_rows(benc
         async def served(*_: object) -> AsyncIterator[Endpoint]:
             yield Endpoint(server.url, "small")
 
-        monkeypatch.setattr("core.wizard.steps.judging.served", served)
+        monkeypatch.setattr("core.wizard.work.judging.served", served)
         (bench.folder / "manifest.json").write_text(json.dumps(manifest()))
         model = Upstream(Outputs({}, {"model": "model", "manifest": "manifest.json"}), bench.folder)
         bench.upstream["training"] = model

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.assistant.domain import Slot
-from core.assistant.flows import Lines
+from core.assistant.lines import Lines
 from core.dialogue.command_text import parse, render, render_all
 from core.dialogue.commands import (
     CancelFlow,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from core import demo
 from core.assistant.domain import Domain, Slot
-from core.assistant.flows import CollectStep, Flow, Lines
+from core.assistant.flows import CollectStep, Flow
+from core.assistant.lines import Lines
 from core.assistant.project import Assistant, load_assistant
 from core.assistant.repair import with_default_patterns
 from core.assistant.settings import Dialect, Settings

@@ -14,7 +14,7 @@ from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps.coverage import STEP as COVERAGE
 from core.wizard.steps.coverage import CoverageAnswers
 from core.wizard.steps.dataset import STEP as DATASET
-from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset import DatasetAnswers
 
 
 def main(assistant: str, session: str, wordings: str, at_once: str, what: str) -> None:

@@ -20,7 +20,7 @@ from core.wizard.step import Context, Outputs, Upstream
 from core.wizard.steps.coverage import STEP as COVERAGE
 from core.wizard.steps.coverage import CoverageAnswers
 from core.wizard.steps.dataset import STEP as DATASET
-from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset import DatasetAnswers
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
 CANARY = "canary-licence-5f3a9c"

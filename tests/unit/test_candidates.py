@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.assistant.domain import Slot
-from core.assistant.flows import Lines
+from core.assistant.lines import Lines
 from core.dataset.candidates import CLEAR, Question, repeated, values
 from core.dataset.language import doubt, numbers
 from core.dataset.spans import spans

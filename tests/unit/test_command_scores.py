@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
 from core.assistant.domain import Slot
-from core.assistant.flows import Lines
+from core.assistant.lines import Lines
 from core.dataset.text import levelled_value
 from core.dialogue.command_text import render_all
 from core.dialogue.commands import CancelFlow, ChitChat, Clarify, Command, HumanHandoff, SetSlot, StartFlow

@@ -8,7 +8,7 @@ import pytest
 
 from core.training.derailed import follows
 from core.training.metrics import Curves
-from core.wizard.steps.production import course_gate
+from core.wizard.work.production import course_gate
 from tests.rigs.paired_curves import DERAILED, pair
 
 

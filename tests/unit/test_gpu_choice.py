@@ -17,9 +17,10 @@ from core.training.hardware import named_gpu
 from core.wizard.needs import need_to_serve
 from core.wizard.served import ServerRequest, foretell_server
 from provisioning.local import LocalTarget
-from provisioning.sky import SkyTarget, Terms, meets
+from provisioning.sky import SkyTarget, meets
 from provisioning.sky_offers import offers_of
 from provisioning.sky_sdk import Machine
+from provisioning.terms import Terms
 from tests.unit.test_sky_offers import READY, listed
 
 USUAL = ("A100", "A100-80GB", "H100", "L40S")

@@ -10,7 +10,8 @@ import pytest
 from core.errors import BudgetReached, DeadlineError, ProviderError
 from core.wizard.events import MachineCost, Notice
 from core.wizard.journal import Journal
-from core.wizard.machine_costs import MachineWatch, rents, still_rented, usd_by_step, usd_per_hour
+from core.wizard.machine_costs import MachineWatch
+from core.wizard.rents import rents, still_rented, usd_by_step, usd_per_hour
 from provisioning import sky_sdk
 from provisioning.sky_sdk import Machine
 

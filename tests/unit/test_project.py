@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.assistant.flows import END, CollectStep, Lines
+from core.assistant.flows import END, CollectStep
+from core.assistant.lines import Lines
 from core.assistant.project import load_assistant
 from core.errors import ProblemsError, UsageError
 from tests.conftest import SHARED_ASSISTANTS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.dataset.rephrase import Manner, answer_tokens, parse_reply, render_prompt
+from core.dataset.choices import Manner
+from core.dataset.rephrase import answer_tokens, parse_reply, render_prompt
 from core.errors import UsageError
 
 ELM = "USER: Elm Road 4\n1. it's Elm Road 4\n"

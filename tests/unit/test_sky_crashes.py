@@ -17,7 +17,8 @@ from core.wizard.jobs import JobKeeper
 from core.wizard.journal import Journal
 from provisioning.job import Job
 from provisioning.places import ROOT_VARIABLE, Places
-from provisioning.sky import SkyTarget, Terms
+from provisioning.sky import SkyTarget
+from provisioning.terms import Terms
 from tests.rigs.small_cloud import CALLS, SmallCloud
 from tests.rigs.sshd import running_sshd
 

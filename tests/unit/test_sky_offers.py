@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from provisioning.job import Resources
-from provisioning.sky_offers import Listed, cloud_of, is_scheduler, offers_of
+from provisioning.place_names import cloud_of
+from provisioning.sky_offers import Listed, is_scheduler, offers_of
 
 NEED = Resources(gpus=1, cpus=12, memory_gb=64, disk_gb=256)
 READY = {"aws", "gcp", "runpod", "slurm"}

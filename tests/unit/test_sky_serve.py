@@ -20,11 +20,12 @@ from core.wizard import service as service_module
 from core.wizard.events import Notice
 from core.wizard.jobs import JobKeeper
 from core.wizard.journal import Journal
-from core.wizard.machine_costs import MachineWatch, rents, still_rented, usd_per_hour
+from core.wizard.machine_costs import MachineWatch
+from core.wizard.rents import rents, still_rented, usd_per_hour
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps import deployment
 from core.wizard.steps.deployment import DeploymentAnswers
+from core.wizard.work import deployment
 from provisioning import serve_sdk, sky_offers, sky_sdk
 from provisioning.job import Resources
 from provisioning.places import Places
@@ -93,7 +94,7 @@ def context(session, tmp_path, **answers) -> Context:
 async def test_a_model_is_served_to_clients_with_keys_and_nobody_else(tmp_path, skyserve, session, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     step = context(session, tmp_path, python=skyserve.python, replicas=2, requests_per_second=1.5)
-    outputs = await deployment.STEP.run(step)
+    outputs = await deployment.run(step)
     assert [gate for gate in outputs.gates if not gate.passed] == []
     (name,) = skyserve.books["services"]
     assert outputs.jobs == {name: PLACE}
@@ -123,7 +124,7 @@ async def test_a_model_is_served_to_clients_with_keys_and_nobody_else(tmp_path, 
 
 def test_vllm_has_a_key_that_is_made_on_the_replica(tmp_path, skyserve, session, monkeypatch):
     monkeypatch.setattr(service_module, "_look", _seen)
-    asyncio.run(deployment.STEP.run(context(session, tmp_path, python=skyserve.python)))
+    asyncio.run(deployment.run(context(session, tmp_path, python=skyserve.python)))
     (one,) = skyserve.books["services"].values()
     children = [pid for pid in os.listdir("/proc") if pid.isdigit() and _group(pid) == one["pid"]]
     keys, lines = set(), b""
@@ -162,7 +163,7 @@ def _group(pid: str) -> int:
 async def test_what_cannot_be_is_refused_before_anything_costs(tmp_path, skyserve, session, monkeypatch, answers, keys, sentence):
     monkeypatch.setenv(VARIABLE, keys)
     with pytest.raises(UsageError, match=sentence):
-        await deployment.STEP.run(context(session, tmp_path, **answers))
+        await deployment.run(context(session, tmp_path, **answers))
     assert skyserve.passed == []
 
 
@@ -170,7 +171,7 @@ async def test_without_skypilot_a_sentence_says_what_to_install(tmp_path, skyser
     monkeypatch.undo()
     monkeypatch.setitem(__import__("sys").modules, "sky", None)
     with pytest.raises(UsageError, match=r"pip install 'calmtune\[cloud\]'"):
-        await deployment.STEP.run(context(session, tmp_path))
+        await deployment.run(context(session, tmp_path))
 
 
 @hollow
@@ -179,7 +180,7 @@ async def test_the_balancer_gets_the_certificate_by_its_path(tmp_path, skyserve,
     monkeypatch.setattr(service_module, "_until_it_answers", _nothing)
     monkeypatch.setattr(service_module, "_look", _seen)
     step = context(session, tmp_path, tls_certificate=str(pair.certificate), tls_key=str(pair.key))
-    outputs = await deployment.STEP.run(step)
+    outputs = await deployment.run(step)
     (one,) = skyserve.books["services"].values()
     assert one["task"]["service"]["tls"] == {"keyfile": str(pair.key), "certfile": str(pair.certificate)}
     assert "PRIVATE KEY" not in json.dumps(one)
@@ -200,7 +201,7 @@ async def test_a_replica_that_fails_is_told_with_its_log_and_ended(tmp_path, sky
     broken = context(session, tmp_path, python=skyserve.python)
     (skyserve.folder / "bin" / "vllm").write_text("#!/bin/sh\necho CUDA out of memory\nexit 3\n")
     with pytest.raises(StepFailed, match=r"did not come up \(1 failed\) and was ended; what its replicas said is in .*service.log"):
-        await deployment.STEP.run(broken)
+        await deployment.run(broken)
     assert "CUDA out of memory" in (session.folder / "runs" / "service.log").read_text()
     assert skyserve.books["services"] == {}
 

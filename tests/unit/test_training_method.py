@@ -15,9 +15,9 @@ from core.training.memory import Load, memory
 from core.training.plan import PRESETS, TrainingSettings, adapter_in_words
 from core.training.planner import SPARE, plan
 from core.training.throughput import operations
-from core.wizard.steps import training
 from core.wizard.steps.training import TrainingAnswers
 from core.wizard.training_plan import chosen_settings
+from core.wizard.work import training
 from tests.rigs.finished import manifest
 from tests.unit.test_training_plan import A100_40, LLAMA, listed, made
 from tests.unit.test_training_step import OneJob, trained

@@ -18,8 +18,9 @@ from core.wizard.training_need import MEMBER, need_to_train, together_command
 from core.wizard.training_plan import planner
 from provisioning.job import Resources
 from provisioning.local import LocalTarget
-from provisioning.sky import SkyTarget, Terms
+from provisioning.sky import SkyTarget
 from provisioning.sky_offers import offers_of
+from provisioning.terms import Terms
 
 L4 = gpu("NVIDIA L4", 23_034 << 20)
 

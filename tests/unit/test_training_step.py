@@ -16,8 +16,8 @@ from core.wizard.events import Notice
 from core.wizard.session import Session
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps import production, training
 from core.wizard.steps.training import TrainingAnswers
+from core.wizard.work import production, training
 from tests.rigs.curves import curves_like
 from tests.rigs.finished import finish_all, manifest
 
@@ -75,7 +75,7 @@ async def trained(
     context = Context(
         answers or TrainingAnswers(), shared, {"dataset": dataset}, folder, told.append, jobs or OneJob(state)
     )
-    return await training.STEP.run(context), told
+    return await training.run(context), told
 
 
 async def as_is(folder: Path) -> Path:

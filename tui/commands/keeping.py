@@ -46,7 +46,7 @@ def sessions(as_json: bool) -> None:
 @json_option
 def status(session: str | None, as_json: bool) -> None:
     """Show where each step of a session stands, and why; and what it has rented."""
-    from core.wizard.machine_costs import still_rented
+    from core.wizard.rents import still_rented
 
     opened = existing_session(session)
     try:

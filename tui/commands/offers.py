@@ -26,7 +26,7 @@ def offers(place: str | None, name: str | None, as_json: bool) -> None:
     PLACE is sky for every cloud or sky:aws and the like; the session's own when it is left out. Prices are those of SkyPilot's catalog.
     """
     from core.wizard.quotes import training_quotes
-    from provisioning.places import SKY
+    from provisioning.place_names import SKY
     from tui import output
 
     session = existing_session(name)

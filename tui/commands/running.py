@@ -118,7 +118,7 @@ def attach(session: str | None) -> None:
 @session_argument
 def stop(session: str | None) -> None:
     """Stop whatever a session has running: training jobs, model servers and services, and the machines rented for them."""
-    from core.wizard.machine_costs import still_rented
+    from core.wizard.rents import still_rented
 
     opened = existing_session(session)
     try:

@@ -20,7 +20,7 @@ from core.training.planner import dollars_in_words, minutes_in_words
 from core.wizard.answers import SESSION
 from core.wizard.quotes import Quote
 from core.wizard.session import Session
-from provisioning.places import SKY
+from provisioning.place_names import SKY
 from provisioning.target import Offer
 
 _COLUMNS: dict[str, tuple[str, Callable[[Quote], Any]]] = {

@@ -19,8 +19,8 @@ from core.errors import CalmtuneError
 from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import Consequence, consequences
 from core.wizard.events import Cost, MachineCost
-from core.wizard.machine_costs import still_rented
 from core.wizard.recipe import STEP_IDS, step
+from core.wizard.rents import still_rented
 from core.wizard.session import Session
 from tui.browser import report_of
 from tui.cost_meter import costs_of

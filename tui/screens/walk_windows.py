@@ -9,7 +9,7 @@ from core.wizard import recipe
 from core.wizard.foreseen import foreseen
 from core.wizard.quotes import training_quotes
 from core.wizard.session import Session
-from provisioning.places import SKY
+from provisioning.place_names import SKY
 from tui.browser import report_of, show_in_browser
 from tui.drafts import Drafts
 from tui.screens.chat import ChatScreen

@@ -2,52 +2,208 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.assistant.settings import ModelEndpoint
-from core.dataset.account import rephrasing_facts
-from core.dataset.annotate import annotate
-from core.dataset.conversation import AnnotatedConversation
-from core.dataset.decisions import DECISIONS, decided, read_decisions, write_decisions
-from core.dataset.derive import OTHER_VALUES, derive
-from core.dataset.diversity import diversity_facts
-from core.dataset.hard_cases import KINDS, hard_cases
-from core.dataset.models import Models, named_model, price_of, within_reach
-from core.dataset.nearness import LEVELS, much_alike
-from core.dataset.paraphrases import read_paraphrases
-from core.dataset.prepare import divide, duplicate_groups, rephrase, with_fewer_answers
-from core.dataset.rephrase import LlmRephraser, Rephraser
-from core.dataset.validation import Understanding
-from core.dataset.variation import in_other_words, with_other_values
-from core.dialogue.generator import LlmCommandGenerator, endpoint_of
-from core.dialogue.retrieval import AnyFlow, Embedder
-from core.e2e.recording import read_recording
-from core.e2e.runner import run_tests
-from core.errors import StepFailed, UsageError
-from core.evaluation.review import Workbench, workbench
-from core.evaluation.with_rasa import COMMANDS_FROM
-from core.llm.batch import CollectingClient
-from core.llm.client import ChatClient
-from core.llm.spend import HISTORY_TOKENS, in_words, minutes, read_prices, rephrasing_usage, validation_usage
-from core.llm.tokens import tokens
-from core.wizard.engine import rasa_of
-from core.wizard.events import Cost, Notice, Progress
-from core.wizard.retrieval import RETRIEVAL_ANSWERS, embedder_of, model_files
-from core.wizard.shared import SharedAnswers
+from core.dataset.choices import Equality, Length, OutputFormat, Register, Typos
+from core.wizard.shared import RETRIEVAL_ANSWERS, SharedAnswers, model_files
 from core.wizard.step import Context, Outputs
-from core.wizard.steps.dataset_answers import DatasetAnswers
-from core.wizard.steps.dataset_elsewhere import brought_in, prepared_by
-from core.wizard.steps.dataset_golden import set_aside
-from core.wizard.steps.dataset_outcome import Made, outcome
 
-_HARD_CASE = "sorry, make that something else instead"
-"""A message of usual length, for estimates."""
+
+class DatasetAnswers(BaseModel):
+    """How training rows are made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bring_in: Path | None = Field(
+        None,
+        title="Prepared folder",
+        description="A folder that `rasa llm finetune prepare-data` wrote: its rows and its split are taken over and nothing is prepared.",
+        json_schema_extra={"advanced": True},
+    )
+    num_rephrases: int = Field(
+        10,
+        ge=0,
+        le=49,
+        title="Rephrasings",
+        description="Other wordings tried for each user message; those that change the meaning are dropped. "
+        "2 are often enough and the frugal choice, 0 takes the tests as they are.",
+        json_schema_extra={"unit": "per message"},
+    )
+    answer_rephrases: int | None = Field(
+        None,
+        ge=0,
+        le=49,
+        title="Rephrasings of answers",
+        description="Most other wordings kept for messages that only answer a question: the many, easy ones. Empty keeps all.",
+        json_schema_extra={"unit": "per message", "advanced": True},
+    )
+    rephraser: str = Field(
+        "auto",
+        title="Rephraser",
+        description="Where other wordings come from: llm (a language model), the path of a "
+        "paraphrase file of your own, or none. auto takes llm if the coverage review took it, else none.",
+    )
+    rephrase_model: str | None = Field(
+        None,
+        title="Model that rephrases",
+        description="As provider/model, such as openai/gpt-4o-mini. Empty takes the model the assistant is configured with, "
+        "which also checks the wordings.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_address: str | None = Field(
+        None,
+        title="Its address",
+        description="Where the model that rephrases is served, if not at its provider's: http://127.0.0.1:8000/v1.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_key_variable: str | None = Field(
+        None,
+        title="Its key",
+        description="Environment variable (or keyring entry) that holds the key; empty for the provider's usual one.",
+        json_schema_extra={"advanced": True},
+    )
+    rephrase_template: Path | None = Field(
+        None,
+        title="Prompt for rephrasing",
+        description="A jinja2 file of your own in the place of ours.",
+        json_schema_extra={"advanced": True},
+    )
+    speech: Register = Field(
+        "mixed",
+        title="Manner of speech",
+        description="How people talk in the wordings a language model gives: mixed, formal or casual.",
+        json_schema_extra={"advanced": True},
+    )
+    length: Length = Field(
+        "mixed",
+        title="Length",
+        description="Of the wordings, against the message: mixed, short or long.",
+        json_schema_extra={"advanced": True},
+    )
+    typos: Typos = Field(
+        "few",
+        title="Typos",
+        description="none, few (capitals and punctuation) or many (slips of hasty typing).",
+        json_schema_extra={"advanced": True},
+    )
+    languages: str = Field(
+        "",
+        title="Languages",
+        description="Languages to spread the wordings over, with commas between. Empty for that of each message.",
+        json_schema_extra={"advanced": True},
+    )
+    other_values: int = Field(
+        0,
+        ge=0,
+        le=20,
+        title="Other values",
+        description="Conversations made of each test with values that other tests give; kept if they pass. They cost nothing.",
+        json_schema_extra={"unit": "per test", "advanced": True},
+    )
+    hard_cases: int = Field(
+        0,
+        ge=0,
+        le=500,
+        title="Hard cases",
+        description="Conversations of each kind made of tests: cancelled mid-flow, a value corrected, off topic, unclear between "
+        "similar flows. In English; rephrased and checked as others.",
+        json_schema_extra={"unit": "of each kind", "advanced": True},
+    )
+    decisions: Path | None = Field(
+        None,
+        title="Decisions",
+        description="File with wordings accepted, rejected and edited by hand; `calmtune dataset accept|reject|edit` writes it.",
+        json_schema_extra={"advanced": True},
+    )
+    train_fraction: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        title="Share for training",
+        description="Of the rows of tests that are not set aside, the share to train on; the rest is for validation. Tests stay whole. "
+        "1 keeps all for training, which leaves nothing to evaluate on.",
+    )
+    golden_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title="Share set aside",
+        description="Share of the tests that no model ever learns from: the golden set, for the production model to pass. It is chosen "
+        "once in a session and then stays. 0 for none; then nothing unseen is left to judge the production model by.",
+    )
+    golden: Path | None = Field(
+        None,
+        title="Golden tests",
+        description="A file of your own that names the tests to set aside (golden_tests: a list of file::name). Empty: calmtune chooses.",
+        json_schema_extra={"advanced": True},
+    )
+    output_format: OutputFormat = Field(
+        "instruction",
+        title="Form of the rows",
+        description="instruction writes prompt and completion, conversational a list of messages. "
+        "The trainer takes both.",
+    )
+    history_turns: int | None = Field(
+        None,
+        ge=0,
+        title="History in prompts",
+        description="How many earlier messages of the user a prompt shows, with the answers to them. Empty for all. "
+        "The model is served with the same.",
+        json_schema_extra={"unit": "messages"},
+    )
+    check: Literal["auto", "llm", "none"] = Field(
+        "auto",
+        title="Check by a language model",
+        description="llm asks the model the assistant is configured with whether a wording is understood as the message was. auto does so "
+        "where that model gave the commands, and for wordings of a language model where its key is at hand. none rejects "
+        "only lost values and repetitions.",
+        json_schema_extra={"advanced": True},
+    )
+    equality: Equality = Field(
+        "names",
+        title="Same meaning",
+        description="When a language model checks a wording: strict wants the same commands and values, names lets the "
+        "words taken for a free-text slot differ.",
+    )
+    budget_usd: float | None = Field(
+        None,
+        ge=0,
+        title="Budget",
+        description="The run stops before language models cost more; what was answered by then is kept. Empty for no limit.",
+        json_schema_extra={"unit": "US dollars", "cosmetic": True},
+    )
+    batch: bool = Field(
+        False,
+        title="Check in batches",
+        description="Wordings are checked through OpenAI's Batch API: half the price, answers within a day.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+    concurrency: int = Field(
+        8,
+        ge=1,
+        le=256,
+        title="Calls at a time",
+        description="Most questions a language model is asked at once; fewer while it refuses or slows down.",
+        json_schema_extra={"cosmetic": True},
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        title="Requests a minute",
+        description="What your key is granted, of each model. Empty when there is no limit.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
+    tokens_per_minute: int | None = Field(
+        None,
+        ge=1,
+        title="Tokens a minute",
+        description="What your key is granted, of each model, prompts and answers together. Empty when there is no limit.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )
 
 
 class DatasetStep:
@@ -72,270 +228,15 @@ class DatasetStep:
 
     def estimate(self, context: Context) -> str:
         """What asking language models will take, in words; "" when none is asked."""
-        answers: DatasetAnswers = context.answers
-        if answers.bring_in is not None:
-            return ""
-        if context.upstream["coverage"].outputs.summary.get("commands_from") == COMMANDS_FROM:
-            return "the `rasa` command asks the models; what that costs is not known here"
-        shared: SharedAnswers = context.shared
-        bench = _bench(shared, AnyFlow() if shared.flow_retrieval == "on" else None)
-        bench.close()
-        rephraser, checking = _plan(context, bench)
-        rephrasing = _rephrasing_model(bench, answers)
-        if checking is None and rephraser != "llm":
-            return ""
-        asked = read_recording(context.upstream["coverage"].path("recording")).turns
-        messages = [
-            [turn.user for turn, commands in zip(case.turns, asked[case.id], strict=False) if commands is not None]
-            for case in bench.suite.cases
-            if case.id in asked
-        ]
-        messages += [[_HARD_CASE]] * (len(KINDS) * answers.hard_cases)
-        usages = []
-        if rephraser == "llm" and rephrasing is not None:
-            usages.append((rephrasing, rephrasing_usage(messages, answers.num_rephrases, rephrasing.model)))
-        if checking is not None:
-            prompt = bench.renderer(answers.history_turns).render(bench.engine.new_tracker(), "")
-            length = tokens(prompt, checking.model) + HISTORY_TOKENS
-            usages.append((checking, validation_usage(messages, answers.num_rephrases, length)))
-        if len(usages) == 2 and checking == rephrasing:
-            usages = [(usages[0][0], usages[0][1] + usages[1][1])]
-        as_of, terms = read_prices().as_of, answers.terms
-        said = [in_words(usage, price_of(model), as_of) for model, usage in usages]
-        if len(said) > 1:
-            said = [f"{model.model}: {text}" for (model, _), text in zip(usages, said, strict=True)]
-        taken = max(minutes(usage, terms.concurrency, terms.limits) for _, usage in usages)
-        return f"{'; '.join(said)}; about {max(1, round(taken))} min"
+        from core.wizard.work import dataset
+
+        return dataset.estimate(context)
 
     async def run(self, context: Context) -> Outputs:
         """Raises StepFailed when nothing can be learnt, ProblemsError, UsageError, ProviderError."""
-        answers: DatasetAnswers = context.answers
-        shared: SharedAnswers = context.shared
-        rasa = None if answers.bring_in is not None else await rasa_of(context)
-        bench = _bench(shared, embedder_of(shared))
-        try:
-            if answers.bring_in is not None:
-                return outcome(brought_in(bench, context), bench, context)
-            conversations = await _annotated(bench, context)
-            together = await asyncio.to_thread(duplicate_groups, conversations)
-            if together.near > LEVELS[0]:
-                context.emit(Notice("warning", much_alike(together.near)))
-            groups = together.of
-            golden = await asyncio.to_thread(set_aside, conversations, bench, groups, context)
-            if rasa is not None:
-                return outcome(await prepared_by(rasa, bench, context, golden), bench, context)
-            # What is made of tests, or costs money, is made of those that are learnt from.
-            aside = [conversation for conversation in conversations if conversation.case.id in golden]
-            conversations = [conversation for conversation in conversations if conversation.case.id not in golden]
-            derived = await _derived(conversations, bench, context)
-        finally:
-            bench.close()
-        conversations += [conversation for conversation in derived if conversation.derived != OTHER_VALUES]
-        conversations, rephrasing = await _rephrased(conversations, bench, context)
-        if answers.answer_rephrases is not None:  # before what is accepted by hand, which always counts
-            conversations = with_fewer_answers(conversations, answers.answer_rephrases)
-        conversations = _as_decided(conversations, context)
-        originals = {conversation.case.id: conversation for conversation in conversations if not conversation.derived}
-        conversations += [
-            in_other_words(conversation, originals[conversation.case.id])
-            for conversation in derived
-            if conversation.derived == OTHER_VALUES
-        ]
-        conversations += aside
-        renderer = bench.renderer(answers.history_turns)
-        divided = await asyncio.to_thread(
-            divide, conversations, bench.engine, renderer, answers.train_fraction, shared.seed, golden, groups
-        )
-        return outcome(Made(conversations, divided, rephrasing), bench, context)
+        from core.wizard.work import dataset
 
-
-def _bench(shared: SharedAnswers, embedder: Embedder | None) -> Workbench:
-    return workbench(shared.assistant, shared.tests, shared.dialect, shared.patterns, embedder)
-
-
-async def _annotated(bench: Workbench, context: Context) -> list[AnnotatedConversation]:
-    """The tests that passed the coverage review, played again with the commands recorded there. Raises StepFailed when none teaches."""
-    coverage = context.upstream["coverage"]
-    recording = read_recording(coverage.path("recording"))
-    passed = {entry["test"] for entry in coverage.outputs.summary["passed"]}
-    cases = [case for case in bench.suite.cases if case.id in passed and case.id in recording.turns]
-    results = await run_tests(bench.engine, cases, recording.source_for, actions=bench.actions, require_actions=False)
-    lost = [result.case.id for result in results if not result.passed]
-    lost += sorted(passed - {case.id for case in cases})
-    if lost and coverage.outputs.summary.get("commands_from") != COMMANDS_FROM:
-        context.emit(Notice("warning", f"not used, since they do not pass when played again: {', '.join(lost)}"))
-    renderer = bench.renderer(context.answers.history_turns)
-    conversations = await asyncio.to_thread(
-        lambda: [annotate(result, bench.engine, renderer, bench.dialect) for result in results if result.passed]
-    )
-    if not any(conversation.annotated_turns for conversation in conversations):
-        raise StepFailed("no passing test has a message that a model answers; see the coverage review")
-    return conversations
-
-
-async def _derived(
-    conversations: Sequence[AnnotatedConversation], bench: Workbench, context: Context
-) -> list[AnnotatedConversation]:
-    """Conversations made of the tests, as many as were asked for and really work."""
-    answers: DatasetAnswers = context.answers
-    slots, seed = bench.engine.index.slots, context.shared.seed
-    wanted = with_other_values(conversations, slots, answers.other_values, seed)
-    wanted += hard_cases(conversations, bench.assistant.business_flows, slots, answers.hard_cases, seed)
-    return await derive(wanted, bench.engine, bench.actions, bench.renderer(answers.history_turns), bench.dialect)
-
-
-def _as_decided(conversations: list[AnnotatedConversation], context: Context) -> list[AnnotatedConversation]:
-    """The conversations with what the owner decided about wordings; a notice for what concerns none of them."""
-    path: Path | None = context.answers.decisions
-    if path is None:
-        return conversations
-    if not path.is_file():
-        raise UsageError(f"there is no file {path} with decisions; leave dataset.decisions empty for none")
-    decisions = read_decisions(path)
-    write_decisions(context.folder / DECISIONS, decisions)
-    done, left = decided(conversations, decisions)
-    for decision in left:
-        place = f"{path.name}:{decision.line}"
-        text = f"{place}: {decision.test} has no wording {decision.wording!r} in turn {decision.turn} to {decision.verdict}"
-        context.emit(Notice("warning", text))
-    return done
-
-
-# Rephrasing
-
-
-def _plan(context: Context, bench: Workbench) -> tuple[str, ModelEndpoint | None]:
-    """Where wordings come from ("llm", "none" or a path), and the model that checks them, None for no check."""
-    answers: DatasetAnswers = context.answers
-    listens = context.upstream["coverage"].outputs.summary.get("commands_from") == "llm"
-    chosen = ("llm" if listens else "none") if answers.rephraser == "auto" else answers.rephraser
-    if answers.num_rephrases == 0 or chosen == "none":
-        return "none", None
-    model = bench.assistant.settings.llm
-    if answers.check == "auto":
-        return chosen, model if listens or (chosen == "llm" and within_reach(model)) else None
-    if answers.check == "llm" and model is None:
-        raise UsageError("no language model is configured in config.yml and endpoints.yml that could check wordings")
-    return chosen, model if answers.check == "llm" else None
-
-
-async def _rephrased(
-    conversations: list[AnnotatedConversation], bench: Workbench, context: Context
-) -> tuple[list[AnnotatedConversation], dict[str, Any]]:
-    """The conversations with other wordings, and the facts about these."""
-    answers: DatasetAnswers = context.answers
-    chosen, checking = _plan(context, bench)
-    if chosen == "none":
-        return conversations, rephrasing_facts(conversations, "none", "nothing", 0)
-    models = Models(
-        context.folder.parent.parent / "completions.sqlite",
-        answers.terms,
-        lambda usd: context.emit(Cost(usd)),
-    )
-    async with models:
-        rephrasing = _rephrasing_model(bench, answers)
-        rephraser: Rephraser
-        if chosen != "llm":
-            rephraser = _paraphrases(chosen, bench, context)
-        elif rephrasing is not None:
-            rephraser = LlmRephraser(await models.client(rephrasing), answers.manner, answers.rephrase_template)
-        else:
-            raise UsageError(
-                "no language model is configured in config.yml and endpoints.yml; name one in rephrase_model, or choose a "
-                "paraphrase file as rephraser"
-            )
-        understanding = None
-        if checking is not None:
-            if answers.batch:
-                await _check_in_batches(models, checking, rephraser, conversations, bench, context)
-            understanding = _understanding(await models.client(checking), bench, answers)
-        before = models.calls
-        done = await rephrase(
-            conversations,
-            rephraser,
-            answers.num_rephrases,
-            bench.engine,
-            understanding,
-            answers.concurrency,
-            _progress(len(conversations), context, lambda: models.calls - before),
-        )
-    checked_by = f"language model, {answers.equality}" if understanding else "slot values"
-    facts = {**rephrasing_facts(done, chosen, checked_by, models.calls - before), **diversity_facts(done)}
-    if chosen == "llm" and understanding is None:
-        text = "no language model checks whether wordings keep the meaning; look at some with `calmtune dataset show`"
-        context.emit(Notice("warning", text))
-    if not facts["passing"]:
-        text = f"no other wording can be used: {facts['candidates']} were given, {facts['failed']} rejected"
-        context.emit(Notice("warning", text))
-    return done, facts
-
-
-async def _check_in_batches(
-    models: Models,
-    checking: ModelEndpoint,
-    rephraser: Rephraser,
-    conversations: Sequence[AnnotatedConversation],
-    bench: Workbench,
-    context: Context,
-) -> None:
-    """Find out what will be asked by a run whose answers do not count, and have all of it answered in batches."""
-    answers: DatasetAnswers = context.answers
-    async with CollectingClient(endpoint_of(checking), models.cache) as collecting:
-        await rephrase(
-            conversations,
-            rephraser,
-            answers.num_rephrases,
-            bench.engine,
-            _understanding(collecting, bench, answers),
-            answers.concurrency,
-        )
-        wanted = dict(collecting.wanted)
-
-    def on_progress(done: int, total: int) -> None:
-        context.emit(Progress(done, total, "wordings", label="checked in batches"))
-
-    await models.ask_in_batches(checking, wanted, on_progress)
-
-
-def _rephrasing_model(bench: Workbench, answers: DatasetAnswers) -> ModelEndpoint | None:
-    """The model named for it, else the assistant's own; None when there is neither."""
-    if answers.rephrase_model is None:
-        return bench.assistant.settings.llm
-    return named_model(answers.rephrase_model, answers.rephrase_address, answers.rephrase_key_variable)
-
-
-def _understanding(client: ChatClient, bench: Workbench, answers: DatasetAnswers) -> Understanding:
-    settings = bench.assistant.settings
-    most_tokens = settings.llm.max_tokens if settings.llm else 256
-    generator = LlmCommandGenerator(
-        client, bench.renderer(answers.history_turns), bench.engine.index, settings.max_characters, most_tokens
-    )
-    return Understanding(generator, bench.engine, answers.equality)
-
-
-def _paraphrases(chosen: str, bench: Workbench, context: Context) -> Rephraser:
-    """The owner's file, with notices about entries that concern no test."""
-    path = Path(chosen)
-    if not path.is_file():
-        raise UsageError(f"wordings come from llm, none or a paraphrase file; there is no file {chosen}")
-    paraphrases = read_paraphrases(path, chosen)
-    for problem in paraphrases.strays(bench.suite.cases):
-        context.emit(Notice("warning", str(problem)))
-    return paraphrases
-
-
-def _progress(total: int, context: Context, calls: Callable[[], int]) -> Callable[[AnnotatedConversation], None]:
-    """Tells how far it is, with the calls that were answered and how long the rest will take at this pace."""
-    done, began = 0, time.monotonic()
-
-    def on_done(conversation: AnnotatedConversation) -> None:
-        nonlocal done
-        done += 1
-        unit = f"conversations, {answered:,} calls" if (answered := calls()) else "conversations"
-        left = (time.monotonic() - began) / done * (total - done)
-        context.emit(Progress(done, total, unit, left, label=conversation.case.name))
-
-    return on_done
+        return await dataset.run(context)
 
 
 STEP = DatasetStep()

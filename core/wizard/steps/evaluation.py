@@ -4,18 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.training.bundle import ModelArtifact
-from core.wizard.model_card import model_card, write_card
-from core.wizard.retrieval import RETRIEVAL_ANSWERS
-from core.wizard.served import foretell_server
-from core.wizard.shared import SharedAnswers
+from core.evaluation.bars import TRAINING_PASS_RATE, VALIDATION_PASS_RATE, Accept
+from core.wizard.shared import RETRIEVAL_ANSWERS, SharedAnswers
 from core.wizard.step import Context, Outputs
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
-from core.wizard.steps.judging import TestSet, estimate, judge, outputs_of, request_for
+from provisioning.place_names import LOCAL, PLACE_PATTERN
+
+
+class EvaluationAnswers(BaseModel):
+    """Bars of the evaluation, what the model is compared with, and how it is served for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    validation_min: float = Field(
+        VALIDATION_PASS_RATE, ge=0, le=1, title="Validation", description="Share of validation tests that must pass."
+    )
+    train_min: float = Field(
+        TRAINING_PASS_RATE, ge=0, le=1, title="Training tests", description="Share of training tests that must pass."
+    )
+    accept: Accept = Field(
+        "share",
+        title="Accept",
+        description="share: the share of passed tests decides, as in the recipe. proven: the whole 95 % interval must lie above the bar, "
+        "which takes many more tests. The interval is shown either way.",
+    )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=20,
+        title="Runs of each test",
+        description="With more than one, a test passes when most of its runs do; tests that do not always pass are named, and "
+        "the chance that several runs in a row pass is shown.",
+        json_schema_extra={"unit": "runs", "advanced": True},
+    )
+    compare: Literal["auto", "llm", "none"] = Field(
+        "auto",
+        title="Compare with the strong model",
+        description="llm asks the model the assistant is configured with about the same tests; a tuned model that is proven to be no "
+        "more than the margin worse is accepted below the bar too. auto does so where that model gave the commands of the coverage review.",
+    )
+    margin: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        title="Margin",
+        description="Share of tests by which the tuned model may be worse than the strong one and still counts as comparable.",
+        json_schema_extra={"advanced": True},
+    )
+    grammar: Literal["off", "on", "both"] = Field(
+        "off",
+        title="Grammar",
+        description="on: the server lets the model write valid commands only (vLLM). both: the tests run with and without it, and the "
+        "difference is shown; what is judged is the run without.",
+        json_schema_extra={"advanced": True},
+    )
+    budget_usd: float | None = Field(
+        None,
+        ge=0,
+        title="Budget",
+        description="The comparison stops before the strong model costs more; what was answered by then is kept. Empty for no limit.",
+        json_schema_extra={"unit": "US dollars", "cosmetic": True},
+    )
+    machine: str = Field(
+        LOCAL,
+        pattern=PLACE_PATTERN,
+        title="Machine",
+        description="Where the model is served for the tests: local, or ssh: and a host of the SSH configuration.",
+        json_schema_extra={"cosmetic": True},
+    )
+    machine_usd_per_hour: float | None = Field(
+        None,
+        ge=0,
+        title="Price of the machine",
+        description="What an hour of the machine that will serve the model costs you, for the price of 1,000 turns. Empty when unknown.",
+        json_schema_extra={"unit": "US dollars an hour", "cosmetic": True, "advanced": True},
+    )
+    engine: Literal["auto", "vllm", "transformers"] = Field(
+        "auto",
+        title="Model server",
+        description="auto takes vLLM where it is installed (on another machine: where there is a GPU), else transformers serve.",
+        json_schema_extra={"cosmetic": True},
+    )
+    python: str = Field(
+        "", title="Python", description="Interpreter on the machine with the model server; empty for the one calmtune runs in, and on "
+        "another machine for an environment that is made there once.",
+        json_schema_extra={"cosmetic": True, "advanced": True},
+    )  # fmt: skip
+    concurrency: int = Field(
+        4,
+        ge=1,
+        le=512,
+        title="Requests at a time",
+        description="How many requests the server gets at once.",
+        json_schema_extra={"cosmetic": True},
+    )
 
 
 class EvaluationStep:
@@ -36,26 +121,20 @@ class EvaluationStep:
 
     def estimate(self, context: Context) -> str:
         """What the comparison with the strong model will take, in words; "" without one."""
-        dataset = context.upstream["dataset"]
-        return estimate(context, context.answers, dataset, dataset.outputs.summary["val_test_ids"])
+        from core.wizard.work import evaluation
+
+        return evaluation.estimate(context)
 
     def foretell_server(self, context: Context) -> str:
         """The GPUs that would be rented to serve the model, in words; "" where none would."""
-        training = context.upstream["training"]
-        return foretell_server(context, request_for(context.answers, ModelArtifact(training.path("model"), training.path("manifest"))))
+        from core.wizard.work import evaluation
+
+        return evaluation.foretell_server(context)
 
     async def run(self, context: Context) -> Outputs:
-        answers: EvaluationAnswers = context.answers
-        training, dataset = context.upstream["training"], context.upstream["dataset"]
-        sets = (
-            TestSet("validation", dataset.outputs.summary["val_test_ids"], answers.validation_min),
-            TestSet("training", dataset.outputs.summary["train_test_ids"], answers.train_min),
-        )
-        judged = await judge(context, answers, training, dataset, sets)
-        found = outputs_of(judged, answers.accept, answers=answers.model_dump(mode="json"))
-        manifest = ModelArtifact(training.path("model"), training.path("manifest")).read_manifest()
-        card = write_card(model_card(manifest, dataset.outputs.summary, found.gates, found.summary), context.folder)
-        return Outputs(found.summary, {**found.files, "card": card}, found.gates)
+        from core.wizard.work import evaluation
+
+        return await evaluation.run(context)
 
 
 STEP = EvaluationStep()

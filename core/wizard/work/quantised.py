@@ -14,9 +14,9 @@ from core.wizard.events import Log
 from core.wizard.jobs import log_lines
 from core.wizard.model_card import CARD, model_card
 from core.wizard.step import Context, Outputs, Upstream
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
-from core.wizard.steps.judging import TestSet, judge, outputs_of
+from core.wizard.steps.evaluation import EvaluationAnswers
 from core.wizard.steps.training import TrainingAnswers
+from core.wizard.work.judging import TestSet, judge, outputs_of
 from provisioning.job import Job, Resources
 from provisioning.python import environment_command, python_command
 

@@ -17,7 +17,7 @@ from core.evaluation.review import Workbench
 from core.wizard.events import Notice
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs
-from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset import DatasetAnswers
 
 _FILES = {
     "train_rows": output.TRAIN_ROWS,

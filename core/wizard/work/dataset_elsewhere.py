@@ -17,9 +17,9 @@ from core.errors import StepFailed
 from core.evaluation.review import Workbench
 from core.wizard.events import Notice
 from core.wizard.step import Context
-from core.wizard.steps.coverage import COPY
-from core.wizard.steps.dataset_answers import DatasetAnswers
-from core.wizard.steps.dataset_outcome import Made
+from core.wizard.steps.dataset import DatasetAnswers
+from core.wizard.work.coverage import COPY
+from core.wizard.work.dataset_outcome import Made
 
 PREPARED = "rasa_output"
 """What the command wrote, as it wrote it."""

@@ -17,8 +17,8 @@ from core.e2e.cases import TestCase
 from core.e2e.recording import Recording, read_recording
 from core.errors import StepFailed, UsageError
 from core.evaluation.asking import Terms, evaluate
+from core.evaluation.bars import Accept
 from core.evaluation.comparison import Comparison, compare
-from core.evaluation.gates import Accept
 from core.evaluation.review import Workbench, workbench
 from core.evaluation.verdict import Verdict
 from core.evaluation.with_rasa import evaluate_with_rasa
@@ -35,7 +35,7 @@ from core.wizard.retrieval import embedder_of, recorded, require_as_recorded
 from core.wizard.served import ServerRequest, served
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Gate, Outputs, Upstream
-from core.wizard.steps.evaluation_answers import EvaluationAnswers
+from core.wizard.steps.evaluation import EvaluationAnswers
 
 _LLM_AT_ONCE = 8
 

@@ -10,7 +10,7 @@ from core.dataset.golden import FILE, choose_golden, read_golden, write_golden
 from core.evaluation.review import Workbench
 from core.wizard.events import Log, Notice
 from core.wizard.step import Context
-from core.wizard.steps.dataset_answers import DatasetAnswers
+from core.wizard.steps.dataset import DatasetAnswers
 
 
 def set_aside(

@@ -1,0 +1,1 @@
+"""What the steps do when they run; imported only then."""
