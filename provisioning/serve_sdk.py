@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from core.errors import ProviderError
 from provisioning import sky_sdk
-from provisioning.sky_sdk import Machine, MachineState, Say
+from provisioning.chatter import Lines, Say, quiet
+from provisioning.sky_sdk import Machine, MachineState
 
 ServiceState = Literal["starting", "ready", "failed", "ending", "broken"]
 """failed: no replica is ready and one has failed; broken: SkyServe itself cannot run or end it any more."""
@@ -80,11 +81,11 @@ def up(name: str, task: dict[str, Any], say: Say, note: Callable[[str], None]) -
     with sky_sdk.in_words(f"{name} cannot be brought up"):
         if services([name]):
             return
-        with sky_sdk.quiet(say):
+        with quiet(say):
             request = _serve().up(module.Task.from_yaml_config(task), name)
         note(str(request))
         try:
-            module.stream_and_get(request, output_stream=sky_sdk.Lines(say))
+            module.stream_and_get(request, output_stream=Lines(say))
         except Exception:
             if not services([name]):  # else an earlier request for the same came first
                 raise
@@ -125,7 +126,7 @@ def down(name: str, say: Say = lambda line: None, seconds: float = _END_SECONDS)
             )
         if not asked and service.state != "ending":
             with sky_sdk.in_words(f"{name} could not be ended"), contextlib.suppress(module.exceptions.ClusterNotUpError):
-                module.stream_and_get(_serve().down([name]), output_stream=sky_sdk.Lines(say))
+                module.stream_and_get(_serve().down([name]), output_stream=Lines(say))
             asked = True
         time.sleep(_LOOK_SECONDS)
 
@@ -145,7 +146,7 @@ def log_of(service: Service, lines: int = 200) -> str:
     for replica in service.replicas:
         said.append(f"== {replica.machine.name}: {replica.state}")
         with contextlib.suppress(Exception):  # it may have gone meanwhile
-            stream = sky_sdk.Lines(said.append)
+            stream = Lines(said.append)
             number = int(replica.machine.name.rpartition("-")[2])
             _serve().tail_logs(service.name, target="replica", replica_id=number, follow=False, tail=lines, output_stream=stream)
     return "\n".join(said) + "\n"

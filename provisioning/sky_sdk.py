@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
 import os
-import re
 import subprocess
 import sys
 import time
@@ -21,10 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import ProviderError, UsageError
+from provisioning.chatter import ANSI, Lines, Say, quiet
 
-Say = Callable[[str], None]
 MachineState = Literal["starting", "up", "ending", "stopped"]
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _UNFINISHED = ("INIT", "PENDING", "SETTING_UP", "RUNNING")
 _LOGIN_SECONDS = 120.0
 
@@ -233,30 +230,6 @@ def login(machine: Machine) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def quiet(say: Say) -> Iterator[None]:
-    """Hands on what a call prints: standard output is for data."""
-    with contextlib.redirect_stdout(Lines(say)):
-        yield
-
-
-class Lines(io.TextIOBase):
-    """A stream that hands on whole lines, without colours and progress bars."""
-
-    def __init__(self, say: Say) -> None:
-        self._say, self._rest = say, ""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = re.split(r"[\r\n]", self._rest + text)
-        for line in lines:
-            if plain := _ANSI.sub("", line).rstrip():
-                self._say(plain)
-        return len(text)
-
-
 def _sentence(error: Exception) -> str:
     lines = _lines_of(str(error))
     return (lines[0].rstrip(".") if lines else type(error).__name__)[:500]
@@ -269,4 +242,4 @@ def _last(text: str) -> str:
 
 def _lines_of(text: str) -> list[str]:
     """Lines that say something, without colours."""
-    return [line.strip() for line in _ANSI.sub("", text).splitlines() if line.strip()]
+    return [line.strip() for line in ANSI.sub("", text).splitlines() if line.strip()]
