@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from core.errors import ProviderError
 from provisioning import sky_sdk
-from provisioning.chatter import Lines, Say, quiet
+from provisioning.chatter import Lines, quiet
 from provisioning.sky_sdk import Machine, MachineState
+from provisioning.target import Say
 
 ServiceState = Literal["starting", "ready", "failed", "ending", "broken"]
 """failed: no replica is ready and one has failed; broken: SkyServe itself cannot run or end it any more."""

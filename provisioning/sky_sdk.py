@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import ProviderError, UsageError
-from provisioning.chatter import ANSI, Lines, Say, quiet
+from provisioning.chatter import ANSI, Lines, quiet
+from provisioning.target import Say
 
 MachineState = Literal["starting", "up", "ending", "stopped"]
 _UNFINISHED = ("INIT", "PENDING", "SETTING_UP", "RUNNING")
