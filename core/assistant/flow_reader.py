@@ -15,7 +15,6 @@ from core.assistant.flows import (
     CallStep,
     CollectStep,
     Flow,
-    Lines,
     LinkStep,
     NluTrigger,
     NoopStep,
@@ -23,6 +22,7 @@ from core.assistant.flows import (
     SetSlotsStep,
     Step,
 )
+from core.assistant.lines import Lines
 from core.assistant.source import Reader, YamlList, YamlMapping
 
 FLOW_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")

@@ -14,11 +14,11 @@ from core.assistant.flows import (
     CallStep,
     CollectStep,
     Flow,
-    Lines,
     LinkStep,
     SetSlotsStep,
     Step,
 )
+from core.assistant.lines import Lines
 from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
 from core.errors import Problem
 from core.near import near
