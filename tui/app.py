@@ -26,22 +26,11 @@ from tui.mishap import Mishap, mishap_of
 from tui.palette import KeyCommands
 from tui.safe_text import safe
 from tui.screens import dialogs
-from tui.screens.chat import ChatScreen
 from tui.screens.help import help_for
-from tui.screens.machines import MachinesScreen
-from tui.screens.preview import PreviewScreen
-from tui.screens.review import ReviewScreen
 from tui.screens.sessions import SessionsScreen
 from tui.screens.tour import TourScreen
 from tui.screens.walk import WalkScreen
 from tui.theme import DARK, LIGHT, theme_to_begin_with
-from tui.widgets.error_card import ErrorCard
-from tui.widgets.loss_chart import LossChart
-
-_WITH_KEYS = (
-    WalkScreen, SessionsScreen, ReviewScreen, MachinesScreen, ChatScreen, PreviewScreen, TourScreen, ErrorCard, LossChart,
-    dialogs.LeaveDialog, dialogs.ChangeDialog, dialogs.EditDialog, dialogs.ReadDialog, dialogs.ErrorDialog,
-)  # fmt: skip
 
 
 class CalmtuneApp(App[None]):
@@ -103,6 +92,8 @@ class CalmtuneApp(App[None]):
     # Keys, themes and commands
 
     def _read_keymap(self) -> None:
+        if not keymap_file().is_file():
+            return
         keys, problems = read_keymap(keymap_file(), self.named_bindings)
         self.set_keymap(keys)
         if problems:
@@ -112,7 +103,10 @@ class CalmtuneApp(App[None]):
 
     @property
     def named_bindings(self) -> dict[str, Binding]:
-        return named_bindings(found.__dict__.get("BINDINGS", []) for found in (type(self), *_WITH_KEYS))
+        """Every key that can be changed; loads all screens."""
+        from tui.screens.with_keys import WITH_KEYS
+
+        return named_bindings(found.__dict__.get("BINDINGS", []) for found in (type(self), *WITH_KEYS))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         hidden = {"Keys", "Theme"} if "NO_COLOR" in os.environ else {"Keys"}

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from core.errors import CalmtuneError
 from core.wizard import recipe
-from core.wizard.chat import NAME as CHAT
+from core.wizard.purposes import CHAT, SERVER
 from core.wizard.recipe import STEP_IDS
 from core.wizard.rents import rents
-from core.wizard.served import PURPOSE as SERVER
 from core.wizard.session import Session
 from provisioning.place_names import LOCAL
 

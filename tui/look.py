@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.wizard import recipe
-from core.wizard.foreseen import FORESEEN
-from core.wizard.recipe import STEP_IDS
-from core.wizard.row_review import STEP as REVIEWED
+from core.wizard.recipe import REVIEWED, STEP_IDS
 from core.wizard.session import Session, StepStatus
 from provisioning.place_names import LOCAL
 from tui.results.choose import status_to_show
 from tui.running import RunningStep
 from tui.widgets.stepper import StepLine
+
+_FORESEEN = ("deployment", "connection")
+"""Steps that write what others read."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _actions(
         "edit": shown is not None and not running,
         "review": shown is not None and not running and view == REVIEWED,
         "machines": view == "training" and form and not session.read_only,
-        "preview": view in FORESEEN and form,
+        "preview": view in _FORESEEN and form,
         "chat": view in ("deployment", "connection") and (status.done or status.state == "stale") and not running,
         "report": view in ("evaluation", "production") and status.done,
     }

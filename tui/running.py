@@ -10,7 +10,6 @@ from collections.abc import Callable
 from core.errors import Interrupted
 from core.wizard.events import Progress, StepEvent
 from core.wizard.jobs import KEEP, LEAVE
-from core.wizard.run import run_step
 from core.wizard.session import Session
 
 STOP = "stop"
@@ -79,6 +78,8 @@ class RunningStep:
         self._cancel = cancel
         if self._asked is not None:
             raise asyncio.CancelledError(self._asked)
+        from core.wizard.run import run_step  # with what watching rented machines loads
+
         await run_step(self._session, self.step, lambda _, event: self._hear(event))
 
     def _hear(self, event: StepEvent) -> None:

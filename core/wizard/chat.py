@@ -19,13 +19,12 @@ from core.wizard.answers import SESSION
 from core.wizard.events import Log, StepEvent
 from core.wizard.exporting import final_model
 from core.wizard.jobs import JobKeeper
+from core.wizard.purposes import CHAT
 from core.wizard.retrieval import embedder_of, require_as_recorded
 from core.wizard.served import ServerRequest, served
 from core.wizard.session import Session
 from core.wizard.step import Context, Upstream
 
-NAME = "chat"
-"""Under which a server that is started for a conversation is remembered."""
 _SECONDS = 3600.0
 """After which such a server ends by itself."""
 
@@ -107,7 +106,7 @@ async def _endpoint(session: Session, stack: AsyncExitStack, say: Callable[[str]
         upstream={},
         folder=session.folder / "jobs",
         emit=lambda event: _tell(event, say),
-        jobs=JobKeeper(session.journal, session.targets, session.id, NAME, production.outputs.digest),
+        jobs=JobKeeper(session.journal, session.targets, session.id, CHAT, production.outputs.digest),
     )
     model = final_model(production)
     request = ServerRequest(

@@ -17,9 +17,6 @@ from core.wizard.step import Upstream
 from core.wizard.work.connection import connection_of
 from core.wizard.work.deployment import described
 
-FORESEEN = ("deployment", "connection")
-"""Steps that write what others read."""
-
 
 @dataclass(frozen=True)
 class Writes:

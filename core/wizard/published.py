@@ -15,10 +15,10 @@ from core.errors import StepFailed, UsageError
 from core.llm.client import Endpoint
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
+from core.wizard.purposes import PROXY
 from core.wizard.step import Context, Gate
 from provisioning.job import Job
 
-PURPOSE = "proxy"
 START_SECONDS = 30.0
 _HERE = "127.0.0.1, ::1"
 """Always let in: the look at what is open comes from here."""
@@ -76,7 +76,7 @@ async def free_address(context: Context, published: Publication) -> None:
     """End the proxies of earlier runs, whose address this one takes. Raises UsageError when somebody else has it."""
     from core.serving.proxy.server import Settings, listening
 
-    await context.jobs.stop_every(PURPOSE)
+    await context.jobs.stop_every(PROXY)
     listening(Settings("", published.host, published.port)).close()
 
 
@@ -98,7 +98,7 @@ async def publish(context: Context, published: Publication, endpoint: Endpoint, 
     told.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     package = str(Path(core.__file__).parents[1])
     job = Job(
-        PURPOSE,
+        PROXY,
         (sys.executable, "-m", "core.serving.proxy", told.name),
         files={told.name: told},
         environment={"PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))},

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from core.wizard.step import Step
 
 STEP_IDS = ("coverage", "dataset", "training", "evaluation", "production", "deployment", "connection")
+REVIEWED = "dataset"
+"""The step whose rows can be looked at, and decided about, by hand."""
 
 
 def step(id: str) -> Step:

@@ -15,10 +15,9 @@ from core.dataset.rows import Row, read_rows
 from core.errors import UsageError
 from core.wizard.consequences import duration
 from core.wizard.inputs import difference, same
-from core.wizard.recipe import STEP_IDS, step
+from core.wizard.recipe import REVIEWED, STEP_IDS, step
 from core.wizard.session import Session, StepStatus, read_outputs
 
-STEP = "dataset"
 _RUN_OUTPUTS = "outputs.json"
 
 
@@ -42,7 +41,7 @@ class RowReview:
     def __init__(self, session: Session, prompts: bool = True) -> None:
         """Raises UsageError when nothing was prepared yet, ProblemsError for a file of decisions that cannot be read."""
         self.session = session
-        status = session.status(STEP)
+        status = session.status(REVIEWED)
         self.folder = newest_preparation(session, status)
         self.rows: Sequence[Row] = read_rows(self.folder, prompts)
         self.summary = json.loads((self.folder / _RUN_OUTPUTS).read_text(encoding="utf-8"))["summary"]
@@ -178,17 +177,17 @@ class RowReview:
     def _change(self, changes: dict[Key, Decision | None]) -> None:
         """Write the decisions with these changes. A kill at any moment leaves either the old ones or the new ones in force."""
         own = self.session.folder.resolve() / DECISIONS
-        given = self.session.answers.get(STEP, {})
+        given = self.session.answers.get(REVIEWED, {})
         named = given.get("decisions") == str(self.path)
         decisions = {**(self._now if named else _read(self.path)), **changes}
         kept = [decision for decision in decisions.values() if decision is not None]
         if kept and not named:
             if not self.path.is_file():
                 write_decisions(self.path, [])
-            self.session.answer(STEP, {**given, "decisions": str(self.path)})
+            self.session.answer(REVIEWED, {**given, "decisions": str(self.path)})
         write_decisions(self.path, kept)
         if not kept and self.path == own:
-            self.session.answer(STEP, {name: value for name, value in given.items() if name != "decisions"})
+            self.session.answer(REVIEWED, {name: value for name, value in given.items() if name != "decisions"})
             own.unlink()
         self._know({decision.key: decision for decision in kept})
 
@@ -217,7 +216,7 @@ class RowReview:
         return mark is not None and mark.pending and mark.verdict == "edit"
 
     def _took(self) -> str:
-        runs = [run for run in self.session.journal.runs(STEP) if run.state == "done" and run.ended]
+        runs = [run for run in self.session.journal.runs(REVIEWED) if run.state == "done" and run.ended]
         took = f"it took {duration(runs[0].ended - runs[0].began)}" if runs and runs[0].ended else ""
         asked = "language models are not asked again" if self.summary["rephrasing"].get("llm_calls") else ""
         told = ", ".join(part for part in (took, asked) if part)
@@ -225,7 +224,7 @@ class RowReview:
 
     def _below(self) -> str:
         """The steps that are made of these rows and were run before."""
-        below = STEP_IDS[STEP_IDS.index(STEP) + 1 :]
+        below = STEP_IDS[STEP_IDS.index(REVIEWED) + 1 :]
         ran = {run.step for run in self.session.journal.runs() if run.state == "done"}
         titles = [step(id).title for id in below if id in ran]
         return f" Then {', '.join(titles)} run again too." if titles else ""
@@ -233,11 +232,11 @@ class RowReview:
 
 def newest_preparation(session: Session, status: StepStatus | None = None) -> Path:
     """The folder of the rows in force, else of the newest ones. Raises UsageError when there are none."""
-    runs = [run for run in (session.folder / "runs").glob(f"{STEP}-*") if (run / _RUN_OUTPUTS).is_file()]
+    runs = [run for run in (session.folder / "runs").glob(f"{REVIEWED}-*") if (run / _RUN_OUTPUTS).is_file()]
     runs = [run for run in runs if run.suffix != ".partial" and (run / ALL_ROWS).is_file()]
     if not runs:
         raise UsageError(f"session {session.id} has no prepared rows yet; `calmtune resume {session.id}` makes them")
-    status = status or session.status(STEP)
+    status = status or session.status(REVIEWED)
     if status.folder is not None and status.folder in runs:
         return status.folder
     return max(runs, key=lambda run: (run / _RUN_OUTPUTS).stat().st_mtime)
@@ -253,11 +252,11 @@ def waiting_rows(session: Session, status: StepStatus) -> StepStatus | None:
         path, now, then = _decisions(session, folder, status)
     except UsageError:  # also of a file of decisions that cannot be read; running the step tells what is wrong in it
         return None
-    run = next((run for run in session.journal.runs(STEP) if folder.name.endswith(run.key[:12])), None)
+    run = next((run for run in session.journal.runs(REVIEWED) if folder.name.endswith(run.key[:12])), None)
     if status.state != "stale" or now == then or run is None:
         return None
-    before, after = (_but_decisions(inputs, path) for inputs in (run.inputs, session.inputs(STEP)))
-    it = step(STEP)
+    before, after = (_but_decisions(inputs, path) for inputs in (run.inputs, session.inputs(REVIEWED)))
+    it = step(REVIEWED)
     outputs = read_outputs(json.loads((folder / _RUN_OUTPUTS).read_text(encoding="utf-8")))
     return replace(status, outputs=outputs, folder=folder, reason="" if same(it, before, after) else difference(it, before, after))
 
@@ -273,7 +272,7 @@ def _decisions(
     session: Session, folder: Path, status: StepStatus
 ) -> tuple[Path, dict[Key, Decision], dict[Key, Decision]]:
     """The file of decisions, those in force now, and those that the rows in `folder` were made with."""
-    given: Path | None = session.model(STEP).decisions
+    given: Path | None = session.model(REVIEWED).decisions
     now = _read(given) if given is not None else {}
     then = dict(now) if status.folder == folder else _read(folder / DECISIONS)
     return given or session.folder.resolve() / DECISIONS, now, then

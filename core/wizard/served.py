@@ -20,12 +20,12 @@ from core.wizard.base_model import place_base
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import Launched
 from core.wizard.needs import need_of, need_to_serve
+from core.wizard.purposes import SERVER
 from core.wizard.step import Context
 from provisioning.job import Job, Resources
 from provisioning.place_names import LOCAL
 from provisioning.target import Target
 
-PURPOSE = "server"
 EVALUATION_SECONDS = 24 * 3600.0
 
 
@@ -63,7 +63,7 @@ async def served(context: Context, request: ServerRequest) -> AsyncIterator[Endp
             await until_ready(endpoint, job)
             yield endpoint
     finally:
-        await context.jobs.stop(PURPOSE)
+        await context.jobs.stop(SERVER)
         await _keep_log(context, job)
 
 
@@ -86,7 +86,7 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
             requirements = requirements_of(engine_elsewhere(request.engine, facts))
             base = await place_base(
                 context, adapter.base, request.place, request.python, requirements, request.limit_seconds, need=need,
-                purpose=f"{PURPOSE}-base", like=adapter.like,
+                purpose=f"{SERVER}-base", like=adapter.like,
             )  # fmt: skip
         plan = plan_elsewhere(
             request.place,
@@ -122,13 +122,13 @@ async def make_plan(context: Context, request: ServerRequest) -> ServerPlan:
 
 async def launch_server(context: Context, request: ServerRequest, plan: ServerPlan) -> Launched:
     """Launch the planned server as the step's job; one that an interrupted run left there is ended, as its key is not known."""
-    await context.jobs.stop(PURPOSE)
+    await context.jobs.stop(SERVER)
     resources = need_of(plan.gpus)
     if plan.gpus:
         need, _ = _need(context.jobs.target(request.place), request)
         resources = replace(resources, gpu_counts=need.gpu_counts)
     job = Job(
-        PURPOSE,
+        SERVER,
         plan.command,
         files=plan.files,
         environment=plan.environment,

@@ -21,6 +21,7 @@ from core.serving.server import ANSWER_SECONDS
 from core.training.base_finder import resolve_here
 from core.wizard.events import Log, Notice
 from core.wizard.jobs import LEAVE
+from core.wizard.purposes import SERVICE
 from core.wizard.step import Context, Gate
 from provisioning import sky_sdk
 from provisioning.job import Resources
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from core.serving.proxy.certificate import Pair
 
-PURPOSE = "service"
 START_SECONDS = 3600.0
 """For machines to be had, vLLM installed and weights loaded."""
 _LOOK_SECONDS = 10.0
@@ -111,7 +111,7 @@ async def bring_up(context: Context, place: str, served: Served, terms: Terms, f
     gpus = served.flags.gpus
     need = Resources(gpus, gpu_memory_gb=served.gpu_gb, cpus=4 * gpus, memory_gb=served.memory_gib, disk_gb=disk_gib(served))
     try:
-        launched = await context.jobs.serve(PURPOSE, task, need, place, lambda line: context.emit(Log(line)))
+        launched = await context.jobs.serve(SERVICE, task, need, place, lambda line: context.emit(Log(line)))
         assert isinstance(launched.target, SkyServeTarget)
         balancer = await _until_ready(context, launched.target, launched.id)
         await _until_it_answers(balancer, served.name, terms)
@@ -121,9 +121,9 @@ async def bring_up(context: Context, place: str, served: Served, terms: Terms, f
             raise StepFailed(f"more is open than should be: {gate.detail}")
     except (CalmtuneError, asyncio.CancelledError) as error:
         if error.args != (LEAVE,):
-            await context.jobs.stop(PURPOSE)
+            await context.jobs.stop(SERVICE)
         raise
-    await context.jobs.stop_every(PURPOSE, but=launched.id)
+    await context.jobs.stop_every(SERVICE, but=launched.id)
     return Brought(launched.id, replace(endpoint, base_url=_public(context, balancer, terms)), [gate], findings)
 
 

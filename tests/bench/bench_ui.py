@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +27,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from rigs.finished import CONNECTION, finish, finish_all  # noqa: E402
 from textual.app import App  # noqa: E402
 
-from core.wizard.events import Log, Metric, Progress  # noqa: E402
+from core.wizard.events import Log, Metric, Progress, StepEvent  # noqa: E402
 from core.wizard.recipe import STEP_IDS  # noqa: E402
 from core.wizard.session import Session  # noqa: E402
 from tui.app import CalmtuneApp  # noqa: E402
+from tui.running import RunningStep  # noqa: E402
 from tui.screens.walk import WalkScreen  # noqa: E402
 from tui.widgets.log_lines import Search  # noqa: E402
 from tui.widgets.log_panel import LogPanel  # noqa: E402
@@ -45,16 +45,19 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 FIRST_PAINT = """
 import sys
 from pathlib import Path
+import tui.app
 from tui.app import CalmtuneApp
 from tui.screens.walk import WalkScreen
 
 class Timed(CalmtuneApp):
+    CSS_PATH = Path(tui.app.__file__).with_name("narrow.tcss")
+
     def _display(self, screen, renderable):
         super()._display(screen, renderable)
         if isinstance(screen, WalkScreen) and screen.query("#panel > *"):
-            self.exit()
+            self.exit(True)
 
-Timed(Path(sys.argv[1]), "ready").run(headless=True, size=(120, 36))
+sys.exit(not Timed(Path(sys.argv[1]), "ready").run(headless=True, size=(120, 36)))
 """
 Spent = tuple[float, float]
 """Seconds by the clock, and of the processor."""
@@ -258,21 +261,22 @@ async def burst(home: Path) -> None:
             await pilot.pause(0.05)
         walk = app.screen
         assert isinstance(walk, WalkScreen)
-        walk.view = walk._at_work = "training"
+        walk.at_work = run = RunningStep(walk.session, "training", lambda run: None)  # never started: told from here
         await walk._show("training")
         await pilot.pause(0.5)
         late, most, told, began, spent = list[float](), 0, 0, time.perf_counter(), time.process_time()
         while (now := time.perf_counter() - began) < 5:
             due = int(5000 * now)
-            walk._events.extend(_events(told, due))
-            told, most = due, max(most, len(walk._events))
+            for event in _events(told, due):
+                run._hear(event)
+            told, most = due, max(most, len(run._events))
             asleep = time.perf_counter()
             await asyncio.sleep(0.01)
             late.append(time.perf_counter() - asleep - 0.01)
-        while walk._events:
+        while run._events:
             await pilot.pause(0.05)
         assert len(walk.query_one(RunPanel).query_one(LossChart).training.steps) >= told // 2 - 1
-        walk._at_work = None
+        walk.at_work = None
         late.sort()
         print(f"{'5,000 events a second, share of a processor':<46} {(time.process_time() - spent) / (time.perf_counter() - began):>8.0%}")
         for what, share in (("half of the time by less than", 0.5), ("99 of 100 times", 0.99), ("at most", 1.0)):
@@ -280,10 +284,10 @@ async def burst(home: Path) -> None:
         print(f"{'  most events that waited':<46} {most:>8,}")
 
 
-def _events(first: int, last: int) -> deque[object]:
+def _events(first: int, last: int) -> Iterator[StepEvent]:
     kinds = (lambda n: Metric(n, {"loss": 3 / (n + 1)}), lambda n: Log(f"line {n}"), lambda n: Metric(n, {"loss": 3 / (n + 1)}),
              lambda n: Progress(n, 100_000, "steps", 60.0))  # fmt: skip
-    return deque(kinds[number % 4](number) for number in range(first, last))
+    return (kinds[number % 4](number) for number in range(first, last))
 
 
 async def main(runs: int) -> None:

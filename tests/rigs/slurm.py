@@ -176,6 +176,8 @@ def _start_slurm(rig: Slurm) -> None:
         "Gres=gpu:A100:8 State=UNKNOWN"
         for name, at in zip(names, addresses, strict=True)
     )
+    # A step's processes answer srun at the address its question came from, 127.0.0.1, where an srun that binds to its host's does not listen.
+    own = "NoInAddrAny," if rig.nodes == 1 else ""
     rig.conf.write_text(f"""ClusterName={CLUSTER}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
@@ -183,7 +185,7 @@ SlurmUser=slurm
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CredType=cred/munge
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+CommunicationParameters={own}NoCtldInAddrAny
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none

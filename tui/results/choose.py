@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from core.wizard.row_review import STEP as REVIEWED
-from core.wizard.row_review import waiting_rows
-from core.wizard.session import Session, StepStatus
-from tui.results.connection import ConnectionResult
-from tui.results.coverage import CoverageResult
-from tui.results.dataset import DatasetResult
-from tui.results.deployment import DeploymentResult
-from tui.results.evaluation import EvaluationResult
-from tui.results.panel import ResultPanel
-from tui.results.training import TrainingResult
+from importlib import import_module
 
-_PANELS: dict[str, type[ResultPanel]] = {
-    "coverage": CoverageResult,
-    "dataset": DatasetResult,
-    "training": TrainingResult,
-    "evaluation": EvaluationResult,
-    "production": EvaluationResult,
-    "deployment": DeploymentResult,
-    "connection": ConnectionResult,
+from core.wizard.recipe import REVIEWED
+from core.wizard.session import Session, StepStatus
+from tui.results.panel import ResultPanel
+
+_PANELS = {
+    "coverage": "CoverageResult",
+    "dataset": "DatasetResult",
+    "training": "TrainingResult",
+    "evaluation": "EvaluationResult",
+    "production": "EvaluationResult",
+    "deployment": "DeploymentResult",
+    "connection": "ConnectionResult",
 }
 
 
@@ -28,12 +23,18 @@ def status_to_show(session: Session, status: StepStatus) -> StepStatus | None:
     """What a result panel can show of a step: its outcome, or that of earlier rows which wait for decisions to be applied."""
     if status.done:
         return status
-    return waiting_rows(session, status) if status.step == REVIEWED else None
+    if status.step != REVIEWED:
+        return None
+    from core.wizard.row_review import waiting_rows
+
+    return waiting_rows(session, status)
 
 
 def result_panel(session: Session, status: StepStatus) -> ResultPanel:
     """The panel of a finished step."""
-    panel = _PANELS.get(status.step, ResultPanel)
+    name = _PANELS[status.step]
+    module = import_module(f"tui.results.{name.removesuffix('Result').lower()}")  # each loads much that the others do not need
+    panel: type[ResultPanel] = getattr(module, name)
     summary = status.outputs.summary if status.outputs else {}
     if not all(name in summary for name in panel.needs):
         panel = ResultPanel

@@ -14,7 +14,8 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from core.dataset.rows import Row, read_prompt
 from core.errors import CalmtuneError
-from core.wizard.row_review import STEP, RowReview
+from core.wizard.recipe import REVIEWED
+from core.wizard.row_review import RowReview
 from core.wizard.session import Session
 from tui.screens.dialogs import EditDialog, HelpDialog
 from tui.screens.row_filter import VIEWS, RowFilter, Wanted, position
@@ -236,7 +237,7 @@ class ReviewScreen(Screen[bool]):
     def _look_for_earlier(self) -> None:
         """Taking decisions back may lead to an earlier run, whose rows are in force again at once."""
         worker, review = get_current_worker(), self.review
-        folder = self.session.status(STEP).folder
+        folder = self.session.status(REVIEWED).folder
         if review is not None and folder not in (None, review.folder) and not worker.is_cancelled:
             self.app.call_from_thread(self._read)
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import work
 from textual.screen import Screen
 
 from core.wizard import recipe
-from core.wizard.foreseen import foreseen
-from core.wizard.quotes import training_quotes
 from core.wizard.session import Session
 from provisioning.place_names import SKY
 from tui.browser import report_of, show_in_browser
 from tui.drafts import Drafts
-from tui.screens.chat import ChatScreen
-from tui.screens.machines import MachinesScreen, take_over
-from tui.screens.preview import PreviewScreen
-from tui.screens.review import ReviewScreen
 from tui.widgets.question_form import QuestionForm
+
+if TYPE_CHECKING:
+    from tui.screens.preview import PreviewScreen
 
 
 class WalkWindows(Screen[None]):
-    """The half of the walk that opens other screens and takes up what was chosen there."""
+    """The half of the walk that opens other screens, each loaded when it is wanted, and takes up what was chosen there."""
 
     session: Session
     view: str
@@ -39,6 +38,8 @@ class WalkWindows(Screen[None]):
     @work(exit_on_error=False)
     async def action_review(self) -> None:
         """The rows over the whole screen; then the step as decisions made of it."""
+        from tui.screens.review import ReviewScreen
+
         again = await self.app.push_screen_wait(ReviewScreen(self.session))
         await self._show(self.view)
         if again:
@@ -47,6 +48,9 @@ class WalkWindows(Screen[None]):
     @work(exit_on_error=False)
     async def action_machines(self) -> None:
         """Choose a machine to rent; it and the terms it is rented on become answers."""
+        from core.wizard.quotes import training_quotes
+        from tui.screens.machines import MachinesScreen, take_over
+
         if not self._take_answers():
             return
         place = self.session.model(self.view).machine
@@ -60,6 +64,8 @@ class WalkWindows(Screen[None]):
     @work(exit_on_error=False)
     async def action_chat(self) -> None:
         """Talk with the tuned model over the whole screen."""
+        from tui.screens.chat import ChatScreen
+
         await self.app.push_screen_wait(ChatScreen(self.session))
         await self._show(self.view)
 
@@ -67,6 +73,9 @@ class WalkWindows(Screen[None]):
         self.app.push_screen(self._preview())
 
     def _preview(self, asks: bool = False) -> PreviewScreen:
+        from core.wizard.foreseen import foreseen
+        from tui.screens.preview import PreviewScreen
+
         view, given = self.view, dict(self._drafts.of(self.view, self.session.answers))
         return PreviewScreen(recipe.step(view).title, lambda: foreseen(self.session, view, given), asks)
 

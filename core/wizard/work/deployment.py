@@ -25,18 +25,15 @@ from core.wizard import served
 from core.wizard.events import Log, Notice
 from core.wizard.exporting import TakenAway, export_in_step, final_model
 from core.wizard.jobs import Launched
-from core.wizard.published import PURPOSE as PROXY
 from core.wizard.published import Publication, free_address, look_from_outside, publish, read_publication
-from core.wizard.served import PURPOSE, ServerRequest, launch_server, make_plan, port_of, until_ready
-from core.wizard.service import PURPOSE as SERVICE
+from core.wizard.purposes import PROXY, SERVER, SERVICE, TUNNEL
+from core.wizard.served import ServerRequest, launch_server, make_plan, port_of, until_ready
 from core.wizard.service import bring_up, read_terms
 from core.wizard.step import Context, Gate, Outputs
 from core.wizard.steps.deployment import DeploymentAnswers
 from provisioning import tunnel
 from provisioning.job import Job
 from provisioning.place_names import LOCAL, SKYSERVE
-
-TUNNEL = "tunnel"
 
 
 @dataclass(frozen=True)
@@ -214,7 +211,7 @@ async def _export(context: Context, artifact: ModelArtifact, store: Store) -> Ex
 
 
 async def _stop(context: Context) -> None:
-    for purpose in (PROXY, TUNNEL, PURPOSE, SERVICE):
+    for purpose in (PROXY, TUNNEL, SERVER, SERVICE):
         await context.jobs.stop(purpose)
 
 
