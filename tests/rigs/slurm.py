@@ -176,7 +176,7 @@ def _start_slurm(rig: Slurm) -> None:
         "Gres=gpu:A100:8 State=UNKNOWN"
         for name, at in zip(names, addresses, strict=True)
     )
-    # A step's processes answer srun at the address its question came from, 127.0.0.1, where an srun that binds to its host's does not listen.
+    # A step answers srun where its question came from, 127.0.0.1: an srun that binds to the address of its host does not hear it.
     own = "NoInAddrAny," if rig.nodes == 1 else ""
     rig.conf.write_text(f"""ClusterName={CLUSTER}
 SlurmctldHost={host}(127.0.0.1)

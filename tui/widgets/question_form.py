@@ -10,13 +10,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.lazy import Lazy
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Label, Select, Static
 
 from core.wizard.answers import Question
 from tui.safe_text import safe
+
+_Field = Input | Select[str] | Checkbox
 
 
 class QuestionForm(Horizontal):
@@ -49,25 +50,39 @@ class QuestionForm(Horizontal):
         self._questions, self._given = questions, given
         self.section = questions[0].section if questions else ""
         """Whose answers these are; "" once they are taken over."""
+        self._fields: dict[str, _Field] = {}
+        """Of questions that are not folded away, or were not at some time."""
+        self._told = self.values
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="fields", can_focus=False):
             yield Label("", id="form-error", markup=False)
             yield from (self._row(question) for question in self._questions if not question.advanced)
             if advanced := [question for question in self._questions if question.advanced]:
-                rows = [self._row(question) for question in advanced]
-                yield Lazy(Collapsible(*rows, title=f"{len(advanced)} more, seldom changed"))  # after what is seen first
+                given = sum(question.field in self._given for question in advanced)
+                yield Collapsible(title=f"{len(advanced)} more, seldom changed{f', {given} of them answered' * bool(given)}")
         yield Static("", id="help")
 
     def on_mount(self) -> None:
         first = next((question.field for question in self._questions if not question.advanced), "")
         self.query(f"#field-{first}").focus()
 
+    @on(Collapsible.Expanded)
+    async def _unfold(self, event: Collapsible.Expanded) -> None:
+        """The rows behind the fold, when they are first asked for: there may be twice as many as before it."""
+        contents = event.collapsible.query_one(Collapsible.Contents)
+        if not contents.children:
+            await contents.mount_all(self._row(question) for question in self._questions if question.advanced)
+
     def _row(self, question: Question) -> Widget:
         label = Label(question.title, classes="question", markup=False)
         return Horizontal(label, self._field(question), classes="row")
 
-    def _field(self, question: Question) -> Widget:
+    def _field(self, question: Question) -> _Field:
+        field = self._fields[question.field] = self._make_field(question)
+        return field
+
+    def _make_field(self, question: Question) -> _Field:
         value = self._given.get(question.field, question.default)
         name = f"field-{question.field}"
         if question.kind == "flag":
@@ -83,11 +98,11 @@ class QuestionForm(Horizontal):
         """Answers that are not the default's; texts where numbers are asked are left to the checks."""
         found: dict[str, Any] = {}
         for question in self._questions:
-            widget = next(iter(self.query(f"#field-{question.field}")), None)
-            if widget is None:  # not there yet, and so not changed
+            field = self._fields.get(question.field)
+            if field is None:  # folded away, and so not changed
                 value: Any = self._given.get(question.field, question.default)
             else:
-                value = _typed(widget.value, question) if isinstance(widget, Input) else widget.value  # type: ignore[attr-defined]
+                value = _typed(field.value, question) if isinstance(field, Input) else field.value
             if value != question.default:
                 found[question.field] = value
         return found
@@ -114,7 +129,10 @@ class QuestionForm(Horizontal):
     @on(Select.Changed)
     @on(Checkbox.Changed)
     def _changed(self) -> None:
-        self.post_message(self.Changed(self))
+        """Fields also tell what they hold when they come."""
+        if (values := self.values) != self._told:
+            self._told = values
+            self.post_message(self.Changed(self))
 
 
 def explanation(question: Question) -> Content:
