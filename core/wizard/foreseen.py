@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from core.errors import UsageError
 from core.serving.connect import patch
 from core.serving.manifests.folder import FOLDER, PURPOSES, write_files
+from core.serving.proxy.archive import ARCHIVE
 from core.wizard.answers import SESSION
 from core.wizard.exporting import final_model
 from core.wizard.session import Session
@@ -42,9 +43,11 @@ def foreseen(session: Session, step: str, given: dict[str, object]) -> Writes:
         old = next((folder for run in before if (folder := session.folder / "runs" / f"deployment-{run.key[:12]}" / FOLDER).is_dir()), None)
         with TemporaryDirectory() as scratch:
             write_files(described(answers, model), Path(scratch), answers.requests_per_minute)
-            texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(scratch).iterdir())}
+            written = [path for path in sorted(Path(scratch).rglob("*")) if path.is_file() and path.name != ARCHIVE]
+            texts = {path.relative_to(scratch).as_posix(): path.read_text(encoding="utf-8") for path in written}
         diffs = {name: difference(name, _text(old / name) if old else "", text) for name, text in texts.items()}
-        return Writes(f"{FOLDER}/ of the session", {name: diff for name, diff in diffs.items() if diff}, dict(PURPOSES))
+        purposes = {name: PURPOSES.get(name) or PURPOSES[f"{name.partition('/')[0]}/"] for name in diffs}
+        return Writes(f"{FOLDER}/ of the session", {name: diff for name, diff in diffs.items() if diff}, purposes)
     shared = session.model(SESSION)
     change = patch(shared.assistant, connection_of(shared, _above(session, "dataset"), _above(session, "deployment")))
     diffs = {name: difference(name, _text(shared.assistant / name), text) for name, text in change.texts.items()}

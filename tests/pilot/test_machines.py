@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import DataTable, Input, Static
 
-import tui.screens.walk_windows
+import core.wizard.quotes
 from core.errors import UsageError
 from core.training.planner import Plan
 from core.wizard.answers import SESSION
@@ -41,7 +41,7 @@ QUOTES = [
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     def make(quoted):
-        monkeypatch.setattr(tui.screens.walk_windows, "training_quotes", quoted)
+        monkeypatch.setattr(core.wizard.quotes, "training_quotes", quoted)
         session = Session.create(tmp_path / "sessions", "one")
         session.answer("session", {"assistant": str(PARCELS)})
         session.close()

@@ -21,5 +21,6 @@ MODELS = {
 @pytest.mark.parametrize("model", MODELS)
 def test_all_files(model, tmp_path, snapshot):
     write_files(MODELS[model], tmp_path)
-    for path in sorted(path for path in tmp_path.iterdir() if path.suffix != ".pyz"):
-        assert path.read_text().replace(versions.VLLM, "VLLM_VERSION") == snapshot(name=path.name)
+    for path in sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".pyz"):
+        name = path.relative_to(tmp_path).as_posix().replace("/", "_")
+        assert path.read_text().replace(versions.VLLM, "VLLM_VERSION") == snapshot(name=name)

@@ -228,7 +228,7 @@ def test_the_readme_names_every_file_and_every_command_is_whole(tmp_path, served
     write_files(served, tmp_path)
     text = (tmp_path / "README.md").read_text()
     for path in tmp_path.iterdir():
-        assert path.name == "README.md" or f"| `{path.name}` |" in text
+        assert path.name == "README.md" or f"| `{path.name}{'/' * path.is_dir()}` |" in text
     commands = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
     assert subprocess.run(["bash", "-n"], input=commands, text=True, capture_output=True, check=False).returncode == 0
 
@@ -237,7 +237,7 @@ def test_the_key_is_in_no_file(tmp_path, served, monkeypatch):
     for name in ("VLLM_API_KEY", "HOSTED_VLLM_API_KEY", "HF_TOKEN"):
         monkeypatch.setenv(name, "canary-5b77e2")
     write_files(served, tmp_path)
-    assert not [path for path in tmp_path.iterdir() if b"canary" in path.read_bytes()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
     assert not [document for document in yaml.safe_load_all(kubernetes(served)) if document["kind"] == "Secret"], (
         "one that is empty would let everybody in"
     )

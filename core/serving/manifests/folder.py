@@ -12,7 +12,7 @@ from core.serving.manifests.kubernetes import kubernetes
 from core.serving.manifests.production_stack import production_stack
 from core.serving.manifests.readme import readme
 from core.serving.manifests.served import Served
-from core.serving.manifests.skyserve import SETTINGS, proxy_settings, skyserve
+from core.serving.manifests.skyserve import REPLICA, SETTINGS, proxy_settings, skyserve
 from core.serving.manifests.storage import storage
 from core.serving.proxy.archive import ARCHIVE, proxy_archive
 
@@ -35,8 +35,7 @@ _WRITTEN = {
 PURPOSES = {
     README: "in which order to use them",
     **{name: purpose for name, purpose, _ in _WRITTEN.values()},
-    ARCHIVE: "the proxy that skyserve.yaml puts before vLLM on each machine",
-    SETTINGS: "its settings",
+    f"{REPLICA}/": "for skyserve.yaml: the proxy it puts before vLLM on each machine, its settings, checksums",
     "model.sha256": "checksums of the model's files",
     "base.sha256": "checksums of the base model's weights",
 }
@@ -49,12 +48,14 @@ def write_files(served: Served, into: Path, requests_per_minute: float = 600) ->
     `requests_per_minute` is what each client may ask of a proxy.
     """
     texts = {name: write(served) for name, _, write in _WRITTEN.values()}
-    texts |= {folder.sums_file: folder.sums for folder in served.folders if folder.checksums}
-    texts[SETTINGS] = proxy_settings(requests_per_minute)
-    texts[README] = readme(served, {name: PURPOSES[name] for name in (*texts, ARCHIVE)})
-    into.mkdir(parents=True, exist_ok=True)
+    sums = {folder.sums_file: folder.sums for folder in served.folders if folder.checksums}
+    texts |= sums
+    texts[README] = readme(served, {name: PURPOSES[name] for name in (*texts, f"{REPLICA}/")})
+    texts |= {f"{REPLICA}/{name}": text for name, text in sums.items()}
+    texts[f"{REPLICA}/{SETTINGS}"] = proxy_settings(requests_per_minute)
+    (into / REPLICA).mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (into / name).write_text(text, encoding="utf-8")
-    (into / ARCHIVE).write_bytes(proxy_archive())
+    (into / REPLICA / ARCHIVE).write_bytes(proxy_archive())
     (into / _WRITTEN["docker"][0]).chmod(0o755)
     return {"readme": README, **{key: name for key, (name, *_) in _WRITTEN.items()}}

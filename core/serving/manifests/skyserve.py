@@ -19,11 +19,13 @@ from core.serving.manifests.versions import VLLM
 from core.serving.proxy.archive import ARCHIVE, PACKAGES
 from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE
 
+REPLICA = "replica"
+"""Folder with what each replica needs. A folder, since SkyServe copies folders, but mounts single files by a program it has to download."""
 SETTINGS = "proxy.json"
 _GPUS = {"L4": 24, "A10G": 24, "A100": 40, "L40S": 48, "A100-80GB": 80, "H100": 80}
 """GPUs by SkyPilot's names and their memory in GB, each of which computes bfloat16."""
 _FILES = "/calmtune"
-"""Where the files beside the models lie on a replica."""
+"""Where that lies on a replica."""
 _BEHIND = PORT + 1
 """On the replica's loopback: vLLM's."""
 _ENVIRONMENT = "~/vllm/bin"
@@ -55,7 +57,6 @@ def service_task(served: Served, beside: str = ".", python: str = "") -> dict[st
     empty for an environment that is made there.
     """
     mounts = {folder.place: str(folder.here) for folder in served.folders if folder.here is not None}
-    files = [ARCHIVE, SETTINGS, *(folder.sums_file for folder in served.folders if folder.checksums)]
     programs = str(PurePosixPath(python).parent) if python else _ENVIRONMENT
     return {
         "name": served.resource,
@@ -69,7 +70,7 @@ def service_task(served: Served, beside: str = ".", python: str = "") -> dict[st
             },
         },
         "resources": {"ports": PORT},
-        "file_mounts": {**mounts, **{f"{_FILES}/{name}": f"{beside}/{name}" for name in files}},
+        "file_mounts": {**mounts, _FILES: f"{beside}/{REPLICA}"},
         "setup": "\n".join(_setup(served, python, programs)) + "\n",
         "run": "\n".join(_run(served, programs)) + "\n",
     }
