@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+_MOVING = {"up", "down", "left", "right", "shift+left", "shift+right", "home", "end", "pageup", "pagedown", "j", "k", "enter", "escape"}
+
 
 class KeyCommands(Provider):
     """What the keys of the screen below do, by their names and tooltips."""
@@ -28,7 +30,8 @@ class KeyCommands(Provider):
         seen: set[str] = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.id and active.node is not self.app:
+            moves = binding.key.partition(",")[0] in _MOVING
+            if active.enabled and binding.id and not moves and active.node is not self.app:
                 if binding.action not in seen:
                     yield binding
                 seen.add(binding.action)

@@ -43,11 +43,11 @@ class ConversationScreen(Screen[None]):
     ConversationScreen.-narrow SideBySide { padding: 0 1; }
     """
     BINDINGS = [
-        Binding("n,right", "go(1)", "Next", tooltip="The next failed test", key_display="n"),
-        Binding("p,left", "go(-1)", "Previous", tooltip="The failed test before", key_display="p"),
-        Binding("e", "edit", "Edit test", tooltip="Open the test in $EDITOR"),
-        Binding("escape,q", "dismiss", "Back", tooltip="Back to the step", key_display="esc"),
-        Binding("f1", "help", "Help", tooltip="What is shown, and the keys"),
+        Binding("n,right", "go(1)", "Next", tooltip="The next failed test", key_display="n", id="next-failed"),
+        Binding("p,left", "go(-1)", "Previous", tooltip="The failed test before", key_display="p", id="failed-before"),
+        Binding("e", "edit", "Edit test", tooltip="Open the test in $EDITOR", id="edit-test"),
+        Binding("escape,q", "dismiss", "Back", tooltip="Back to the step", key_display="esc", id="close-conversation"),
+        Binding("f1", "help", "Help", tooltip="What is shown, and the keys", id="help"),
     ]
 
     def __init__(self, failed: Sequence[FailedConversation], at: int, where: str) -> None:

@@ -87,9 +87,9 @@ class StopDialog(ModalScreen[Stop]):
 
     DEFAULT_CSS = f"StopDialog {{ {WINDOW} }}"
     BINDINGS = [
-        Binding("escape", "choose('stay')", "Let it run"),
-        Binding("s", "choose('stop')"),
-        Binding("k", "choose('keep')"),
+        Binding("escape", "choose('stay')", "Let it run", id="stay"),
+        Binding("s", "choose('stop')", id="stop-now"),
+        Binding("k", "choose('keep')", id="end-and-keep"),
     ]
 
     def compose(self) -> ComposeResult:

@@ -56,11 +56,11 @@ class FlowScreen(Screen[None]):
     FlowScreen.-narrow.-yaml #yaml-part { display: block; }
     """
     BINDINGS = [
-        Binding("w", "write", "Write test", tooltip="Write the test into a new file beside the tests"),
-        Binding("e", "edit", "Edit", tooltip="Write it if need be, and open it in $EDITOR"),
-        Binding("y", "yaml", "YAML", tooltip="The flow's YAML or the test, in narrow terminals"),
-        Binding("escape,q", "dismiss", "Back", tooltip="Back to the step", key_display="esc"),
-        Binding("f1", "help", "Help", tooltip="What is shown, and the keys"),
+        Binding("w", "write", "Write test", tooltip="Write the test into a new file beside the tests", id="write-test"),
+        Binding("e", "edit", "Edit", tooltip="Write it if need be, and open it in $EDITOR", id="edit-test"),
+        Binding("y", "yaml", "YAML", tooltip="The flow's YAML or the test, in narrow terminals", id="yaml"),
+        Binding("escape,q", "dismiss", "Back", tooltip="Back to the step", key_display="esc", id="close-flow"),
+        Binding("f1", "help", "Help", tooltip="What is shown, and the keys", id="help"),
     ]
 
     def __init__(self, session: Session, flow: Mapping[str, Any]) -> None:

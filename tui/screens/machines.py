@@ -47,7 +47,7 @@ class MachinesScreen(ModalScreen[Quote | None]):
     MachinesScreen #keys { height: 1; margin: 1 0 0 0; color: $text-disabled; }
     """
     BINDINGS = [
-        Binding("escape", "dismiss(None)", "Close", tooltip="Back without a machine", id="close"),
+        Binding("escape", "dismiss(None)", "Close", tooltip="Back without a machine", id="close-machines"),
         *(
             Binding(
                 str(number), f"sort('{key}')", f"Sort by {key}", tooltip=f"Sort by {key}; once more turns it round", show=False,

@@ -32,12 +32,12 @@ class LogPanel(Vertical):
     LogPanel #words { width: 1fr; background: $panel; }
     """
     BINDINGS = [
-        Binding("slash", "ask('search')", "Search", key_display="/", tooltip="Search the log", id="search_log"),
-        Binding("f", "ask('filter')", "Filter", tooltip="Show only lines of the log that hold something", id="filter_log"),
-        Binding("n", "next(1)", "Next match", tooltip="The next line that holds what is searched for", show=False, id="next_match"),
-        Binding("N", "next(-1)", "Match before", tooltip="The line before that holds it", show=False, id="match_before"),
-        Binding("ctrl+t", "toggle_pattern", "Regular expression", tooltip="Plain words or a regular expression", show=False),
-        Binding("escape", "undo", "All lines", tooltip="End filter and search", show=False),
+        Binding("slash", "ask('search')", "Search", key_display="/", tooltip="Search the log", id="search-log"),
+        Binding("f", "ask('filter')", "Filter", tooltip="Show only lines of the log that hold something", id="filter-log"),
+        Binding("n", "next(1)", "Next match", tooltip="The next line that holds what is searched for", show=False, id="next-match"),
+        Binding("N", "next(-1)", "Match before", tooltip="The line before that holds it", show=False, id="match-before"),
+        Binding("ctrl+t", "toggle_pattern", "Regular expression", tooltip="Plain words or a pattern", show=False, id="pattern"),
+        Binding("escape", "undo", "All lines", tooltip="End filter and search", show=False, id="all-lines"),
     ]
 
     def __init__(self, id: str | None = None) -> None:

@@ -36,10 +36,10 @@ class LogView(ScrollView, can_focus=True):
     """
     COMPONENT_CLASSES = {"log-view--line", "log-view--warning", "log-view--error", "log-view--found", "log-view--current"}
     BINDINGS = [
-        Binding("home,g", "scroll_home", "First line", show=False),
+        Binding("home,g", "scroll_home", "First line", show=False, id="first-line"),
         Binding("end,G", "follow", "Last line", tooltip="Go to the last line and follow what is added", show=False, id="follow"),
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
+        Binding("j", "scroll_down", "Down", show=False, id="line-down"),
+        Binding("k", "scroll_up", "Up", show=False, id="line-up"),
     ]
 
     @dataclass

@@ -35,13 +35,13 @@ class LongList(ScrollView, can_focus=True):
     """
     COMPONENT_CLASSES = {"long-list--entry", "long-list--highlighted", "long-list--hover", "long-list--empty"}
     BINDINGS = [
-        Binding("up,k", "move(-1)", "Previous", tooltip="The entry before", show=False),
-        Binding("down,j", "move(1)", "Next", tooltip="The entry after", show=False),
-        Binding("pageup", "page(-1)", "Page up", tooltip="A page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", tooltip="A page down", show=False),
-        Binding("home", "first", "First", tooltip="The first entry", show=False),
-        Binding("end", "last", "Last", tooltip="The last entry", show=False),
-        Binding("enter", "select", "Select", show=False),
+        Binding("up,k", "move(-1)", "Previous", tooltip="The entry before", show=False, id="entry-before"),
+        Binding("down,j", "move(1)", "Next", tooltip="The entry after", show=False, id="entry-after"),
+        Binding("pageup", "page(-1)", "Page up", tooltip="A page up", show=False, id="page-up"),
+        Binding("pagedown", "page(1)", "Page down", tooltip="A page down", show=False, id="page-down"),
+        Binding("home", "first", "First", tooltip="The first entry", show=False, id="first-entry"),
+        Binding("end", "last", "Last", tooltip="The last entry", show=False, id="last-entry"),
+        Binding("enter", "select", "Select", show=False, id="select-entry"),
     ]
 
     highlighted: reactive[int | None] = reactive(None)

@@ -52,17 +52,17 @@ class LossChart(Widget, can_focus=True):
     """
     COMPONENT_CLASSES = {f"loss-chart--{part}" for part in ("raw", "smooth", "validation", "axis", "cursor")}
     BINDINGS = [
-        Binding("left", "read(-1)", "Read left", tooltip="Read the values one point to the left", show=False),
-        Binding("right", "read(1)", "Read right", tooltip="Read the values one point to the right", show=False),
-        Binding("home", "read_end(0)", "Read first", tooltip="Read the first point in view", show=False),
-        Binding("end", "read_end(1)", "Read last", tooltip="Read the last point in view", show=False),
-        Binding("escape", "unread", "Stop reading", tooltip="Take the cursor off the chart", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", tooltip="Half as many steps", show=False, id="zoom_in"),
-        Binding("minus", "zoom(2)", "Zoom out", key_display="-", tooltip="Twice as many steps", show=False, id="zoom_out"),
+        Binding("left", "read(-1)", "Read left", tooltip="Read the values one point to the left", show=False, id="read-left"),
+        Binding("right", "read(1)", "Read right", tooltip="Read the values one point to the right", show=False, id="read-right"),
+        Binding("home", "read_end(0)", "Read first", tooltip="Read the first point in view", show=False, id="read-first"),
+        Binding("end", "read_end(1)", "Read last", tooltip="Read the last point in view", show=False, id="read-last"),
+        Binding("escape", "unread", "Stop reading", tooltip="Take the cursor off the chart", show=False, id="stop-reading"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", tooltip="Half as many steps", show=False, id="zoom-in"),
+        Binding("minus", "zoom(2)", "Zoom out", key_display="-", tooltip="Twice as many steps", show=False, id="zoom-out"),
         Binding("0", "whole", "Whole curve", tooltip="Show the whole curve again", show=False, id="whole"),
-        Binding("shift+left", "pan(-1)", "Earlier", tooltip="Move the zoomed curve a quarter to the left", show=False),
-        Binding("shift+right", "pan(1)", "Later", tooltip="Move the zoomed curve a quarter to the right", show=False),
-        Binding("y", "toggle_log", "Log scale", tooltip="Switch the loss axis between linear and logarithmic", show=False, id="log_scale"),
+        Binding("shift+left", "pan(-1)", "Earlier", tooltip="Move the zoomed curve a quarter to the left", show=False, id="earlier"),
+        Binding("shift+right", "pan(1)", "Later", tooltip="Move the zoomed curve a quarter to the right", show=False, id="later"),
+        Binding("y", "toggle_log", "Log scale", tooltip="Switch the loss axis between linear and logarithmic", show=False, id="log-scale"),
         Binding("s", "cycle_smoothing", "Smoothing", tooltip="How much the training loss is averaged", show=False, id="smoothing"),
     ]
 

@@ -36,11 +36,11 @@ class Replay(Vertical):
     """
     BINDINGS = [
         Binding("space", "play", "Play", tooltip="Play the run again, or pause", id="play"),
-        Binding("comma", "seek(-1)", "Back", key_display=",", tooltip="Go back in the run", show=False, id="seek_back"),
-        Binding("full_stop", "seek(1)", "On", key_display=".", tooltip="Go on in the run", show=False, id="seek_on"),
+        Binding("comma", "seek(-1)", "Back", key_display=",", tooltip="Go back in the run", show=False, id="seek-back"),
+        Binding("full_stop", "seek(1)", "On", key_display=".", tooltip="Go on in the run", show=False, id="seek-on"),
         Binding("less_than_sign", "speed(-1)", "Slower", key_display="<", tooltip="Play the run slower", show=False, id="slower"),
         Binding("greater_than_sign", "speed(1)", "Faster", key_display=">", tooltip="Play the run faster", show=False, id="faster"),
-        Binding("escape", "whole", "Whole run", tooltip="End playing", show=False),
+        Binding("escape", "whole", "Whole run", tooltip="End playing", show=False, id="end-replay"),
     ]
 
     at: reactive[float | None] = reactive(None, init=False)

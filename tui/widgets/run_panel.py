@@ -46,7 +46,7 @@ class RunPanel(Vertical):
     RunPanel.-log-only LossChart { display: none; }
     """
     BINDINGS = [
-        Binding("l", "toggle_log", "Log", tooltip="The log in the place of the chart, and back", id="whole_log"),
+        Binding("l", "toggle_log", "Log", tooltip="The log in the place of the chart, and back", id="whole-log"),
     ]
 
     def __init__(self, id: str | None = None) -> None:
