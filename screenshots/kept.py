@@ -11,10 +11,14 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.demo import answers
 from core.wizard.session import Session
+from provisioning.job import Job
+from provisioning.place_names import LOCAL
 
 ARCHIVE = Path(__file__).with_name("demo.tar.xz")
 LEFT_OUT = (".safetensors", ".pyz", ".pt", ".sqlite", ".lock", "tokenizer.json", "combined_train_val.jsonl", "-wal", "-shm")
@@ -52,15 +56,23 @@ def _database(file: Path, scratch: Path, session: Path) -> bytes:
     return copy.read_bytes()
 
 
-def unpack(home: Path) -> Path:
-    """The session below `home`, pointed at the sample assistant that came with it."""
+@contextmanager
+def unpacked(home: Path) -> Iterator[Path]:
+    """The session below `home`, pointed at the sample assistant that came with it; a process that does nothing has the name of its model
+    server, without which the deployment would be stale."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(home, filter="data")
     session = Session.open(home / "demo")
     for section, given in answers(session.folder / "sample").items():
         session.answer(section, given)
+    here = session.targets[LOCAL]
+    serving = [here.submit(Job(job.name, ("sleep", "3600"))) for job in session.journal.jobs() if job.state == "launched"]
     session.close()
-    return session.folder
+    try:
+        yield session.folder
+    finally:
+        for job in serving:
+            here.cancel(job)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Pictures of the real app, in a finished session of the demo: `make screenshots` after `make demo`.
-
-    python screenshots/make.py [FOLDER OF SESSIONS] [NAME]        default: .calmtune/sessions demo
+"""Pictures of every screen of the real app, in the finished session of the demo that `kept.py` keeps: `make screenshots`.
 
 Writes an SVG a screen, and a PNG beside it where Chromium is installed (it alone draws the terminal's characters faithfully).
 """
@@ -15,20 +13,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from textual.pilot import Pilot
-
-from core.wizard.recipe import STEP_IDS
-from tui.app import CalmtuneApp
-from tui.results.panel import ResultPanel
-from tui.screens.review import ReviewScreen
-from tui.screens.sessions import SessionsScreen
-from tui.screens.walk import WalkScreen
-
 HERE = Path(__file__).resolve().parent
-LOOKS = (((120, 36), "calm-dark", "dark"), ((80, 24), "calm-light", "light"))
+sys.path.insert(0, str(HERE.parent))
+
+from textual.widgets import Input  # noqa: E402
+
+from screenshots.kept import unpacked  # noqa: E402
+from screenshots.scenes import scenes  # noqa: E402
+from tui.app import CalmtuneApp  # noqa: E402
+
+LOOKS = {
+    **{f"{w}x{h}-{theme}": ((w, h), {"CALMTUNE_THEME": f"calm-{theme}"}) for w, h in ((80, 24), (120, 36)) for theme in ("dark", "light")},
+    "80x24-plain": ((80, 24), {"NO_COLOR": "1"}),
+}
 _FLAGS = [
     f"--{flag}"
     for flag in (
@@ -38,56 +37,26 @@ _FLAGS = [
 ]  # fmt: skip
 
 
-async def main(home: Path, name: str) -> None:
-    os.chdir(home.parent)  # so that no path of this machine is in a picture
-    for size, theme, look in LOOKS:
-        os.environ["CALMTUNE_THEME"] = theme
-        app = CalmtuneApp(Path(home.name), name)
-        async with app.run_test(size=size) as pilot:
-            await take(pilot, look)
-    for picture in sorted(HERE.glob("*.svg")):
-        draw(picture)
-
-
-async def take(pilot: Pilot[None], look: str) -> None:
-    """Visit every step of the session and save what is seen."""
-    app = pilot.app
-
-    async def until(condition: Callable[[], bool]) -> None:
-        while not condition():
-            await pilot.pause(0.05)
-        await pilot.pause(0.5)
-
-    def save(name: str) -> None:
-        (HERE / f"{name}-{look}.svg").write_text(app.export_screenshot(title="calmtune"), encoding="utf-8")
-
-    await until(lambda: isinstance(app.screen, WalkScreen))
-    await pilot.press(*["ctrl+b"] * len(STEP_IDS))
-    for number, step in enumerate(STEP_IDS, 1):
-        await until(lambda: bool(app.screen.query("#result *, #form *")))
-        await pilot.pause(1.0)
-        save(f"{number}-{step}")
-        if step == "dataset" and app.screen.query(ResultPanel):
-            await pilot.press("v")
-            await until(lambda: isinstance(app.screen, ReviewScreen) and bool(app.screen.shown))
-            await pilot.press(*["down"] * 7)
-            await pilot.pause(0.5)
-            save(f"{number}-{step}-rows")
-            await pilot.press("escape")
-            await until(lambda: isinstance(app.screen, WalkScreen))
-        if step == "training" and app.screen.query(ResultPanel):
-            await pilot.press("ctrl+e")
-            await until(lambda: bool(app.screen.query("#form")))
-            save(f"{number}-{step}-answers")
-            await pilot.press("f1")
-            await pilot.pause(0.5)
-            save("help")
-            await pilot.press("escape")
-        await pilot.press("ctrl+n")
-        await pilot.pause(0.5)
-    await pilot.press("escape")
-    await until(lambda: isinstance(app.screen, SessionsScreen))
-    save("sessions")
+async def take(look: str, into: Path) -> list[Path]:
+    """An SVG of every screen in one of LOOKS."""
+    size, variables = LOOKS[look]
+    Input.cursor_blink = False  # type: ignore[assignment]
+    taken, before = [], (Path.cwd(), dict(os.environ))
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)  # and a relative path, so that none of this machine is in a picture
+        os.environ.update(variables, HOME=scratch, XDG_CONFIG_HOME="", XDG_STATE_HOME="")
+        try:
+            with unpacked(Path("sessions")):
+                app = CalmtuneApp(Path("sessions"), "demo")
+                async with app.run_test(size=size) as pilot:
+                    async for name in scenes(pilot):
+                        taken.append(into / f"{name}-{look}.svg")
+                        taken[-1].write_text(app.export_screenshot(title="calmtune"), encoding="utf-8")
+        finally:
+            os.chdir(before[0])
+            os.environ.clear()
+            os.environ.update(before[1])
+    return taken
 
 
 def draw(picture: Path) -> None:
@@ -109,7 +78,8 @@ def draw(picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    asyncio.run(
-        main(Path(given[0] if given else ".calmtune/sessions").resolve(), given[1] if len(given) > 1 else "demo")
-    )
+    for old in (*HERE.glob("*.svg"), *HERE.glob("*.png")):
+        old.unlink()
+    for look in LOOKS:
+        for picture in asyncio.run(take(look, HERE)):
+            draw(picture)

@@ -20,7 +20,7 @@ from textual.worker import Worker, WorkerState
 from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
 from tui import remembered
-from tui.keymap import keymap_file, named_bindings, read_keymap, write_template
+from tui.keymap import keymap_file, named_bindings, read_keymap, shown_file, write_template
 from tui.leaving import what_goes_on
 from tui.mishap import Mishap, mishap_of
 from tui.palette import KeyCommands
@@ -98,7 +98,7 @@ class CalmtuneApp(App[None]):
         self.set_keymap(keys)
         if problems:
             what = "\n".join(str(problem) for problem in problems)
-            remedy = f"mend {keymap_file()}; these keys are as always, the others of the file are changed"
+            remedy = f"mend {shown_file()}; these keys are as always, the others of the file are changed"
             self.notify(f"{what}\n{remedy}", title="The keymap has mistakes", severity="warning", timeout=20)
 
     @property
@@ -113,7 +113,7 @@ class CalmtuneApp(App[None]):
         yield from (command for command in super().get_system_commands(screen) if command.title not in hidden)
         yield SystemCommand("Help", "Where you are, and the keys that work here", self.action_help)
         yield SystemCommand("Tour", "The three pages for newcomers", lambda: self.push_screen(TourScreen()))
-        yield SystemCommand("Change keys", f"Write {keymap_file()}, where every action can get another key", self._change_keys)
+        yield SystemCommand("Change keys", f"Write {shown_file()}, where every action can get another key", self._change_keys)
 
     def _change_keys(self) -> None:
         try:
@@ -122,7 +122,7 @@ class CalmtuneApp(App[None]):
             self.show_mishap(mishap_of(error, "The keymap cannot be written"))
             return
         what = "is written: every action with its key" if new else "is there already"
-        self.notify(f"{keymap_file()} {what}. Change it and start calmtune again.", timeout=20)
+        self.notify(f"{shown_file()} {what}. Change it and start calmtune again.", timeout=20)
 
     def action_help(self) -> None:
         """Where one is: the screen, the field that has the focus, the keys."""

@@ -31,6 +31,12 @@ def keymap_file() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "calmtune" / "keymap.yml"
 
 
+def shown_file() -> str:
+    """The same as a person would write it."""
+    path = keymap_file()
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
 def named_bindings(groups: Iterable[Iterable[BindingType]]) -> dict[str, Binding]:
     """Every key that can be changed, by the name of its action; the first that has a name stands for the others."""
     found: dict[str, Binding] = {}

@@ -68,5 +68,29 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
+        for title, seen in (("4  Evaluation", "Failures"), ("5  Production model", "Failures"), ("6  Deployment", "endpoint healthy"),
+                            ("7  Connection", "First conversation")):  # fmt: skip
+            terminal.type("C-n")
+            terminal.wait_for(title, "^r Run")
+            terminal.type("C-r")
+            terminal.wait_for(title, seen, "^e Answers", seconds=240)
+        assert "7 of 7 done" in terminal.screen
+    with open_app("4-back-and-edited") as terminal:
+        terminal.wait_for("7 of 7 done", "^b Back")
+        for title in ("6  Deployment", "5  Production model", "4  Evaluation", "3  Fine-tuning"):
+            terminal.type("C-b")
+            terminal.wait_for(title)
+        terminal.type("C-e")
+        terminal.wait_for("Effort", "^r Run")
+        terminal.type("Tab", "Tab", "End", "BSpace", "BSpace", "BSpace", "BSpace", "2")
+        terminal.wait_for("--set training.epochs=2", "run again")
+        terminal.type("C-r")
+        terminal.wait_for("This makes finished steps stale", "epochs 40.0 → 2.0", "Keep as it is")
+        terminal.type("Escape")
+        terminal.wait_for("7 of 7 done")
+        terminal.type("C-q")
+        assert terminal.wait_for_end() == 0
+    stopped = calmtune(tmp_path, environment, "stop", "one")
+    assert stopped.returncode == 0, stopped.stderr
     recorded = (tmp_path / "3-attached.cast").read_text()
     assert '"i", "C-r"' in recorded

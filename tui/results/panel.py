@@ -30,6 +30,8 @@ class ResultPanel(Vertical):
     ResultPanel .scroll { height: 1fr; }
     ResultPanel OptionList:focus { border: none; background-tint: $foreground 0%; }
     """
+    brief: ClassVar[bool] = False
+    """Whether the panel itself tells what there is to say about gates that passed."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What the summary must hold for this panel; outputs without it are shown as plain facts."""
 
@@ -41,7 +43,7 @@ class ResultPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         if self.outputs.gates:
-            yield Scoreboard(self.outputs.gates, id="gates")
+            yield Scoreboard(self.outputs.gates, self.brief, id="gates")
         yield from self.body()
 
     def body(self) -> Iterator[Widget]:

@@ -12,7 +12,9 @@ from textual.widgets import Static
 
 from core.training.metrics import read_curves
 from core.training.plan import adapter_in_words, artifact_in_words
+from core.wizard.step import Gate
 from tui.results.panel import ResultPanel, facts, files
+from tui.safe_text import one_line, safe
 from tui.widgets.replay import Replay
 
 
@@ -21,15 +23,17 @@ class TrainingResult(ResultPanel):
 
     DEFAULT_CSS = """
     TrainingResult Replay { height: 1fr; min-height: 9; }
-    TrainingResult .scroll { height: 8; margin: 1 0 0 0; }
+    TrainingResult .scroll { height: 6; margin: 1 0 0 0; }
     """
 
+    brief = True
     needs = ("base_model", "rows", "steps", "settings", "unique_token_ratio")
 
     def body(self) -> Iterator[Widget]:
         yield Replay(read_curves(self.path("metrics")), str(self.outputs.summary.get("diagnosis", "")), id="replay")
         with VerticalScroll(classes="scroll"):
             yield Static(self._facts(self.outputs.summary), classes="facts")
+            yield Static(Content("\n").join(about(gate) for gate in self.outputs.gates if gate.passed), classes="facts")
             yield Static(files(self.outputs, self.folder))
 
     def _facts(self, summary: Mapping[str, Any]) -> Content:
@@ -43,3 +47,9 @@ class TrainingResult(ResultPanel):
                 "shared prefixes": f"each prompt token computed once instead of {summary['unique_token_ratio']} times",
             }
         )
+
+
+def about(gate: Gate) -> Content:
+    """What was asked of a gate that passed, and what else was seen."""
+    seen = f"\n  {safe(gate.detail)}" if gate.detail else ""
+    return Content.assemble((one_line(gate.name), "bold"), (f"  asked {one_line(gate.required)}{seen}", "$muted"))

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
 from core.wizard.consequences import Consequence, duration
-from tui.keymap import keymap_file
+from tui.keymap import shown_file
 from tui.mishap import Mishap
 from tui.safe_text import one_line, safe
 from tui.widgets.error_card import ErrorCard
@@ -137,6 +137,7 @@ class ChangeDialog(ModalScreen[bool]):
         for one in self._stale:
             lines.append(Content.assemble(f"  {self._titles[one.step]:<{wide}}  ", (one_line(one.reason, 90), "$text-warning"), "\n"))
             lines.append(Content.styled(f"  {'':<{wide}}  {spent(one)}\n", "$muted"))
+        usd = sum(one.usd for one in self._stale)
         with Vertical():
             with VerticalScroll(can_focus=False):
                 yield Static(
@@ -144,7 +145,7 @@ class ChangeDialog(ModalScreen[bool]):
                         ("This makes finished steps stale\n\n", "bold"),
                         *lines,
                         (f"\nRepeating all of it: about {duration(sum(one.seconds for one in self._stale))}"
-                         f" and ${sum(one.usd for one in self._stale):.2f}. ", ""),
+                         f"{f' and ${usd:.2f}' * (usd >= 0.005)}. ", ""),
                         ("What is there now is kept: the old answers bring it back at once, without running anything.", "$muted"),
                     )
                 )  # fmt: skip
@@ -256,7 +257,7 @@ class HelpDialog(ModalScreen[None]):
             with VerticalScroll():
                 yield Static(Content.assemble((f"{self._heading}\n\n", "bold"), self._text, "\n\n", ("Keys", "bold")))
                 yield Static(Content("\n").join(lines))
-                yield Static(Content.styled(f"\nctrl+p lists every action. Other keys: {keymap_file()}", "$muted"))
+                yield Static(Content.styled(f"\nctrl+p lists every action. Other keys: {shown_file()}", "$muted"))
             yield Static(Content.styled("\nescape closes", "$muted"))
 
 

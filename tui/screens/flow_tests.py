@@ -115,11 +115,14 @@ class FlowScreen(Screen[None]):
             text = f"all {len(choice)} steps" if len(choice) > 1 else one_line(to_write.words(choice[0]), 200)
             steps.add_option(Option(Content(text), id=str(at)))
         self._draw_yaml([])
+        steps.display = self.query_one("#test-part").display = bool(self._choices)
+        self.set_class(not self._choices, "-yaml")
         if self._choices:
             steps.highlighted = 0
         elif self._flow["lines"]:
             self._tell("the flow has changed since the review ran: run it again to see which steps are not reached", "$text-warning")
         else:
+            self.query_one("#yaml-part").focus()
             self._tell("passing tests reach every step of this flow")
 
     @on(OptionList.OptionHighlighted, "#steps")

@@ -137,6 +137,8 @@ def _line(folder: Path) -> Content:
         status = session.status(session.frontier)
         assistant = Path(str(session.answers.get(SESSION, {}).get("assistant", ""))).name
         where = f"{STEP_IDS.index(status.step) + 1} {step(status.step).title}: {status.state}"
+        if status.state == "fresh":  # a session stands at the first step that is not
+            where = f"all {len(STEP_IDS)} steps are done"
         elsewhere = (" · open elsewhere", "$text-warning") if session.read_only else ("", "")
         return Content.assemble(
             (f"{one_line(session.id, 30):<18}", "bold"), f"{one_line(assistant, 14):<16}{where:<30}", (f"{ago} ago", "$muted"), elsewhere

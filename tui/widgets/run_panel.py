@@ -39,7 +39,7 @@ class RunPanel(Vertical):
     RunPanel #notices.-told { display: block; }
     RunPanel #notices.-info { color: $text-muted; }
     RunPanel LossChart { display: none; }
-    RunPanel.-with-metrics LossChart, RunPanel.-with-metrics #figures { display: block; }
+    RunPanel.-with-metrics LossChart { display: block; }
     RunPanel.-with-metrics #notices.-info { display: none; }
     RunPanel LossChart { height: 2fr; }
     RunPanel LogPanel { height: 1fr; min-height: 4; }
@@ -126,7 +126,9 @@ class RunPanel(Vertical):
         self._show_figures()
 
     def _show_figures(self) -> None:
-        self.query_one("#figures", Static).update(figures(self._values, self.size.width))
+        shown = self.query_one("#figures", Static)
+        shown.update(figures(self._values, self.size.width))
+        shown.display = bool(self._values)
 
     def _show_notice(self, notice: Notice) -> None:
         label = self.query_one("#notices", Label)

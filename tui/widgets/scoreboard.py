@@ -20,17 +20,18 @@ class Scoreboard(Static):
     Scoreboard.open { border-left: outer $warning; }
     """
 
-    def __init__(self, gates: Sequence[Gate], id: str | None = None) -> None:
+    def __init__(self, gates: Sequence[Gate], brief: bool = False, id: str | None = None) -> None:
+        """`brief` leaves to others what there is to say about gates that passed."""
         self.passed = all(gate.passed for gate in gates)
-        super().__init__(scores(gates), id=id, classes=board_class([verdict_of(gate) for gate in gates]))
+        super().__init__(scores(gates, brief), id=id, classes=board_class([verdict_of(gate) for gate in gates]))
 
 
-def scores(gates: Sequence[Gate]) -> Content:
+def scores(gates: Sequence[Gate], brief: bool = False) -> Content:
     """The lines of a scoreboard."""
     width = max((len(gate.name) for gate in gates), default=0)
     measured = min(14, max((len(gate.measured) for gate in gates), default=0))
     verdict = headline([verdict_of(gate) for gate in gates])
-    return Content("\n").join([verdict, *(gate_line(gate, width, measured) for gate in gates)])
+    return Content("\n").join([verdict, *(gate_line(gate, width, measured, brief and gate.passed) for gate in gates)])
 
 
 def verdict_of(gate: Gate) -> str:
@@ -54,11 +55,13 @@ def board_class(verdicts: Sequence[str]) -> str:
     return "failed" if "fail" in verdicts else "open" if "inconclusive" in verdicts else ""
 
 
-def gate_line(gate: Gate, name_width: int, measured_width: int = 0) -> Content:
-    """A gate, and beneath it what there is to say about it."""
+def gate_line(gate: Gate, name_width: int, measured_width: int = 0, brief: bool = False) -> Content:
+    """A gate, and beneath it what there is to say about it, unless that is said elsewhere."""
     mark = {"pass": ("✓", "$text-success"), "inconclusive": ("?", "$text-warning")}.get(
         verdict_of(gate), ("✗", "$text-error")
     )
     name, value = f" {one_line(gate.name).ljust(name_width)}  ", one_line(gate.measured).ljust(measured_width)
+    if brief:
+        return Content.assemble(mark, name, (value.rstrip(), "bold"))
     line = Content.assemble(mark, name, (value, "bold"), (f"  asked {one_line(gate.required)}", "$muted"))
     return Content.assemble(line, (f"\n  {safe(gate.detail)}", "$muted")) if gate.detail else line
