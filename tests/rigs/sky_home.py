@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -48,3 +49,12 @@ def sky_at_home(home: Path, cloud: str, config: Mapping[str, object], environmen
             yield
         finally:
             subprocess.run([program, "api", "stop"], capture_output=True, check=False)
+            _end_what_is_left(home)
+
+
+def _end_what_is_left(home: Path) -> None:
+    """Controllers of services and what they started, which a test that failed leaves behind."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("HOME") == str(home) and any("sky" in word for word in process.cmdline()):
+                process.kill()
