@@ -77,7 +77,7 @@ def test_served_once_whatever_dies_and_ended(tmp_path, aws, environment):
     assert again.end(1200) == 0, again.told
     assert "is there already: " in again.told
     assert len([one for one in aws.asked() if not one["refused"]]) == 1, "one machine, for one service"
-    (deployment,) = [step for step in json.loads(again.out)["steps"] if step["step"] == "deployment"]
+    (deployment,) = [step for step in json.loads(again.out.splitlines()[-1])["steps"] if step["step"] == "deployment"]
     assert [gate["name"] for gate in deployment["gates"] if not gate["passed"]] == []
     summary = deployment["summary"]
     assert summary["endpoint"].startswith("http://localhost:300")

@@ -32,7 +32,7 @@ def test_two_rented_nodes_train_one_model(tmp_path):
         finally:
             stopped = calmtune(tmp_path, environment, "stop", "two")
         assert "2 nodes of" in ran.stderr, ran.stderr
-        (training,) = [step for step in json.loads(ran.stdout)["steps"] if step["step"] == "training"]
+        (training,) = [step for step in json.loads(ran.stdout.splitlines()[-1])["steps"] if step["step"] == "training"]
         left = tmp_path / training["folder"]
         assert (left / "adapter" / "adapter_model.safetensors").is_file()
         assert "2 nodes of" in json.loads((left / "plan.json").read_text())["machine"]

@@ -10,6 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher, Footer, OptionList
@@ -129,8 +130,13 @@ class WalkScreen(WalkWindows):
     async def _show(self, view: str, edit: bool = False) -> None:
         """Show a step: its form, its run or its result. One after the other: a worker may ask while a key does."""
         async with self._showing:
-            if not self._left:
+            if self._left:
+                return
+            try:
                 await self._show_step(view, edit)
+            except NoMatches:
+                if self.app.return_code is None:  # else the app is being left, and its widgets go one by one
+                    raise
 
     async def _show_step(self, view: str, edit: bool) -> None:
         self._keep_draft()
