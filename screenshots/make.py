@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from PIL import Image  # noqa: E402
 from textual.widgets import Input  # noqa: E402
 
 from screenshots.kept import unpacked  # noqa: E402
@@ -75,6 +76,8 @@ def draw(picture: Path) -> None:
             f"--screenshot={picture.with_suffix('.png')}", str(page),
         ]  # fmt: skip
         subprocess.run(command, capture_output=True, check=False, timeout=120)
+    drawn = picture.with_suffix(".png")
+    Image.open(drawn).quantize(256).save(drawn, optimize=True)  # terminals have few colours, and the pictures are many
 
 
 if __name__ == "__main__":
@@ -82,4 +85,5 @@ if __name__ == "__main__":
         old.unlink()
     for look in LOOKS:
         for picture in asyncio.run(take(look, HERE)):
-            draw(picture)
+            if not look.endswith("plain"):
+                draw(picture)
