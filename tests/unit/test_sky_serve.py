@@ -17,6 +17,7 @@ from core.serving.connect import KEY_VARIABLE
 from core.serving.proxy.certificate import make_self_signed
 from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE, digested
 from core.wizard import service as service_module
+from core.wizard.estimate import SERVING, foretold
 from core.wizard.events import Notice
 from core.wizard.jobs import JobKeeper
 from core.wizard.journal import Journal
@@ -24,6 +25,7 @@ from core.wizard.machine_costs import MachineWatch
 from core.wizard.rents import rents, still_rented, usd_per_hour
 from core.wizard.shared import SharedAnswers
 from core.wizard.step import Context, Outputs, Upstream
+from core.wizard.steps.deployment import STEP as DEPLOYMENT
 from core.wizard.steps.deployment import DeploymentAnswers
 from core.wizard.work import deployment
 from provisioning import serve_sdk, sky_offers, sky_sdk
@@ -120,6 +122,14 @@ async def test_a_model_is_served_to_clients_with_keys_and_nobody_else(tmp_path, 
     warnings = [event.text for event in step.told if isinstance(event, Notice)]
     assert any("in the clear" in text for text in warnings)
     assert os.environ[KEY_VARIABLE] == KEY, "for the first conversation"
+
+
+def test_what_is_rented_is_in_the_plan(tmp_path, skyserve, session):
+    told = deployment.foretell_server(context(session, tmp_path, replicas=2))
+    assert "1 × a GPU of" in told
+    assert "each of 2 to 8 replicas" in told
+    assert deployment.foretell_server(context(session, tmp_path, machine="local")) == ""
+    assert foretold(DEPLOYMENT, context(session, tmp_path)).keys() == {SERVING}
 
 
 def test_vllm_has_a_key_that_is_made_on_the_replica(tmp_path, skyserve, session, monkeypatch):
