@@ -133,6 +133,13 @@ def _tell_risks(context: Context, terms: Terms) -> None:
     context.emit(
         Notice(
             "warning",
+            "SkyServe's load balancer writes the headers of each request, keys among them, to ~/.sky/serve/*/load_balancer.log on its "
+            "controller: let nobody else read that machine, and give keys that open nothing but this service",
+        )
+    )
+    context.emit(
+        Notice(
+            "warning",
             "SkyServe speaks HTTP between its load balancer and the replicas, and no limit of time or money ends a service while calmtune "
             "does not run: keep both in one private network (`use_internal_ips` in ~/.sky/config.yaml), and end it with `calmtune stop`",
         )

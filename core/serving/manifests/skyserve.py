@@ -41,10 +41,11 @@ def skyserve(served: Served) -> str:
         task["secrets"] = {"HF_TOKEN": ""}
     return yaml_text(
         f"Serves {served.name} with vLLM {VLLM} on rented machines, at the address `sky serve status` shows. On each a proxy lets whoever\n"
-        "has a key through to four addresses of a vLLM that nobody else reaches. It knows keys by their digests, all that SkyPilot keeps:\n"
+        "has a key through to four addresses of a vLLM that nobody else reaches. It knows keys by their digests:\n"
         f'  export {VARIABLE}="assistant=sha256:$(printf %s "${KEY}" | sha256sum | cut -c -64)"\n'
         f"  sky serve up skyserve.yaml --service-name {served.resource} --env {VARIABLE}\n"
-        "in this folder. Without `tls` (keyfile, certfile) in `service`, keys and prompts travel to the balancer in the clear. From\n"
+        "in this folder. The balancer writes the headers of each request, keys among them, to its log on SkyServe's controller: let nobody\n"
+        "else read that machine. Without `tls` (keyfile, certfile) in `service`, keys and prompts travel to the balancer in the clear. From\n"
         "there to replicas they always do: keep both in one private network (https://docs.skypilot.co/en/latest/reference/config.html).",
         [{key: task[key] for key in sorted(task, key=_order)}],
     )
