@@ -1,7 +1,7 @@
 """A SkyServe service: SkyPilot rents machines for replicas, and puts a load balancer before them.
 
 On each replica vLLM listens on loopback, with a key that is made there and known nowhere else; before it stands calmtune's proxy, which
-knows clients by the digests of their keys. So nothing that SkyPilot writes down opens anything.
+knows clients by the digests of their keys. So nothing that SkyPilot is told opens anything; SkyServe's balancer sees and logs keys.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def skyserve(served: Served) -> str:
         "has a key through to four addresses of a vLLM that nobody else reaches. It knows keys by their digests:\n"
         f'  export {VARIABLE}="assistant=sha256:$(printf %s "${KEY}" | sha256sum | cut -c -64)"\n'
         f"  sky serve up skyserve.yaml --service-name {served.resource} --env {VARIABLE}\n"
-        "in this folder. The balancer writes the headers of each request, keys among them, to its log on SkyServe's controller: let nobody\n"
-        "else read that machine. Without `tls` (keyfile, certfile) in `service`, keys and prompts travel to the balancer in the clear. From\n"
-        "there to replicas they always do: keep both in one private network (https://docs.skypilot.co/en/latest/reference/config.html).",
+        "in this folder. The balancer writes the headers of each request, keys among them, to its log on SkyServe's controller: let\n"
+        "nobody else read that machine. Without `tls` (keyfile, certfile) in `service`, keys and prompts travel to the balancer in the\n"
+        "clear. From there to replicas they always do: keep both in one private network (https://docs.skypilot.co/en/latest/reference/config.html).",
         [{key: task[key] for key in sorted(task, key=_order)}],
     )
 
