@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,8 +54,8 @@ def sky_at_home(home: Path, cloud: str, config: Mapping[str, object], environmen
 
 
 def _end_what_is_left(home: Path) -> None:
-    """Controllers of services and what they started, which a test that failed leaves behind."""
+    """The server's workers and controllers of services, whatever they call themselves, which a test that failed leaves behind."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get("HOME") == str(home) and any("sky" in word for word in process.cmdline()):
+            if process.environ().get("HOME") == str(home) and process.exe() == os.path.realpath(sys.executable):
                 process.kill()
