@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from PIL import Image  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
 from textual.widgets import Input  # noqa: E402
 
 from screenshots.kept import unpacked  # noqa: E402
@@ -52,12 +53,21 @@ async def take(look: str, into: Path) -> list[Path]:
                 async with app.run_test(size=size) as pilot:
                     async for name in scenes(pilot):
                         taken.append(into / f"{name}-{look}.svg")
-                        taken[-1].write_text(app.export_screenshot(title="calmtune"), encoding="utf-8")
+                        taken[-1].write_text(await _settled(app, pilot), encoding="utf-8")
         finally:
             os.chdir(before[0])
             os.environ.clear()
             os.environ.update(before[1])
     return taken
+
+
+async def _settled(app: CalmtuneApp, pilot: Pilot[None]) -> str:
+    """The drawing once two in a row are alike: a busy machine draws late."""
+    before, now = "", app.export_screenshot(title="calmtune")
+    while now != before:
+        await pilot.pause(0.3)
+        before, now = now, app.export_screenshot(title="calmtune")
+    return now
 
 
 def draw(picture: Path) -> None:

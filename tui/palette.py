@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-_MOVING = {"up", "down", "left", "right", "shift+left", "shift+right", "home", "end", "pageup", "pagedown", "j", "k", "enter", "escape"}
+_MOVING = {"up", "down", "left", "right", "shift+left", "shift+right", "home", "end", "pageup", "pagedown", "j", "k", "enter"}
 
 
 class KeyCommands(Provider):

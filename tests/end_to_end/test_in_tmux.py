@@ -68,8 +68,8 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
-        for title, seen in (("4  Evaluation", "Failures"), ("5  Production model", "Failures"), ("6  Deployment", "endpoint healthy"),
-                            ("7  Connection", "First conversation")):  # fmt: skip
+        for title, seen in (("4 Evaluation", "Failures"), ("5 Production model", "Failures"), ("6 Deployment", "endpoint healthy"),
+                            ("7 Connection", "First conversation")):  # fmt: skip
             terminal.type("C-n")
             terminal.wait_for(title, "^r Run")
             terminal.type("C-r")
@@ -77,7 +77,7 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         assert "7 of 7 done" in terminal.screen
     with open_app("4-back-and-edited") as terminal:
         terminal.wait_for("7 of 7 done", "^b Back")
-        for title in ("6  Deployment", "5  Production model", "4  Evaluation", "3  Fine-tuning"):
+        for title in ("6 Deployment", "5 Production model", "4 Evaluation", "3 Fine-tuning"):
             terminal.type("C-b")
             terminal.wait_for(title)
         terminal.type("C-e")

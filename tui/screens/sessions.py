@@ -129,7 +129,8 @@ class SessionsScreen(Screen[Session]):
 def _line(folder: Path) -> Content:
     """A session with its assistant, where it stands and when it was last used."""
     try:
-        ago = duration(max(0.0, time.time() - (folder / "session.db").stat().st_mtime))
+        seconds = time.time() - (folder / "session.db").stat().st_mtime
+        ago = f"{duration(seconds)} ago" if seconds >= 60 else "just now"
         session = Session.open(folder)
     except (CalmtuneError, OSError) as error:
         return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
@@ -141,7 +142,7 @@ def _line(folder: Path) -> Content:
             where = f"all {len(STEP_IDS)} steps are done"
         elsewhere = (" · open elsewhere", "$text-warning") if session.read_only else ("", "")
         return Content.assemble(
-            (f"{one_line(session.id, 30):<18}", "bold"), f"{one_line(assistant, 14):<16}{where:<30}", (f"{ago} ago", "$muted"), elsewhere
+            (f"{one_line(session.id, 30):<18}", "bold"), f"{one_line(assistant, 14):<16}{where:<30}", (ago, "$muted"), elsewhere
         )
     except (CalmtuneError, OSError) as error:
         return Content.assemble(f"{one_line(folder.name):<18}", (one_line(str(error), 100), "$text-error"))
