@@ -35,6 +35,7 @@ commands: infer
 dataset: {{num_rephrases: 0}}
 training: {{base_model: {tiny}, epochs: {epochs}, rows_per_step: 1, dtype: float32, command_match_min: 0}}
 evaluation: {{validation_min: 0, train_min: 0}}
+production: {{retrain: false}}
 """
     )
 
@@ -68,7 +69,7 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
-        for title, seen in (("4 Evaluation", "Failures"), ("5 Production model", "Failures"), ("6 Deployment", "endpoint healthy"),
+        for title, seen in (("4 Evaluation", "Failures"), ("5 Production model", "passed"), ("6 Deployment", "endpoint healthy"),
                             ("7 Connection", "First conversation")):  # fmt: skip
             terminal.type("C-n")
             terminal.wait_for(title, "^r Run")
@@ -76,6 +77,8 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
             terminal.wait_for(title, seen, "^e Answers", seconds=240)
         assert "7 of 7 done" in terminal.screen
     with open_app("4-back-and-edited") as terminal:
+        terminal.wait_for("all 7 steps are done", "just now")
+        terminal.type("Enter")
         terminal.wait_for("7 of 7 done", "^b Back")
         for title in ("6 Deployment", "5 Production model", "4 Evaluation", "3 Fine-tuning"):
             terminal.type("C-b")

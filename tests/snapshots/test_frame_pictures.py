@@ -115,7 +115,7 @@ def test_the_list_of_sessions(look):
     async def steps(pilot, app):
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
-        await until(pilot, lambda: "a while" in str(app.screen.query_one("#sessions").get_option_at_index(0).prompt))
+        await until(pilot, lambda: "just now" in str(app.screen.query_one("#sessions").get_option_at_index(0).prompt))
 
     assert look(steps)
 

@@ -64,6 +64,7 @@ class SessionsScreen(Screen[Session]):
         known = self.query_one("#sessions", OptionList)
         folders = sessions_in(self._home)
         known.add_options([Option(Content(f"{one_line(folder.name):<18}…"), id=folder.name) for folder in folders])
+        known.highlighted = 0 if folders else None  # so that enter goes on with the newest
         known.display = self.query_one("#known").display = bool(folders)
         (known if folders else self.query_one("#path", Input)).focus()
         self._read(folders)
