@@ -40,7 +40,7 @@ production: {{retrain: false}}
     )
 
 
-def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environment):
+def test_walked_killed_resumed_left_and_attached(tmp_path, tiny, environment):
     answers(tmp_path, tiny, epochs=40)
     begun = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "one", "--until", "coverage")
     assert begun.returncode == 0, begun.stderr
@@ -69,6 +69,19 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
+    recorded = (tmp_path / "3-attached.cast").read_text()
+    assert '"i", "C-r"' in recorded
+
+
+@pytest.mark.slow
+def test_walked_to_the_end_gone_back_and_edited(tmp_path, tiny, environment):
+    answers(tmp_path, tiny, epochs=40)
+    begun = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "one", "--until", "training")
+    assert begun.returncode == 0, begun.stderr
+    with Terminal(command(), tmp_path, environment, tmp_path / "4-to-the-end.cast") as terminal:
+        terminal.wait_for("4 Evaluation", "^r Run")
+        terminal.type("C-b")
+        terminal.wait_for("3 Fine-tuning", "curve healthy")
         for title, seen in (("4 Evaluation", "Failures"), ("5 Production model", "passed"), ("6 Deployment", "endpoint healthy"),
                             ("7 Connection", "First conversation")):  # fmt: skip
             terminal.type("C-n")
@@ -76,7 +89,7 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
             terminal.type("C-r")
             terminal.wait_for(title, seen, "^e Answers", seconds=240)
         assert "7 of 7 done" in terminal.screen
-    with open_app("4-back-and-edited") as terminal:
+    with Terminal(command(), tmp_path, environment, tmp_path / "5-back-and-edited.cast") as terminal:
         terminal.wait_for("all 7 steps are done", "just now")
         terminal.type("Enter")
         terminal.wait_for("7 of 7 done", "^b Back")
@@ -95,5 +108,3 @@ def test_walked_killed_resumed_edited_left_and_attached(tmp_path, tiny, environm
         assert terminal.wait_for_end() == 0
     stopped = calmtune(tmp_path, environment, "stop", "one")
     assert stopped.returncode == 0, stopped.stderr
-    recorded = (tmp_path / "3-attached.cast").read_text()
-    assert '"i", "C-r"' in recorded

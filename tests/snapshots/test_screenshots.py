@@ -9,11 +9,12 @@ import pytest
 
 from screenshots.make import HERE, LOOKS, take
 
+_QUICK = ("120x36-dark", "80x24-light")
 _NAMES = re.compile(r"terminal-\d+")
 """Names within a drawing, which follow from how styles are numbered."""
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", [look if look in _QUICK else pytest.param(look, marks=pytest.mark.slow) for look in LOOKS])
 async def test_pictures_are_of_today(look, tmp_path):
     taken = await take(look, tmp_path)
     assert {path.name for path in taken} == {path.name for path in HERE.glob(f"*-{look}.svg")}, "`make screenshots` makes them"
