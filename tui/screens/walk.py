@@ -111,7 +111,7 @@ class WalkScreen(WalkWindows):
             self.notify(self.session.notice, severity="warning")
         assistant = self.session.answers.get(SESSION, {}).get("assistant", "")
         self.query_one(TopBar).where = f"{self.session.id} · {str(assistant).rstrip('/').rpartition('/')[2]}"
-        await self._show(self.view)
+        await self._show()
         if not self.session.read_only:
             self._tell_rented()
 
@@ -127,13 +127,14 @@ class WalkScreen(WalkWindows):
         for sentence in told:
             self.app.call_from_thread(self.notify, sentence, severity="warning", timeout=15)
 
-    async def _show(self, view: str, edit: bool = False) -> None:
-        """Show a step: its form, its run or its result. One after the other: a worker may ask while a key does."""
+    async def _show(self, view: str | None = None, edit: bool = False) -> None:
+        """Show a step: its form, its run or its result; None is the one in view when it is this call's turn. One after the other: a worker
+        may ask while a key does."""
         async with self._showing:
             if self._left:
                 return
             try:
-                await self._show_step(view, edit)
+                await self._show_step(view or self.view, edit)
             except NoMatches:
                 if self.app.return_code is None:  # else the app is being left, and its widgets go one by one
                     raise
@@ -269,7 +270,7 @@ class WalkScreen(WalkWindows):
         await self._show(STEP_IDS[max(STEP_IDS.index(self.view) - 1, 0)])
 
     async def action_edit(self) -> None:
-        await self._show(self.view, edit=True)
+        await self._show(edit=True)
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.query_one(CommandBar).command)
@@ -309,7 +310,7 @@ class WalkScreen(WalkWindows):
             self._idle.clear()
             self.at_work = RunningStep(self.session, self.view, lambda run: self.post_message(self.StepEnded(run)))
             self.at_work.start()
-        await self._show(self.view)
+        await self._show()
 
     def _take_answers(self) -> bool:
         """Take over what is in the form; False, with the reason shown, when it cannot be."""
@@ -337,7 +338,7 @@ class WalkScreen(WalkWindows):
         if run.error is not None:
             self._mishaps[run.step] = mishap_of(run.error, f"{title} did not finish", self.session, run.step)
             self.notify(one_line(str(run.error), 300), title=title, severity="error", timeout=10)
-        await self._show(self.view)
+        await self._show()
         if run.error is not None and run.step == self.view:
             self.query_one(ErrorCard).focus()
         self._idle.set()

@@ -26,7 +26,7 @@ class WalkWindows(Screen[None]):
     """Id of the step in view."""
     _drafts: Drafts
 
-    async def _show(self, view: str, edit: bool = False) -> None:
+    async def _show(self, view: str | None = None, edit: bool = False) -> None:
         raise NotImplementedError
 
     def _take_answers(self) -> bool:
@@ -41,7 +41,7 @@ class WalkWindows(Screen[None]):
         from tui.screens.review import ReviewScreen
 
         again = await self.app.push_screen_wait(ReviewScreen(self.session))
-        await self._show(self.view)
+        await self._show()
         if again:
             await self.action_run()
 
@@ -59,7 +59,7 @@ class WalkWindows(Screen[None]):
         if chosen is not None:
             take_over(self.session, self.view, chosen.offer, place)
             self._drafts.drop(self.view)
-        await self._show(self.view, edit=True)
+        await self._show(edit=True)
 
     @work(exit_on_error=False)
     async def action_chat(self) -> None:
@@ -67,7 +67,7 @@ class WalkWindows(Screen[None]):
         from tui.screens.chat import ChatScreen
 
         await self.app.push_screen_wait(ChatScreen(self.session))
-        await self._show(self.view)
+        await self._show()
 
     def action_preview(self) -> None:
         self.app.push_screen(self._preview())
