@@ -6,6 +6,7 @@ Writes an SVG a screen, and a PNG beside it where Chromium is installed (it alon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -42,22 +44,19 @@ _FLAGS = [
 async def take(look: str, into: Path) -> list[Path]:
     """An SVG of every screen in one of LOOKS."""
     size, variables = LOOKS[look]
-    Input.cursor_blink = False  # type: ignore[assignment]
-    taken, before = [], (Path.cwd(), dict(os.environ))
-    with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)  # and a relative path, so that none of this machine is in a picture
-        os.environ.update(variables, HOME=scratch, XDG_CONFIG_HOME="", XDG_STATE_HOME="")
-        try:
-            with unpacked(Path("sessions")):
-                app = CalmtuneApp(Path("sessions"), "demo")
-                async with app.run_test(size=size) as pilot:
-                    async for name in scenes(pilot):
-                        taken.append(into / f"{name}-{look}.svg")
-                        taken[-1].write_text(await _settled(app, pilot), encoding="utf-8")
-        finally:
-            os.chdir(before[0])
-            os.environ.clear()
-            os.environ.update(before[1])
+    variables = {**variables, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
+    taken: list[Path] = []
+    with contextlib.ExitStack() as here:
+        scratch = here.enter_context(tempfile.TemporaryDirectory())
+        here.enter_context(contextlib.chdir(scratch))  # and a relative path, so that none of this machine is in a picture
+        here.enter_context(patch.dict(os.environ, variables, HOME=scratch))
+        here.enter_context(patch.object(Input, "cursor_blink", False))
+        here.enter_context(unpacked(Path("sessions")))
+        app = CalmtuneApp(Path("sessions"), "demo")
+        async with app.run_test(size=size) as pilot:
+            async for name in scenes(pilot):
+                taken.append(into / f"{name}-{look}.svg")
+                taken[-1].write_text(await _settled(app, pilot), encoding="utf-8")
     return taken
 
 

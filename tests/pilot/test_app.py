@@ -106,6 +106,8 @@ async def test_a_whole_walk_and_resuming_it(tmp_path, monkeypatch):
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
         assert app.screen.query_one("#sessions", OptionList).option_count == 1
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the session, which enter goes on with")
 
 
 async def test_a_failed_step_says_why(tmp_path, monkeypatch):
