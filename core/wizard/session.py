@@ -20,8 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from core.errors import StepFailed, UsageError
 from core.wizard import answers as answering
 from core.wizard import digest
@@ -360,6 +358,8 @@ def _is_dead(holder: str) -> bool:
         return False
     if boot != _boot_id():
         return True
+    import psutil  # only a session that somebody holds needs it
+
     try:
         return psutil.Process(int(pid)).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # killed, and its parent did not notice
     except psutil.NoSuchProcess:
@@ -368,7 +368,11 @@ def _is_dead(holder: str) -> bool:
 
 def _boot_id() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+    if path.exists():
+        return path.read_text().strip()
+    import psutil
+
+    return str(int(psutil.boot_time()))
 
 
 def _write_atomically(path: Path, text: str) -> None:

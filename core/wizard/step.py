@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
 from core.wizard.events import StepEvent
-from core.wizard.jobs import JobKeeper
+
+if TYPE_CHECKING:
+    from core.wizard.jobs import JobKeeper  # brings asyncio, which commands that only look do without
 
 
 @dataclass(frozen=True)

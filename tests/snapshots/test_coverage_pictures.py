@@ -1,4 +1,4 @@
-"""Tests to write and failing tests as pictures. `pytest tests/snapshots --snapshot-update` takes them anew."""
+"""Tests to write and failing tests as pictures."""
 
 from __future__ import annotations
 
@@ -9,45 +9,33 @@ import pytest
 from textual.widgets import OptionList, Static
 
 from core.demo import assistant_folder
-from core.wizard.session import Session
 from tests.pilot.test_coverage_screens import TESTS, reviewed
-from tests.snapshots.test_screens import until
-from tui.app import CalmtuneApp
+from tests.snapshots.steps import opened, until
 from tui.results.thin import thin
 from tui.screens.conversation import ConversationScreen
 from tui.screens.flow_tests import FlowScreen
 
-TERMINALS = {"wide": ((120, 36), "calm-dark"), "narrow": ((80, 24), "calm-light")}
 
-
-@pytest.fixture(params=list(TERMINALS))
-def look(request, snap_compare, tmp_path, monkeypatch):
-    """look(steps): compare after some steps on the coverage review of an assistant with few tests."""
-    size, theme = TERMINALS[request.param]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CALMTUNE_THEME", theme)
-    shutil.copytree(assistant_folder(), "assistant", ignore=shutil.ignore_patterns("e2e_tests", "__pycache__"))
-    Path("assistant/e2e_tests").mkdir()
-    Path("assistant/e2e_tests/boats.yml").write_text(TESTS)
+@pytest.fixture
+def review(look):
+    """review(steps): compare after some steps on the coverage review of an assistant with few tests."""
 
     def compare(steps) -> bool:
-        session = Session.create(Path("sessions"), "one")
-        session.answer("session", {"assistant": "assistant"})
-        session.close()
+        shutil.copytree(assistant_folder(), "assistant", ignore=shutil.ignore_patterns("e2e_tests", "__pycache__"))
+        Path("assistant/e2e_tests").mkdir()
+        Path("assistant/e2e_tests/boats.yml").write_text(TESTS)
 
         async def all_steps(pilot):
             walk = await reviewed(pilot.app, pilot)
             await until(pilot, lambda: pilot.app.focused is walk.query_one("#flows"))
             await steps(pilot, walk)
-            pilot.app.clear_notifications()
-            await pilot.pause(0.3)
 
-        return snap_compare(CalmtuneApp(Path("sessions"), "one"), terminal_size=size, run_before=all_steps)
+        return look(opened(assistant="assistant"), all_steps)
 
     return compare
 
 
-def test_a_test_to_write(look):
+def test_a_test_to_write(review):
     async def steps(pilot, walk):
         flows = walk.query_one("#flows", OptionList)
         names = [str(flows.get_option_at_index(at).prompt).split()[0] for at in range(flows.option_count)]
@@ -57,18 +45,18 @@ def test_a_test_to_write(look):
         await pilot.press("down", "down")
         await until(pilot, lambda: str(pilot.app.screen.query_one("#test", Static).render()).count("test_case") == 2)
 
-    assert look(steps)
+    assert review(steps)
 
 
-def test_a_failing_test(look):
+def test_a_failing_test(review):
     async def steps(pilot, walk):
         await pilot.press("shift+tab", "right", "right", "tab", "home", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConversationScreen))
 
-    assert look(steps)
+    assert review(steps)
 
 
-def test_what_is_thin(look):
+def test_what_is_thin(review):
     split = {
         "thin": {"command clarify": 1, "flow lost [/x] item": 1, "flow ring_foghorn": 2, "slot place": 2},
         "flows": {"train": {"ring_foghorn": 31}},
@@ -80,4 +68,4 @@ def test_what_is_thin(look):
         await pilot.press("shift+tab", "right")
         walk.query_one("#commands", Static).update(thin(split))
 
-    assert look(steps)
+    assert review(steps)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -126,6 +127,8 @@ def here(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def there(here, monkeypatch):
+    for minutes, name in enumerate(("one", "prepared")):  # as last used, whatever the tests before have done
+        os.utime(here / ".calmtune" / "sessions" / name / "session.db", (time.time() - 60 * minutes,) * 2)
     for name in list(os.environ):
         if name.startswith(("CALMTUNE_", "OPENAI_", "LC_")):
             monkeypatch.delenv(name)

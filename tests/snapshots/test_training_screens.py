@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
-from textual.widgets import Input
 
 from core.training.metrics import Curves
 from core.wizard.events import Log, MachineCost, Metric, Progress
-from tests.snapshots.test_screens import until
+from tests.snapshots.steps import until
 from tui.screens.dialogs import StopDialog
 from tui.theme import DARK, LIGHT
 from tui.widgets.log_panel import LogPanel
@@ -20,19 +20,15 @@ from tui.widgets.replay import Replay
 from tui.widgets.run_panel import RunPanel
 
 STYLES = Path(__file__).resolve().parents[2] / "tui" / "narrow.tcss"
-TERMINALS = [
-    pytest.param((120, 36), "calm-dark", id="wide-dark"),
-    pytest.param((80, 24), "calm-light", id="narrow-light"),
-]
 
 
 class Host(App[None]):
     CSS_PATH = STYLES
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
 
-    def __init__(self, widget, theme: str) -> None:
+    def __init__(self, widget) -> None:
         super().__init__()
-        self._widget, self._look = widget, theme
+        self._widget = widget
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {"muted": "#888888", "faint": "#777777"}
@@ -43,23 +39,7 @@ class Host(App[None]):
     def on_mount(self) -> None:
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        self.theme = self._look
-
-
-@pytest.fixture
-def looks(snap_compare, monkeypatch):
-    """looks(widget, steps, size, theme): compare a widget alone after some steps."""
-    import tui.widgets.run_panel
-
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(Input, "cursor_blink", False)
-    monkeypatch.setattr(tui.widgets.run_panel, "duration", lambda seconds: "a while")
-
-    def compare(widget, steps, size, theme) -> bool:
-        return snap_compare(Host(widget, theme), terminal_size=size, run_before=steps)
-
-    return compare
+        self.theme = os.environ.get("CALMTUNE_THEME", DARK.name)
 
 
 def points(count: int = 600):
@@ -81,29 +61,20 @@ def chart_steps(*keys):
     return steps
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
 @pytest.mark.parametrize(
     "keys", [("left",) * 30, ("plus", "plus", "left"), ("y",)], ids=["with a cursor", "zoomed", "on a log scale"]
 )
-def test_the_chart(looks, size, theme, keys):
-    assert looks(LossChart, chart_steps(*keys), size, theme)
+def test_the_chart(look, keys):
+    assert look(Host(LossChart), chart_steps(*keys))
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_the_chart_without_colour(looks, monkeypatch, size, theme):
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert looks(LossChart, chart_steps("left", "left"), size, theme)
-
-
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_the_chart_in_ascii(looks, monkeypatch, size, theme):
+def test_the_chart_in_ascii(look, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert looks(LossChart, chart_steps("left", "left"), size, theme)
+    assert look(Host(LossChart), chart_steps("left", "left"))
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_a_log_that_is_filtered_and_searched(looks, size, theme):
+def test_a_log_that_is_filtered_and_searched(look):
     async def steps(pilot):
         panel = pilot.app.query_one(LogPanel)
         panel.add(f"step {number}: [loss] {1 / (number + 1):.4f}" for number in range(10_000))
@@ -115,11 +86,10 @@ def test_a_log_that_is_filtered_and_searched(looks, size, theme):
         await until(pilot, lambda: panel.view.search is not None and len(panel.view.search.text) == 3)
         await pilot.press("enter", "n", "n")
 
-    assert looks(LogPanel, steps, size, theme)
+    assert look(Host(LogPanel), steps)
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_a_replay(looks, size, theme):
+def test_a_replay(look):
     curves = Curves()
     for step, values in points():
         curves.add({"step": step, "values": values})
@@ -128,11 +98,10 @@ def test_a_replay(looks, size, theme):
         pilot.app.query_one(LossChart).focus()
         await pilot.press(*["comma"] * 8, "greater_than_sign")
 
-    assert looks(lambda: Replay(curves, "overfitting: as planned"), steps, size, theme)
+    assert look(Host(lambda: Replay(curves, "overfitting: as planned")), steps)
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_a_run_on_a_rented_machine(looks, size, theme):
+def test_a_run_on_a_rented_machine(look):
     async def steps(pilot):
         panel = pilot.app.query_one(RunPanel)
         await pilot.pause()
@@ -141,12 +110,11 @@ def test_a_run_on_a_rented_machine(looks, size, theme):
         panel.show_events([*events, *(Metric(step, values) for step, values in points())])
         await until(pilot, lambda: panel.query_one("#diagnosis").display)
 
-    assert looks(RunPanel, steps, size, theme)
+    assert look(Host(RunPanel), steps)
 
 
-@pytest.mark.parametrize(("size", "theme"), TERMINALS)
-def test_what_stopping_does(looks, size, theme):
+def test_what_stopping_does(look):
     async def steps(pilot):
         pilot.app.push_screen(StopDialog())
 
-    assert looks(LossChart, steps, size, theme)
+    assert look(Host(LossChart), steps)
