@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import StepFailed, UsageError
 from core.training.base_models import find
-from core.training.hardware import named_gpu, together
+from core.training.hardware import Hardware, named_gpu, together
 from core.wizard.events import Log
 from core.wizard.needs import need_of
 from core.wizard.step import Context
@@ -36,6 +37,8 @@ class TrainingNeed:
     resources: Resources
     reason: str = ""
     """Why these GPUs, where they are chosen."""
+    least: Hardware | None = None
+    """The smallest GPU that may be rented: what a plan is for as long as no machine is."""
 
 
 def need_to_train(target: Target, answers: TrainingAnswers, plan_on: PlanOn | None) -> TrainingNeed:
@@ -62,7 +65,8 @@ def need_to_train(target: Target, answers: TrainingAnswers, plan_on: PlanOn | No
     reason = f"{', '.join(left)} left out, which would not hold the training of {answers.base_model}" if left else ""
     if count > need.gpus:
         reason = f"one GPU of no type holds the training of {answers.base_model}, {count} share it out" + (f"; {reason}" if reason else "")
-    return TrainingNeed(answers.model_copy(update={"gpus": count}), chosen, reason)
+    least = min(map(named_gpu, fitting), key=lambda gpu: gpu.memory or math.inf)
+    return TrainingNeed(answers.model_copy(update={"gpus": count}), chosen, reason, least)
 
 
 def _fitting(types: Sequence[str], count: int, nodes: int, plan_on: PlanOn) -> list[str]:

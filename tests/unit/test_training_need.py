@@ -36,6 +36,8 @@ def test_types_that_do_not_hold_the_training_are_left_out(rows):  # noqa: F811
     assert found.resources.gpu_counts == (("A100", 1), ("L4", 1), ("H100", 1))
     assert found.answers.gpus_needed == 1
     assert found.reason == f"T4 left out, which would not hold the training of {EIGHT}"
+    assert found.least is not None
+    assert found.least.name == "L4"
 
 
 def test_where_one_of_no_type_does_the_fewest_that_do_are_rented(rows):  # noqa: F811

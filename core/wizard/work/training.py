@@ -24,7 +24,7 @@ from core.wizard.jobs import Launched
 from core.wizard.model_card import model_card, write_card
 from core.wizard.step import Context, Outputs
 from core.wizard.steps.training import METRICS, TrainingAnswers
-from core.wizard.training_need import need_of_step, together_command
+from core.wizard.training_need import TrainingNeed, need_of_step, together_command
 from core.wizard.training_plan import FILE as PLAN
 from core.wizard.training_plan import (
     chosen_settings,
@@ -91,7 +91,7 @@ async def train(
     )  # fmt: skip
     found = find(base.folder if answers.machine == LOCAL else answers.base_model)
     settings = chosen_settings(answers, context.shared.seed, found).settings
-    planned = await _plan(context, answers, found, rows, validation)
+    planned = await _plan(context, needed, found, rows, validation)
     has_validation = validation is not None and validation.stat().st_size > 0
     config = {
         "name": answers.base_model, "artifact": answers.artifact_kind, "settings": asdict(settings),
@@ -163,11 +163,12 @@ async def train(
 
 
 async def _plan(
-    context: Context, answers: TrainingAnswers, found: Found, rows: Path, validation: Path | None
+    context: Context, needed: TrainingNeed, found: Found, rows: Path, validation: Path | None
 ) -> Plan | None:
     """Plan the run on the machine that trains and leave that in the step's folder; tell what was not known before."""
+    answers = needed.answers
     place = None if answers.machine == LOCAL else context.jobs.target(answers.machine)
-    machine = this_machine() if place is None else await asyncio.to_thread(machine_of, place)
+    machine = this_machine() if place is None else await asyncio.to_thread(machine_of, place) or needed.least
     if place is not None:
         answers = await asyncio.to_thread(with_price, answers, place)
     made = await asyncio.to_thread(make_plan, answers, context.shared.seed, found, [rows], validation, machine)
