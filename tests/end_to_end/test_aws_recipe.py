@@ -66,9 +66,9 @@ def test_spot_fails_over_and_what_is_taken_back_goes_on_elsewhere(tmp_path, aws,
     assert "the machine was taken back; going on on another one" in running.told
     (training,) = [step for step in json.loads(running.out.splitlines()[-1])["steps"] if step["step"] == "training"]
     metrics = (tmp_path / training["folder"] / "metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in metrics]
-    assert len(steps) == len(set(steps)), "nothing is told twice"
-    assert 1 in steps
+    told = [(line["step"], name) for line in map(json.loads, metrics) for name in line if name != "step"]
+    assert len(told) == len(set(told)), "nothing is told twice"
+    assert (1, "loss") in told
     assert aws.machines() == []
 
 
@@ -82,7 +82,8 @@ def test_a_machine_nobody_comes_back_for_ends_itself(tmp_path, aws, environment,
     while aws.machines() and time.monotonic() < deadline:
         time.sleep(2)
     assert aws.machines() == []
-    assert "rented" not in calmtune(tmp_path, environment, "doctor").stdout
+    told = calmtune(tmp_path, environment, "doctor").stdout
+    assert "rented" not in told, told
 
 
 def test_a_machine_that_may_not_end_itself_is_noticed(tmp_path, aws, environment, tiny):

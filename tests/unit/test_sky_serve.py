@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from core.errors import BudgetReached, StepFailed, UsageError
+from core.errors import BudgetReached, ProviderError, StepFailed, UsageError
 from core.serving.connect import KEY_VARIABLE
 from core.serving.proxy.certificate import make_self_signed
 from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE, digested
@@ -352,6 +352,21 @@ def test_the_doctor_tells_of_services_and_ends_those_of_nobody(tmp_path, skyserv
     assert row["state"].endswith(f"of no session here; `calmtune doctor --end {name}` ends it")
     rented.end_rented(name, tmp_path / "elsewhere", said.append)
     assert skyserve.books["services"] == {}
+
+
+@hollow
+def test_services_that_cannot_be_asked_for_are_told_where_there_may_be_any(tmp_path, skyserve, session, monkeypatch):
+    def services(names=None):
+        raise ProviderError("no network")
+
+    monkeypatch.setattr(rented, "_is_used", lambda: True)
+    monkeypatch.setattr(rented, "_rented", lambda home: iter(()))
+    monkeypatch.setattr(serve_sdk, "controllers", list)
+    serve(session)
+    monkeypatch.setattr(serve_sdk, "services", services)
+    (row,) = rented.look_at_rented(session.folder.parent)
+    assert row == {"what": "services", "state": "cannot be asked for, and may be there: no network"}
+    assert rented.look_at_rented(tmp_path / "elsewhere") == []
 
 
 def test_a_record_of_skyserve_is_read():

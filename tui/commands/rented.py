@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ProviderError, UsageError
+from core.wizard.journal import Journal
+from core.wizard.rents import services_brought_up
+from core.wizard.session import sessions_in
 
 if TYPE_CHECKING:
     from provisioning.serve_sdk import Service
@@ -21,9 +24,29 @@ def look_at_rented(home: Path) -> list[dict[str, str]]:
     from provisioning.serve_sdk import controllers
 
     machines = [{"what": f"rented {machine.name}", "state": _state(machine, owner)} for machine, owner in _rented(home)]
-    services = [{"what": f"service {service.name}", "state": _serving(service, owner)} for service, owner in _services(home)]
     shared = [{"what": f"rented {machine.name}", "state": _shared(machine)} for machine in controllers() if machine.state != "stopped"]
-    return [*machines, *services, *shared]
+    return [*machines, *_look_at_services(home, expected=bool(shared)), *shared]
+
+
+def _look_at_services(home: Path, expected: bool) -> list[dict[str, str]]:
+    """Rows of services. SkyServe fails without the internet even where it was never used, which is told only where services may run."""
+    try:
+        return [{"what": f"service {service.name}", "state": _serving(service, owner)} for service, owner in _services(home)]
+    except ProviderError as error:
+        if not expected and not any(_has_services(folder) for folder in sessions_in(home)):
+            return []
+        return [{"what": "services", "state": f"cannot be asked for, and may be there: {error}"}]
+
+
+def _has_services(folder: Path) -> bool:
+    try:
+        journal = Journal(folder / "session.db")
+    except UsageError:
+        return True  # for all that is known
+    try:
+        return bool(services_brought_up(journal))
+    finally:
+        journal.close()
 
 
 def end_rented(name: str, home: Path, say: Callable[[str], None]) -> None:
@@ -69,7 +92,6 @@ def _services(home: Path) -> Iterator[tuple[Service, str]]:
 
 def _owners(home: Path) -> dict[str, str]:
     """Names of sessions by what their machines' names have of them."""
-    from core.wizard.session import sessions_in
     from provisioning.places import scope_of
 
     return {scope: folder.name for folder in sessions_in(home) if (scope := scope_of(folder / "jobs"))}
