@@ -20,6 +20,7 @@ from textual.worker import Worker, WorkerState
 from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
 from tui import remembered
+from tui.collector import spare_what_is_there
 from tui.keymap import keymap_file, named_bindings, read_keymap, shown_file, write_template
 from tui.leaving import what_goes_on
 from tui.mishap import Mishap, mishap_of
@@ -197,4 +198,6 @@ def run_app(home: Path, session: str | None) -> None:
     """Open the app. Raises UsageError for a session that does not exist."""
     if session is not None:
         Session.open(home / session).close()
-    CalmtuneApp(home, session).run()
+    app = CalmtuneApp(home, session)
+    spare_what_is_there()
+    app.run()

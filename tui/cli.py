@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from tui.collector import collect_rarely
 from tui.commands import (
     answers,
     completing,
@@ -35,6 +36,7 @@ from tui.output import narrate
 
 def main() -> None:
     """Entry point: errors become a sentence on stderr and an exit code."""
+    collect_rarely()
     prepare_streams()
     debug = "--debug" in sys.argv
     try:

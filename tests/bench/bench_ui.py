@@ -31,6 +31,7 @@ from core.wizard.events import Log, Metric, Progress, StepEvent  # noqa: E402
 from core.wizard.recipe import STEP_IDS  # noqa: E402
 from core.wizard.session import Session  # noqa: E402
 from tui.app import CalmtuneApp  # noqa: E402
+from tui.collector import collect_rarely, spare_what_is_there  # noqa: E402
 from tui.running import RunningStep  # noqa: E402
 from tui.screens.walk import WalkScreen  # noqa: E402
 from tui.widgets.log_lines import Search  # noqa: E402
@@ -47,6 +48,9 @@ ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 FIRST_PAINT = """
 import sys
 from pathlib import Path
+from tui.collector import collect_rarely, spare_what_is_there
+
+collect_rarely()
 import tui.app
 from tui.app import CalmtuneApp
 from tui.screens.walk import WalkScreen
@@ -61,7 +65,9 @@ class Timed(CalmtuneApp):
             sys.__stdout__.flush()
             self.exit()
 
-Timed(Path(sys.argv[1]), "ready").run(headless=True, size=(120, 36))
+app = Timed(Path(sys.argv[1]), "ready")
+spare_what_is_there()
+app.run(headless=True, size=(120, 36))
 """
 Spent = tuple[float, float]
 """Seconds by the clock, and of the processor."""
@@ -304,6 +310,8 @@ def _events(first: int, last: int) -> Iterator[StepEvent]:
 
 
 async def main(runs: int) -> None:
+    collect_rarely()
+    spare_what_is_there()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home" / "sessions"
         make_sessions(home)

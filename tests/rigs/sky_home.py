@@ -40,12 +40,12 @@ def sky_at_home(home: Path, cloud: str, config: Mapping[str, object], environmen
     with pytest.MonkeyPatch.context() as patch:
         for name, value in own.items():
             patch.setenv(name, value)
-        for _ in range(TRIES):
-            patch.setenv("SKYPILOT_API_SERVER_LOCAL_PORT", str(free_port()))
-            checked = subprocess.run([program, "check", cloud], capture_output=True, text=True, check=False)
-            if checked.returncode == 0:
-                break
         try:
+            for _ in range(TRIES):
+                patch.setenv("SKYPILOT_API_SERVER_LOCAL_PORT", str(free_port()))
+                checked = subprocess.run([program, "check", cloud], capture_output=True, text=True, check=False)
+                if checked.returncode == 0:
+                    break
             assert checked.returncode == 0, checked.stdout + checked.stderr
             yield
         finally:
