@@ -1,4 +1,4 @@
-"""Python's garbage collector out of the way of whoever watches: going over all objects of the app held its screen for 0.1 to 0.3 s at a time."""
+"""Python's garbage collector out of the way of whoever watches: going over all objects held the screen for 0.1 to 0.3 s each time."""
 
 from __future__ import annotations
 
