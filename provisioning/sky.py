@@ -335,6 +335,10 @@ def resources_wanted(infra: str, need: Resources, terms: Terms) -> dict[str, Any
             wanted = need.wanted if need.gpu_counts else f"{need.gpus} × {' or '.join(terms.gpu_types)}"
             raise ProviderError(f"no machine with {wanted} is to be had from {infra or 'any cloud'}{why}")
         resources["any_of"] = [{"accelerators": {gpu_type: gpus}} for gpu_type, gpus in fitting]
+    if not infra and need.nodes > 1:
+        kinds = resources.pop("any_of", [{}])
+        clouds = sorted(cloud for cloud in sky_offers.ready_clouds() if sky_offers.has_nodes(cloud))
+        resources["any_of"] = [{"infra": cloud, **kind} for cloud in clouds for kind in kinds]
     return resources
 
 

@@ -91,6 +91,8 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
     wrong = []
     if row.cloud.lower() not in ready:
         wrong.append(f"your account is not ready: `sky check {row.cloud.lower()}` says what is missing")
+    if need.nodes > 1 and not has_nodes(row.cloud):
+        wrong.append("its further nodes cannot be reached over SSH")
     usd = row.usd_per_hour * need.nodes
     if most_usd is not None and usd > most_usd:
         wrong.append(f"above your limit of ${most_usd:.2f} an hour")
@@ -113,6 +115,11 @@ def _offer(row: Listed, ready: set[str], need: Resources, most_usd: float | None
         gpu_memory_gb=row.gpu_memory_gb,
         infra=row.cloud.lower(),
     )
+
+
+def has_nodes(infra: str) -> bool:
+    """Whether SkyPilot gives each node of several a way over SSH."""
+    return cloud_of(infra) != "kubernetes"
 
 
 def is_scheduler(infra: str) -> bool:

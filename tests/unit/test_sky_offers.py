@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+from provisioning import sky_offers
 from provisioning.job import Resources
 from provisioning.place_names import cloud_of
+from provisioning.sky import resources_wanted
 from provisioning.sky_offers import Listed, is_scheduler, offers_of
+from provisioning.terms import Terms
 
 NEED = Resources(gpus=1, cpus=12, memory_gb=64, disk_gb=256)
 READY = {"aws", "gcp", "runpod", "slurm"}
@@ -66,3 +69,16 @@ def test_schedulers_are_told_from_clouds():
     assert not is_scheduler("")
     assert cloud_of("aws/us-east-1") == "aws"
     assert cloud_of("") is None
+
+
+def test_several_nodes_are_not_looked_for_where_they_cannot_be_reached(monkeypatch):
+    several = Resources(gpus=1, nodes=2)
+    (offer,) = offers_of([listed("kubernetes")], {"kubernetes"}, several, None)
+    assert not offer.fits
+    assert offer.reason == "its further nodes cannot be reached over SSH"
+    monkeypatch.setattr(sky_offers, "ready_clouds", lambda: {"gcp", "kubernetes", "aws"})
+    monkeypatch.setattr(sky_offers, "listed", lambda infra, types, spot: [listed(), listed("kubernetes", usd=0.0)])
+    wanted = resources_wanted("", several, Terms(("A100",)))
+    assert wanted["any_of"] == [{"infra": cloud, "accelerators": {"A100": 1}} for cloud in ("aws", "gcp")]
+    assert resources_wanted("", Resources(nodes=2), Terms())["any_of"] == [{"infra": "aws"}, {"infra": "gcp"}]
+    assert "infra" not in resources_wanted("", Resources(gpus=1), Terms(("A100",)))["any_of"][0]
