@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,37 @@ def read_curves(path: Path) -> Curves:
         values = json.loads(line)
         curves.add({"step": values.pop("step"), "values": values})
     return curves
+
+
+class MetricsFile:
+    """A metrics.jsonl as it grows; of steps that are done again, after a resume or a rollback, only the later lines stay."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._lines: list[tuple[int, frozenset[str], int]] = []
+        """Of each line its step, the names of its values, and where it begins."""
+
+    def __enter__(self) -> MetricsFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, step: int, values: Mapping[str, Any]) -> None:
+        names = frozenset(values)
+        again = len(self._lines)
+        for at in range(len(self._lines) - 1, -1, -1):
+            done, told, _ = self._lines[at]
+            if done < step:
+                break
+            if done > step or told & names:
+                again = at
+        if again < len(self._lines):
+            self._file.truncate(self._lines[again][2])
+            del self._lines[again:]
+        self._file.seek(0, os.SEEK_END)
+        self._lines.append((step, names, self._file.tell()))
+        self._file.write(json.dumps({"step": step, **values}).encode() + b"\n")
 
 
 def averaged(values: Iterable[float], weight: float = 0.9) -> list[float]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -146,6 +146,7 @@ class JobKeeper:
                 continue
             if not (status.lost and launched.target.recovers):
                 break
+            told.begin_again(sum(1 for _ in _events_in(mirror.stream)))
             on_event({"type": "log", "line": "the machine was taken back; going on on another one"})
         self._journal.job_ended(self.name(job.name), status.state)
         _raise_unless_succeeded(status, job)
@@ -188,12 +189,14 @@ class JobKeeper:
 
 
 class _Told:
-    """Tells events, each once when a stream that goes on is heard from its beginning again."""
+    """Tells events, none of them again when a stream that goes on is heard from its beginning."""
 
     def __init__(self, on_event: OnEvent) -> None:
         self._on_event, self._told, self._known = on_event, 0, 0
 
-    def begin_again(self) -> None:
+    def begin_again(self, known: int | None = None) -> None:
+        """The stream begins with so many events that were told; with all of them when none is given."""
+        self._told = self._told if known is None else known
         self._known = self._told
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -212,15 +215,20 @@ def _follow(job: Launched, on_event: OnEvent, leave: threading.Event, mirror: Mi
             return
         if mirror is not None:
             mirror.hear(chunk.data)
-        for line in chunk.data.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # a program may print what is no event
-            if isinstance(event, dict):
-                on_event(event)
-                if mirror is not None:
-                    mirror.on_event(event, job.target, job.id)
+        for event in _events_in(chunk.data):
+            on_event(event)
+            if mirror is not None:
+                mirror.on_event(event, job.target, job.id)
+
+
+def _events_in(stream: bytes) -> Iterator[dict[str, Any]]:
+    for line in stream.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a program may print what is no event
+        if isinstance(event, dict):
+            yield event
 
 
 def _raise_unless_succeeded(status: JobStatus, job: Job) -> None:

@@ -27,6 +27,12 @@ class Mirror:
             return {}
         return {name: self._folder / name for name in (CHECKPOINTS, EVENTS) if (self._folder / name).exists()}
 
+    @property
+    def stream(self) -> bytes:
+        """What of the event stream is sent along; the stream of the next machine begins with it."""
+        kept = self.files.get(EVENTS)
+        return kept.read_bytes() if kept is not None else b""
+
     def begin(self) -> None:
         """The stream is heard from its beginning."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def terms() -> Terms:
 def sky_place(folder: Path, rig: Slurm) -> Iterator[Place]:
     """One rented machine for all tests; each has a folder of its own there."""
     root = Path(pwd.getpwnam(USER).pw_dir) / "roots" / folder.name
+    shutil.rmtree(root, ignore_errors=True)  # of the same test before: this user's home stays
     made: list[SkyTarget] = []
 
     def make() -> SkyTarget:

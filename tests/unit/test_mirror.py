@@ -36,6 +36,7 @@ class Vanishing:
 
     def follow(self, id, offset=0):
         number = len(self.sent)
+        yield Chunk(self.sent[-1].get("events.jsonl", "").encode(), 0)
         yield Chunk(lines({"type": "metric", "step": number}, {"type": "checkpoint", "step": number}), 1)
         yield Chunk(lines({"type": "metric", "step": number + 0.5}), 2)
 
@@ -67,6 +68,7 @@ async def test_a_spot_machine_that_is_taken_back_is_replaced_from_the_last_check
     assert target.sent[2]["checkpoints"].startswith("checkpoint-2")
     assert json.loads(target.sent[1]["events.jsonl"].splitlines()[0]) == {"type": "metric", "step": 1}
     assert [event["line"] for event in heard if event["type"] == "log"] == ["the machine was taken back; going on on another one"] * 2
+    assert [event["step"] for event in heard if event["type"] == "metric"] == [1, 1.5, 2, 2.5, 3, 3.5], "each once"
     assert not list((tmp_path / "mirrors").iterdir()), "what has succeeded needs none"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from core.training.base_models import Found, find
 from core.training.bundle import MANIFEST, PREDICTIONS, ModelArtifact, training_requirements
 from core.training.checksums import checksum
 from core.training.diagnosis import Diagnosis, diagnose
-from core.training.metrics import Curves
+from core.training.metrics import Curves, MetricsFile
 from core.training.plan import SPINS
 from core.training.planner import Plan
 from core.wizard import quotes
@@ -112,13 +111,13 @@ async def train(
         limit_seconds=60 * answers.limit_minutes,
     )
     curves, steps = Curves(), None
-    with (context.folder / METRICS).open("w", encoding="utf-8") as metrics:
+    with MetricsFile(context.folder / METRICS) as metrics:
 
         def on_event(event: dict[str, Any]) -> None:
             nonlocal steps
             if event.get("type") == "metric":
                 curves.add(event)
-                metrics.write(json.dumps({"step": event["step"], **event["values"]}) + "\n")
+                metrics.add(event["step"], event["values"])
                 context.emit(Metric(event["step"], event["values"]))
             elif event.get("type") == "progress":
                 steps = event["total"]
