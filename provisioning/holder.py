@@ -41,16 +41,17 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
         with socket.socket(socket.AF_UNIX) as link, _inside(folder):
             try:
                 link.connect(_SOCKET)
-            except (FileNotFoundError, ConnectionRefusedError):
+                link.sendall(json.dumps(request).encode())
+                link.shutdown(socket.SHUT_WR)
+                said = _said(link)
+            except (FileNotFoundError, ConnectionError):  # no holder yet, or it has just taken the job from another client
                 found = machine.status(Path.cwd())
-                if found is not None and found["state"] == "running":
+                if found is not None and found["state"] in ("running", "succeeded"):
                     return False  # another client was first
                 if time.monotonic() > deadline:
                     raise machine.Refused("the scheduler has not begun the job; nothing was run") from None
             else:
-                link.sendall(json.dumps(request).encode())
-                link.shutdown(socket.SHUT_WR)
-                answer = json.loads(_said(link) or b'{"refused": "the scheduler ended the job before it began"}')
+                answer = json.loads(said or b'{"refused": "the scheduler ended the job before it began"}')
                 if "refused" in answer:
                     raise machine.Refused(answer["refused"])
                 return bool(answer["launched"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +72,34 @@ def test_whoever_comes_second_adopts_the_running_job(folder):
     assert holder.hand_over(folder, request(folder, "print('second')"), 20) is False
     slot.send_signal(signal.SIGTERM)
     slot.communicate(timeout=30)
+
+
+def test_whoever_waits_when_a_slot_takes_another_tries_again(folder):
+    """A holder that has taken a job closes its socket, with those who have connected meanwhile still in the queue."""
+    slots = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        way = os.open(folder, os.O_DIRECTORY)  # the path itself is too long
+        listener.bind(f"/proc/self/fd/{way}/handover")
+        os.close(way)
+        listener.listen()
+
+        def close_on_whoever_comes():
+            select.select([listener], [], [], 20)
+            (folder / "handover").unlink()
+            listener.close()
+            slots.append(start(folder))
+
+        closing = threading.Thread(target=close_on_whoever_comes)
+        closing.start()
+        try:
+            handed_over = holder.hand_over(folder, request(folder, "print('done')"), 20)
+        finally:
+            closing.join()
+            if not (folder / "child.json").exists():
+                slots[0].kill()
+    assert handed_over is True
+    out, _ = slots[0].communicate(timeout=20)
+    assert out == b"done\n"
 
 
 def test_without_a_slot_nothing_is_run(folder):
