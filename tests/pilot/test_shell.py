@@ -138,7 +138,8 @@ async def test_keys_typed_before_the_first_screen_is_there_are_not_lost(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:
         app.post_message(events.Key("ctrl+r", None))
-        walk = await walk_of(app, pilot)
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk")
+        walk = app.screen
         await until(pilot, lambda: shown(walk, "coverage"), "the step run by a key that came early")
 
 

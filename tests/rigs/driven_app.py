@@ -1,7 +1,9 @@
 """The app as a process of its own, driven by keys: `driven_app.py HOME SESSION STEP POINTS|done`.
 
 Opens the session, runs the step in view and prints one JSON line once the loss chart shows so many points, and is then killed; or, with
-`done`, once the step's result is shown. `worst_gap_ms` is the longest time the app did not get to draw or hear a key meanwhile.
+`done`, once the step's result is shown. `worst_gap_ms` is the longest time the app did not get to draw or hear a key meanwhile;
+`worst_work_ms` and `worst_process_ms` are how long its own thread, and all threads of it, had a processor within one such time: the rest is
+the machine's.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from textual.widgets import Static
 
 from core.wizard.session import Session
 from tui.app import CalmtuneApp
+from tui.collector import collect_rarely, spare_what_is_there
 from tui.results.panel import ResultPanel
 from tui.screens.walk import WalkScreen
 from tui.widgets.loss_chart import LossChart
@@ -25,17 +29,28 @@ from tui.widgets.loss_chart import LossChart
 PAUSE = 0.01
 
 
-async def gaps(found: list[float]) -> None:
+class Gap(NamedTuple):
+    """Seconds of one look at the event loop: how much later than asked it came back, and who had a processor meanwhile."""
+
+    late: float
+    work: float
+    process: float
+
+
+async def gaps(found: list[Gap]) -> None:
     """How much later than asked the event loop came back, again and again."""
+    clocks = (time.monotonic, time.thread_time, time.process_time)
     while True:
-        before = time.monotonic()
+        before = [clock() for clock in clocks]
         await asyncio.sleep(PAUSE)
-        found.append(time.monotonic() - before - PAUSE)
+        wall, work, process = (clock() - then for clock, then in zip(clocks, before, strict=True))
+        found.append(Gap(wall - PAUSE, work, process))
 
 
 async def drive(home: Path, name: str, step: str, points: int | None) -> None:
     app = CalmtuneApp(home, name)
-    found: list[float] = []
+    found: list[Gap] = []
+    spare_what_is_there()
     async with app.run_test(size=(120, 36)) as pilot:
         while not isinstance(app.screen, WalkScreen):
             await pilot.pause(0.05)
@@ -60,13 +75,17 @@ async def drive(home: Path, name: str, step: str, points: int | None) -> None:
                 told["problem"] = walk.session.status(step).reason
                 break
         watching.cancel()
-        told |= {"worst_gap_ms": round(1000 * max(found)), "looks": len(found), "late": sum(gap > 0.1 for gap in found)}
+        worst = [round(1000 * max(column)) for column in zip(*found, strict=True)]
+        told |= dict(zip(("worst_gap_ms", "worst_work_ms", "worst_process_ms"), worst, strict=True))
+        told |= {"looks": len(found), "late": sum(gap.late > 0.1 for gap in found), "busy": sum(gap.work > 0.1 for gap in found)}
+        told["late_gaps"] = [[round(1000 * seconds) for seconds in gap] for gap in found if gap.late > 0.1]
         print(json.dumps(told), flush=True)
         if points is not None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
+    collect_rarely()
     home, name, step, until = sys.argv[1:]
     Session.open(Path(home) / name).close()
     asyncio.run(drive(Path(home), name, step, None if until == "done" else int(until)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SHARED_ASSISTANTS
+from real_assistants import SHARED_ASSISTANTS
 
 from core.e2e.cases import ANY, TestSuite
 from core.e2e.reader import find_tests, read_tests

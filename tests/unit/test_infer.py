@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from real_assistants import SHARED_ASSISTANTS
 
 from core.assistant.project import load_assistant
 from core.dataset.infer import infer
@@ -15,7 +16,6 @@ from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands
 from core.e2e.runner import engine_for, run_test
-from tests.conftest import SHARED_ASSISTANTS
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from real_assistants import SHARED_ASSISTANTS
 
 from core.assistant.flows import END, CollectStep
 from core.assistant.lines import Lines
 from core.assistant.project import load_assistant
 from core.errors import ProblemsError, UsageError
-from tests.conftest import SHARED_ASSISTANTS
 
 DOMAIN = """
 slots:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import SHARED_ASSISTANTS
+from real_assistants import SHARED_ASSISTANTS
 from rigs.parcels import DOMAIN, FLOWS
 
 from core.assistant.project import load_assistant

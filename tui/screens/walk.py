@@ -10,7 +10,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher, Footer, OptionList
@@ -131,13 +130,8 @@ class WalkScreen(WalkWindows):
         """Show a step: its form, its run or its result; None is the one in view when it is this call's turn. One after the other: a worker
         may ask while a key does."""
         async with self._showing:
-            if self._left:
-                return
-            try:
+            if not self._left:
                 await self._show_step(view or self.view, edit)
-            except NoMatches:
-                if self.app.return_code is None:  # else the app is being left, and its widgets go one by one
-                    raise
 
     async def _show_step(self, view: str, edit: bool) -> None:
         self._keep_draft()
