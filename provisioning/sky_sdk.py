@@ -8,7 +8,6 @@ it is given.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from core.collector import spare_what_is_there, without_collector
 from core.errors import ProviderError, UsageError
 from provisioning.chatter import ANSI, Lines, quiet
 from provisioning.target import Say
@@ -68,28 +68,17 @@ def sky() -> Any:
     """The module. Raises UsageError where it is not installed."""
     os.environ.setdefault("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
     try:
-        with _collector_at_rest("sky"):
+        first = "sky" not in sys.modules
+        with without_collector():
             import sky as module
+        if first:
+            spare_what_is_there()
     except ImportError as error:
         raise UsageError(
             f"SkyPilot cannot be used here ({error}); install it beside calmtune with `pip install 'calmtune[cloud]'` and the "
             "extra of your cloud, as in `pip install 'skypilot[aws]'`"
         ) from error
     return module
-
-
-@contextlib.contextmanager
-def _collector_at_rest(module: str) -> Iterator[None]:
-    """While a heavy module is imported, and for what it leaves: a collection among its objects stops every thread for 0.1 to 0.4 s."""
-    if module in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @contextlib.contextmanager

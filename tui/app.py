@@ -18,10 +18,10 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
 
+from core.collector import spare_what_is_there
 from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
 from tui import remembered
-from tui.collector import spare_what_is_there
 from tui.keymap import keymap_file, named_bindings, read_keymap, shown_file, write_template
 from tui.leaving import what_goes_on
 from tui.mishap import Mishap, mishap_of

@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from tui.collector import collect_rarely
+from core.collector import collect_rarely
 from tui.commands import (
     answers,
     completing,

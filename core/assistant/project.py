@@ -15,8 +15,9 @@ from core.assistant.flows import CollectStep, Flow
 from core.assistant.inventory import Feature, Part, inventory, warnings
 from core.assistant.reach import unreached
 from core.assistant.settings import Settings, read_settings
-from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
+from core.assistant.source import Reader, YamlMapping, read_yaml
 from core.assistant.validate import validate
+from core.collector import without_collector
 from core.errors import Problem, ProblemsError, UsageError, errors_among
 
 _SUFFIXES = (".yml", ".yaml")

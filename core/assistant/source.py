@@ -7,16 +7,15 @@ work. Size, number of values, copies and nesting are limited, so that no file ta
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from core.assistant.lines import Lines
+from core.collector import without_collector
 from core.errors import Problem, ProblemsError
 from core.near import near
 
@@ -70,18 +69,6 @@ class _TooMuch(Exception):
     def __init__(self, node: yaml.Node | None, message: str) -> None:
         super().__init__(message)
         self.line = node.start_mark.line + 1 if node is not None else 0
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Make many small values at once: looking for garbage among them meanwhile takes longer than making them."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 SCALARS: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (

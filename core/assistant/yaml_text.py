@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from core.assistant.source import SCALARS, without_collector
+from core.assistant.source import SCALARS
+from core.collector import without_collector
 
 
 class _Dumper(yaml.SafeDumper):

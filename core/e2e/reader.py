@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.inventory import Feature, Part, warnings
-from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, read_yaml, without_collector
+from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, read_yaml
+from core.collector import without_collector
 from core.dialogue.actions import ActionAnswer
 from core.e2e.cases import TestCase, TestFile, TestSuite
 from core.e2e.inventory import inventory_of_tests

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.settings import Dialect
-from core.assistant.source import Reader, YamlMapping, read_yaml, without_collector
+from core.assistant.source import Reader, YamlMapping, read_yaml
 from core.assistant.yaml_text import to_yaml
+from core.collector import without_collector
 from core.dialogue.command_text import parse, render
 from core.dialogue.commands import Command, InternalError
 from core.dialogue.events import BotSaid, UserSaid

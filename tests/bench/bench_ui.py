@@ -27,11 +27,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from rigs.finished import CONNECTION, finish, finish_all  # noqa: E402
 from textual.app import App  # noqa: E402
 
+from core.collector import collect_rarely, spare_what_is_there  # noqa: E402
 from core.wizard.events import Log, Metric, Progress, StepEvent  # noqa: E402
 from core.wizard.recipe import STEP_IDS  # noqa: E402
 from core.wizard.session import Session  # noqa: E402
 from tui.app import CalmtuneApp  # noqa: E402
-from tui.collector import collect_rarely, spare_what_is_there  # noqa: E402
 from tui.running import RunningStep  # noqa: E402
 from tui.screens.walk import WalkScreen  # noqa: E402
 from tui.widgets.log_lines import Search  # noqa: E402
@@ -48,7 +48,7 @@ ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 FIRST_PAINT = """
 import sys
 from pathlib import Path
-from tui.collector import collect_rarely, spare_what_is_there
+from core.collector import collect_rarely, spare_what_is_there
 
 collect_rarely()
 import tui.app

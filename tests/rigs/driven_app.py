@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from textual.widgets import Static
 
+from core.collector import collect_rarely, spare_what_is_there
 from core.wizard.session import Session
 from tui.app import CalmtuneApp
-from tui.collector import collect_rarely, spare_what_is_there
 from tui.results.panel import ResultPanel
 from tui.screens.walk import WalkScreen
 from tui.widgets.loss_chart import LossChart
