@@ -87,7 +87,7 @@ def test_skypilot_takes_it_as_a_service(served, read, tmp_path):
     assert read["probe"] == ["/health", None, 1800], "no key in a probe"
     assert read["replicas"] == [served.replicas, 4 * served.replicas, 4]
     assert read["ports"] == ["8000"]
-    large = GPUS[3:] if served.hub_base else GPUS  # 8 billion parameters and four requests of full length take 48 GB
+    large = GPUS[2:] if served.hub_base else GPUS  # 8 billion parameters and four requests of 8,192 tokens take 25 GB
     assert read["gpus"] == sorted(f"{name}:1" for name in large)
     for folder in served.folders:
         assert folder.here is None or read["mounts"][folder.place] == str(folder.here)
