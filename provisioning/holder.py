@@ -45,8 +45,7 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
                 link.shutdown(socket.SHUT_WR)
                 said = _said(link)
             except (FileNotFoundError, ConnectionError):  # no holder yet, or it has just taken the job from another client
-                found = machine.status(Path.cwd())
-                if found is not None and found["state"] in ("running", "succeeded"):
+                if _begun(Path.cwd()):
                     return False  # another client was first
                 if time.monotonic() > deadline:
                     raise machine.Refused("the scheduler has not begun the job; nothing was run") from None
@@ -60,10 +59,12 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
 
 def hold(folder: Path, patience: float = _PATIENCE_SECONDS, linger: float = _LINGER_SECONDS) -> int:
     """Wait for a job, launch it, tell what it prints, and return its exit code when it has ended; on a further node of a job on several
-    one that failed `linger` seconds later."""
+    one that failed `linger` seconds later. A slot whose job has another one ends at once."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _take_over(folder, patience)
+        if not _take_over(folder, patience):
+            print("the job has another slot", flush=True)
+            return 0
     except TimeoutError:
         print(f"no job was handed over within {patience:.0f} s", flush=True)
         return 1
@@ -76,27 +77,51 @@ def hold(folder: Path, patience: float = _PATIENCE_SECONDS, linger: float = _LIN
     return code
 
 
-def _take_over(folder: Path, patience: float) -> None:
-    """Take one job over the socket and launch it. Raises TimeoutError when none comes."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        with _inside(folder):
-            Path(_SOCKET).unlink(missing_ok=True)
-            listener.bind(_SOCKET)
-        try:
-            os.chmod(folder / _SOCKET, 0o600)
-            listener.listen()
-            listener.settimeout(patience)
-            link, _ = listener.accept()
-        finally:
-            (folder / _SOCKET).unlink(missing_ok=True)  # one job a holder
+def _take_over(folder: Path, patience: float) -> bool:
+    """Take one job over the socket and launch it; False when it runs or has succeeded elsewhere. Raises TimeoutError when none comes."""
+    link = _client(folder, patience)
+    if link is None:
+        return False
+    launched = True  # also where it cannot be: there is no other
     with link:
         link.settimeout(patience)
         request = json.loads(_said(link))
         try:
-            answer: dict[str, Any] = {"launched": machine.launch_request(folder, request)}
+            launched = machine.launch_request(folder, request)
+            answer: dict[str, Any] = {"launched": launched}
         except (machine.Refused, OSError) as error:
             answer = {"refused": str(error)}
         link.sendall(json.dumps(answer).encode())
+    return launched
+
+
+def _client(folder: Path, patience: float) -> socket.socket | None:
+    """Whoever comes to hand over a job; None once it has begun elsewhere: several may have asked for a slot for it at the same time."""
+    deadline = time.monotonic() + patience
+    with socket.socket(socket.AF_UNIX) as listener:
+        with _inside(folder):
+            Path(_SOCKET).unlink(missing_ok=True)
+            listener.bind(_SOCKET)
+        mine = os.stat(folder / _SOCKET).st_ino
+        try:
+            os.chmod(folder / _SOCKET, 0o600)
+            listener.listen()
+            listener.settimeout(min(patience, _SECONDS_BETWEEN_LOOKS))
+            while not _begun(folder):
+                with contextlib.suppress(TimeoutError):
+                    return listener.accept()[0]
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+            return None
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(folder / _SOCKET).st_ino == mine:  # else it is another slot's
+                    (folder / _SOCKET).unlink()  # one job a holder
+
+
+def _begun(folder: Path) -> bool:
+    found = machine.status(folder)
+    return found is not None and found["state"] in ("running", "succeeded")
 
 
 def _last(folder: Path) -> int:

@@ -74,6 +74,34 @@ def test_whoever_comes_second_adopts_the_running_job(folder):
     slot.communicate(timeout=30)
 
 
+def test_a_second_slot_for_a_job_that_has_one_ends_at_once_and_leaves_it_running(folder):
+    """Several who ask for the same job at the same time get a slot each, which would hold the machine for nothing."""
+    first = start(folder)
+    holder.hand_over(folder, request(folder, "import time; time.sleep(600)"), 20)
+    before = start(folder)
+    assert before.communicate(timeout=20)[0] == b"the job has another slot\n"
+    assert before.returncode == 0
+    assert machine.status(folder)["state"] == "running"
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+
+
+def test_of_two_slots_that_wait_for_a_job_one_gets_it_and_the_other_ends(folder):
+    slots, address = [], folder / "handover"
+    for _ in range(2):
+        before = inode(address)
+        slots.append(start(folder))
+        deadline = time.monotonic() + 20
+        while inode(address) in (None, before):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert holder.hand_over(folder, request(folder, "import time; time.sleep(2); print('done')"), 20) is True
+    outs = {slot.communicate(timeout=20)[0] for slot in slots}
+    assert outs == {b"done\n", b"the job has another slot\n"}
+    assert {slot.returncode for slot in slots} == {0}
+    assert not address.exists()
+
+
 def test_whoever_waits_when_a_slot_takes_another_tries_again(folder):
     """A holder that has taken a job closes its socket, with those who have connected meanwhile still in the queue."""
     slots = []
@@ -110,6 +138,10 @@ def test_without_a_slot_nothing_is_run(folder):
 def test_a_slot_that_nobody_uses_gives_up(folder, capsys):
     assert holder.hold(folder, patience=0.2) == 1
     assert "no job was handed over" in capsys.readouterr().out
+
+
+def inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def wait_for(path: Path) -> str:
