@@ -31,11 +31,9 @@ _LINGER_SECONDS = 900.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
-    """Give a job to the holder that waits, or will wait within `seconds`, in a folder; what `machine.launch` says of it.
-
-    Raises machine.Refused when no holder comes, or when the job cannot be launched.
-    """
+def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool | None:
+    """Give a job to the holder that waits, or will wait within `seconds`, in a folder; what `machine.launch` says of it, None when no
+    holder comes. Raises machine.Refused when the job cannot be launched."""
     deadline = time.monotonic() + seconds
     while True:
         with socket.socket(socket.AF_UNIX) as link, _inside(folder):
@@ -48,7 +46,7 @@ def hand_over(folder: Path, request: dict[str, Any], seconds: float) -> bool:
                 if _begun(Path.cwd()):
                     return False  # another client was first
                 if time.monotonic() > deadline:
-                    raise machine.Refused("the scheduler has not begun the job; nothing was run") from None
+                    return None
             else:
                 answer = json.loads(said or b'{"refused": "the scheduler ended the job before it began"}')
                 if "refused" in answer:

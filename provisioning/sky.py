@@ -131,8 +131,8 @@ class SkyTarget:
             sky_sdk.unqueue(self.machine, job.name)
             sky_nodes.cancel(nodes[1:], job.name)
         contents = sky_nodes.upload(nodes, job.files)
-        sky_sdk.queue(self.machine, sky_nodes.slot(nodes, job, machine), say)
-        sky_nodes.hand_over(nodes, job, contents)
+        task = sky_nodes.slot(nodes, job, machine)
+        sky_nodes.hand_over(nodes, job, contents, lambda: sky_sdk.queue(self.machine, task, say))
         return job.name
 
     def _within_budget(self, job: Job, machine: Machine, say: Say) -> Job:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from provisioning.job import Job, JobStatus, job_body
 from provisioning.sky_sdk import Machine
 from provisioning.ssh import SshTarget
 
-_HANDOVER_SECONDS = 600.0
+_QUEUE_SECONDS = 600.0
 """How long a job may wait in the machine's queue."""
+_HOLDER_SECONDS = 30.0
+"""How long a holder is waited for before the queue is looked at again."""
 _REPEATED_SECONDS = 10.0
 """How long a holder is looked for that a client which is gone may have left waiting."""
 
@@ -54,17 +57,25 @@ def _start(node: SshTarget, name: str) -> str:
     return f"cd {shlex.quote(node.machine.package)} && exec {holder}"
 
 
-def hand_over(nodes: Sequence[SshTarget], job: Job, contents: Sequence[Mapping[str, str]]) -> None:
-    """Give a job with its secrets to the holders of all nodes, the head's first: where the others run, it does, or has."""
+def hand_over(nodes: Sequence[SshTarget], job: Job, contents: Sequence[Mapping[str, str]], queue: Callable[[], None]) -> None:
+    """Give a job with its secrets to the holders of all nodes, the head's first: where the others run, it does, or has.
+
+    `queue` queues the slot unless it is; it is called again while nobody comes: the slot that was found may have been about to end.
+    Raises StepFailed when none begins, or the job cannot be launched.
+    """
+    deadline = time.monotonic() + _QUEUE_SECONDS
+    queue()
     for node, files in zip(nodes, contents, strict=True):
-        _give(node, job, files, _HANDOVER_SECONDS)
+        while not _give(node, job, files, _HOLDER_SECONDS):
+            if time.monotonic() > deadline:
+                raise StepFailed(f"{node.host}: the scheduler has not begun the job; nothing was run")
+            queue()
 
 
 def complete(further: Sequence[SshTarget], job: Job) -> None:
     """Give a job that was found running on the head to nodes whose holders still wait for it."""
     for node in further:
-        with contextlib.suppress(StepFailed):  # none waits there: it was given to them
-            _give(node, job, ssh_files.upload(node.machine, job.files), _REPEATED_SECONDS)
+        _give(node, job, ssh_files.upload(node.machine, job.files), _REPEATED_SECONDS)
 
 
 def status(nodes: Sequence[SshTarget], id: str) -> JobStatus:
@@ -88,7 +99,9 @@ def cancel(further: Sequence[SshTarget], id: str) -> None:
             node.cancel(id)
 
 
-def _give(node: SshTarget, job: Job, files: Mapping[str, str], seconds: float) -> None:
-    node.machine.ask(
+def _give(node: SshTarget, job: Job, files: Mapping[str, str], seconds: float) -> bool:
+    """Whether a holder has taken the job, or it has begun already."""
+    answer = node.machine.ask(
         "hand_over", long=True, id=node.id_of(job.name), body=job_body(job), secrets=dict(job.secrets), files=dict(files), seconds=seconds
     )  # fmt: skip
+    return answer is not None

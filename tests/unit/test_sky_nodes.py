@@ -149,3 +149,26 @@ def test_a_machine_of_fewer_nodes_is_replaced_unless_it_is_at_work(tmp_path, clo
     assert any("this job needs 2 nodes with 0 GPUs each" in line for line in said)
     assert cloud.books["launches"] == 2
     assert target.rented().nodes == 2
+
+
+def test_where_the_slot_that_was_found_had_been_about_to_end_another_is_queued(tmp_path, cloud, target, monkeypatch):
+    calls = []
+
+    def queue(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            cloud.queue(*arguments)
+
+    monkeypatch.setattr("provisioning.sky_sdk.queue", queue)
+    monkeypatch.setattr(sky_nodes, "_HOLDER_SECONDS", 0.5)
+    id = target.submit(job(RANK + "open('result', 'w').write(rank)", "small", resources=Resources()))
+    assert wait(target, id, 30).state == "succeeded"
+    assert len(calls) == 2
+
+
+def test_a_job_that_the_queue_never_begins_is_given_up(tmp_path, target, monkeypatch):
+    monkeypatch.setattr("provisioning.sky_sdk.queue", lambda *arguments: None)
+    monkeypatch.setattr(sky_nodes, "_HOLDER_SECONDS", 0.2)
+    monkeypatch.setattr(sky_nodes, "_QUEUE_SECONDS", 0.5)
+    with pytest.raises(StepFailed, match="has not begun the job; nothing was run"):
+        target.submit(job(ENDLESS, "small", resources=Resources()))
