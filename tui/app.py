@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.text import Text
-from textual import events, on, work
+from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.color import Color
@@ -33,9 +33,10 @@ from tui.screens.sessions import SessionsScreen
 from tui.screens.tour import TourScreen
 from tui.screens.walk import WalkScreen
 from tui.theme import DARK, LIGHT, theme_to_begin_with
+from tui.type_ahead import TypeAheadApp
 
 
-class CalmtuneApp(App[None]):
+class CalmtuneApp(TypeAheadApp):
     """Shows screens; everything of the recipe is in core."""
 
     TITLE = "calmtune"
@@ -51,8 +52,6 @@ class CalmtuneApp(App[None]):
     def __init__(self, home: Path, session: str | None = None) -> None:
         super().__init__()
         self._home, self._wanted = home, session
-        self._early: list[events.Key] = []
-        """Typed before there was a screen to take it."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Shades that texts drawn in code need, for themes that do not name them."""
@@ -74,20 +73,6 @@ class CalmtuneApp(App[None]):
         self.theme_changed_signal.subscribe(self, self._remember_theme)
         self._read_keymap()
         self._walk()
-
-    def on_key(self, event: events.Key) -> None:
-        if type(self.screen) is Screen:  # the empty one that an app begins with
-            self._early.append(events.Key(event.key, event.character))
-            if len(self._early) == 1:
-                self._give_keys_back()
-
-    def _give_keys_back(self) -> None:
-        if type(self.screen) is Screen or self.screen.focused is None:
-            self.set_timer(0.05, self._give_keys_back)
-            return
-        early, self._early = self._early, []
-        for key in early:
-            self.post_message(key)
 
     def _remember_theme(self, theme: Theme) -> None:
         if theme.name != self._last_theme:  # the first one was not chosen here

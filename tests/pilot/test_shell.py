@@ -143,6 +143,38 @@ async def test_keys_typed_before_the_first_screen_is_there_are_not_lost(one):
         await until(pilot, lambda: shown(walk, "coverage"), "the step run by a key that came early")
 
 
+async def test_no_key_overtakes_another_however_fast_they_come(one):
+    """As when they are typed ahead, or a slow line bunches them."""
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        first, second = list(walk.query("#form Input").results(Input))[:2]
+        first.focus()
+        first.value = second.value = ""
+        await pilot.pause()
+        for key in ("7", "7", "backspace", "8", "tab", "4", "end", "0", "home", "3", "shift+tab", "end", "left", "1"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: len(second.value) == 3 and len(first.value) == 3, "all that was typed")
+        assert (first.value, second.value) == ("718", "340")
+
+
+async def test_a_field_that_goes_with_its_key_holds_no_other_key_up(one):
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        first, second = list(walk.query("#form Input").results(Input))[:2]
+        first.focus()
+        second.value = ""
+        await pilot.pause()
+        app.post_message(events.Key("7", "7"))
+        first.remove()
+        app.post_message(events.Key("8", "8"))
+        await until(pilot, lambda: app.focused is not first, "the focus elsewhere")
+        second.focus()
+        app.post_message(events.Key("9", "9"))
+        await until(pilot, lambda: second.value.endswith("9"), "the key behind it")
+
+
 async def test_keys_of_ones_own_and_a_keymap_with_mistakes(one, own_state):
     (own_state / "keymap.yml").write_text("# mine\nrun: f5\nrunn: f6\nnext: nonsense+q\nback: [a]\n")
     app = CalmtuneApp(one, "one")
