@@ -71,8 +71,9 @@ def sky() -> Any:
         first = "sky" not in sys.modules
         with without_collector():
             import sky as module
-        if first:
-            spare_what_is_there()
+
+            if first:  # before the collector wakes, which would go over all of it
+                spare_what_is_there()
     except ImportError as error:
         raise UsageError(
             f"SkyPilot cannot be used here ({error}); install it beside calmtune with `pip install 'calmtune[cloud]'` and the "

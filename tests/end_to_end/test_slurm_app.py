@@ -54,6 +54,7 @@ def test_the_demo_trains_on_a_rented_machine_and_survives_the_app(tmp_path, slur
     for when, told in (("while a machine was rented", watched), ("afterwards", finished)):
         print(f"{when} the app was {told['worst_gap_ms']} ms late at most, {told['late']} of {told['looks']} times above 100 ms")
         print(f"its own thread worked {told['worst_work_ms']} ms at most in one go; [late, thread, process] in ms: {told['late_gaps']}")
+        print(f"looking for garbage took {told['worst_collection_ms']} ms at most")
         assert told["looks"] > 100, "the event loop was looked at"
     (training,) = (tmp_path / "home" / "sessions" / "lamp" / "runs").glob("training-*")
     assert (training / "adapter" / "adapter_model.safetensors").is_file()

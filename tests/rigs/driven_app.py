@@ -3,12 +3,13 @@
 Opens the session, runs the step in view and prints one JSON line once the loss chart shows so many points, and is then killed; or, with
 `done`, once the step's result is shown. `worst_gap_ms` is the longest time the app did not get to draw or hear a key meanwhile;
 `worst_work_ms` and `worst_process_ms` are how long its own thread, and all threads of it, had a processor within one such time: the rest is
-the machine's.
+the machine's. `worst_collection_ms` is the longest time that looking for garbage took.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -47,9 +48,25 @@ async def gaps(found: list[Gap]) -> None:
         found.append(Gap(wall - PAUSE, work, process))
 
 
+def collections(found: list[float]) -> None:
+    """How long looking for garbage takes, each time."""
+    began = 0.0
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.monotonic()
+        else:
+            found.append(time.monotonic() - began)
+
+    gc.callbacks.append(look)
+
+
 async def drive(home: Path, name: str, step: str, points: int | None) -> None:
     app = CalmtuneApp(home, name)
     found: list[Gap] = []
+    collected = [0.0]
+    collections(collected)
     spare_what_is_there()
     async with app.run_test(size=(120, 36)) as pilot:
         while not isinstance(app.screen, WalkScreen):
@@ -78,6 +95,7 @@ async def drive(home: Path, name: str, step: str, points: int | None) -> None:
         worst = [round(1000 * max(column)) for column in zip(*found, strict=True)]
         told |= dict(zip(("worst_gap_ms", "worst_work_ms", "worst_process_ms"), worst, strict=True))
         told |= {"looks": len(found), "late": sum(gap.late > 0.1 for gap in found), "busy": sum(gap.work > 0.1 for gap in found)}
+        told["worst_collection_ms"] = round(1000 * max(collected))
         told["late_gaps"] = [[round(1000 * seconds) for seconds in gap] for gap in found if gap.late > 0.1]
         print(json.dumps(told), flush=True)
         if points is not None:
