@@ -53,6 +53,6 @@ def _run(path: Path, journal: Journal) -> bool:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         journal.begin_run(body["step"], body["key"], body["inputs"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return False
     return True

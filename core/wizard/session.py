@@ -95,6 +95,7 @@ class Session:
         if not (folder / "session.db").is_file():
             raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
         try:
+            _refuse_empty(folder)
             session, rebuilt = cls(folder), None
         except DamagedError:
             rebuilt = rebuild(folder)
@@ -132,9 +133,8 @@ class Session:
     def _settle(self) -> None:
         """Finish what a killed process left between renaming its outputs and writing so down."""
         for run in self.journal.runs():
-            folder = self._run_folder(run.step, run.key)
-            if run.state == "begun" and (folder / _OUTPUTS).is_file():
-                self.journal.finish_run(run.step, run.key, json.loads((folder / _OUTPUTS).read_text(encoding="utf-8")))
+            if run.state == "begun" and (left := _left_outputs(self._run_folder(run.step, run.key))) is not None:
+                self.journal.finish_run(run.step, run.key, left)
 
     # Answers
 
@@ -338,6 +338,22 @@ def _waits_for(first: StepStatus) -> str:
     if first.state == "blocked":
         return first.reason
     return f"waits for {first.step}" if first.state == "ready" else f"{first.step} is {first.state}"
+
+
+def _refuse_empty(folder: Path) -> None:
+    """Raises DamagedError for a database that a crash left empty: SQLite would take it for a new one, and forget the session."""
+    if (folder / "answers.yml").is_file() and (folder / "session.db").stat().st_size == 0:
+        raise DamagedError(f"{folder / 'session.db'} is empty")
+
+
+def _left_outputs(folder: Path) -> dict[str, Any] | None:
+    """What a run's outputs.json says; None where there is none or a crash cut it, so that the step runs again."""
+    try:
+        body: dict[str, Any] = json.loads((folder / _OUTPUTS).read_text(encoding="utf-8"))
+        read_outputs(body)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return body
 
 
 def read_outputs(body: Mapping[str, Any]) -> Outputs:
