@@ -85,6 +85,9 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
         (("coverage", str(PARCELS), "--commands", "llm"), 2, "OPENAI_API_KEY is not set"),
         (("run",), 2, "nothing to run"),
         (("run", "--answers", "none.yml"), 2, "there is no file none.yml"),
+        (("run", "--answers", "empty.yml"), 2, "empty.yml:1: assistant is missing and must be answered"),
+        (("answers", "init", "no/such/a.yml"), 2, "no/such/a.yml cannot be written (No such file or directory); name another place"),
+        (("coverage", str(PARCELS), "--out", "/dev/null"), 2, "/dev/null cannot be written"),
         (("run", "--set", "training.epochs=0"), 2, "0 is not more than 0"),
         (("run", "--set", "training.epohcs=1"), 2, "did you mean epochs?"),
         (("run", "--plain"), 2, "no terminal to ask in"),
@@ -98,6 +101,7 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
     ],
 )
 def test_mistakes_are_sentences(calmtune, tmp_path, arguments, code, sentence):
+    (tmp_path / "empty.yml").touch()
     done = calmtune(*arguments)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
