@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -65,6 +65,16 @@ def open_or_create(name: str | None) -> Session:
     if name is not None and session_exists(name):
         return Session.open(home() / name)
     return Session.create(home(), name)
+
+
+def require_assistant(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Before a session is begun, so that a mistake leaves none behind. Raises UsageError where there is no assistant."""
+    from core.assistant.project import load_assistant
+
+    named = answers.get("session", {}).get("assistant")
+    if not named:
+        raise UsageError("which assistant? answer `assistant: path/to/it` in the answers file or with --set assistant=PATH")
+    load_assistant(Path(named))
 
 
 def session_exists(name: str | None) -> bool:
@@ -176,6 +186,18 @@ def _end_idle_machines(session: Session) -> None:
             narrate(told)
     except CalmtuneError as error:
         narrate(f"warning: rented machines may still be there: {error}")
+
+
+def typed_path(text: str) -> Path:
+    """A path as somebody types or drops it: with ~, or quoted as terminals do to what is dragged into them."""
+    import shlex
+
+    path = Path(text).expanduser()
+    if not path.exists():
+        with suppress(ValueError):  # a lone quotation mark: then it is part of the name
+            words = shlex.split(text)
+            path = Path(words[0]).expanduser() if len(words) == 1 else path
+    return path
 
 
 def open_app(session: str | None) -> None:

@@ -68,7 +68,7 @@ def read_answers(path: Path, strict: bool = True) -> dict[str, dict[str, Any]]:
         if name in STEP_IDS:
             given[name] = value.model_dump(mode="json", exclude_unset=True) if value is not None else {}
         else:
-            given[SESSION][name] = str((path.parent / value).resolve()) if isinstance(value, Path) else value
+            given[SESSION][name] = str((path.parent / value.expanduser()).resolve()) if isinstance(value, Path) else value
     return given
 
 

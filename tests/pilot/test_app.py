@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Button, Input, Label, OptionList, Static
 
+from core.wizard.answers import questions
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.recipe import STEP_IDS
 from core.wizard.session import Session
@@ -18,7 +19,7 @@ from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 from tui.widgets.curve import summarise
 from tui.widgets.loss_chart import LossChart
-from tui.widgets.question_form import QuestionForm
+from tui.widgets.question_form import QuestionForm, meaning_of_empty
 from tui.widgets.run_panel import RunPanel
 from tui.widgets.scoreboard import Scoreboard
 
@@ -233,3 +234,18 @@ async def test_f1_explains_the_step_and_names_the_keys(tmp_path):
         assert "ctrl+r" in text
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk again")
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "meaning"),
+    [
+        ("dataset", "history_turns", "all"),
+        ("dataset", "budget_usd", "no limit"),
+        ("dataset", "bring_in", "left empty"),
+        ("training", "epochs", "as the preset or the step decides"),
+        ("training", "gpus", "left empty"),
+        ("deployment", "export_to", "nowhere"),
+    ],
+)
+def test_an_empty_field_says_what_that_means(section, field, meaning):
+    assert meaning_of_empty(next(question for question in questions(section) if question.field == field)) == meaning

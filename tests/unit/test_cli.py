@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.wizard import answers as answering
+from tui.opening import typed_path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARCELS = ROOT / "tests" / "assistants" / "parcels"
@@ -88,6 +89,11 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
         (("run", "--answers", "empty.yml"), 2, "empty.yml:1: assistant is missing and must be answered"),
         (("answers", "init", "no/such/a.yml"), 2, "no/such/a.yml cannot be written (No such file or directory); name another place"),
         (("coverage", str(PARCELS), "--out", "/dev/null"), 2, "/dev/null cannot be written"),
+        (("run", "--set", "assistant=nowhere"), 2, "nowhere is not a folder"),
+        (("run", "--set", "assistant=."), 2, "holds no assistant"),
+        (("prepare", "nowhere"), 2, "nowhere is not a folder"),
+        (("prepare", str(PARCELS), "--set", "training.epochs=0"), 2, "0 is not more than 0"),
+        (("train", "--session", "tpyo"), 2, "there is no session tpyo; name the assistant's folder too"),
         (("run", "--set", "training.epochs=0"), 2, "0 is not more than 0"),
         (("run", "--set", "training.epohcs=1"), 2, "did you mean epochs?"),
         (("run", "--plain"), 2, "no terminal to ask in"),
@@ -192,3 +198,22 @@ def test_base_models_are_listed(calmtune, tmp_path):
     wrong = calmtune("models", CALMTUNE_MODELS=str(own))
     assert wrong.returncode == 2
     assert "models.me/mine.parameters" in wrong.stderr
+
+
+@pytest.mark.parametrize("typed", ["my bot", "'my bot'", '"my bot"', "my\\ bot", "~/my bot", "~/'my bot'", "it's"])
+def test_a_path_may_be_quoted_as_terminals_do_to_what_is_dragged_into_them(tmp_path, monkeypatch, typed):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("my bot", "it's"):
+        (tmp_path / name).mkdir()
+    assert typed_path(typed).is_dir()
+    assert typed_path("no 'such").name == "no 'such"
+
+
+@pytest.mark.parametrize("command", [("--set", "assistant=~/bot"), ("--answers", "a.yml")])
+def test_an_assistant_in_the_home_folder_is_found(calmtune, tmp_path, command):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "bot").symlink_to(PARCELS)
+    (tmp_path / "a.yml").write_text("assistant: ~/bot\n")
+    done = calmtune("run", *command, "--plan", HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
