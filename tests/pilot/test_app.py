@@ -66,11 +66,10 @@ async def test_the_coverage_review_runs_and_shows_its_gates(tmp_path, size):
 async def test_a_wrong_path_is_a_sentence_and_nothing_is_written(tmp_path):
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and bool(app.screen.query("#path")))
         app.screen.query_one("#path", Input).value = "/no/such [/place]"
         await pilot.press("enter")
-        await pilot.pause()
-        assert "is not a folder" in str(app.screen.query_one("#error", Label).render())
+        await until(pilot, lambda: "is not a folder" in str(app.screen.query_one("#error", Label).render()))
         assert not (tmp_path / "sessions").exists()
 
 
