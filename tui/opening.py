@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -206,6 +207,8 @@ def open_app(session: str | None) -> None:
 
     in_browser = "TEXTUAL_DRIVER" in os.environ
     if not in_browser and not is_terminal():
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            raise UsageError("this terminal says it is dumb, and cannot show the app; `calmtune run --plain` asks in lines")
         raise UsageError(
             "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
         )

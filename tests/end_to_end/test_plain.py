@@ -96,6 +96,11 @@ def test_from_the_first_question_to_a_passed_gate_with_ways_back(tmp_path, plain
     assert answers(tmp_path) == {"assistant": str(ASSISTANT), "commands": "infer", "engine": "own", "seed": 7}
 
 
+def test_a_terminal_that_cannot_show_the_app_is_told_of_the_plain_prompts(tmp_path):
+    with Terminal(command(), tmp_path, environment()) as terminal:
+        assert "`calmtune run --plain` asks in lines" in terminal.wait_for("asks in lines")
+
+
 def test_ctrl_c_keeps_the_answers_and_the_next_time_has_them_as_defaults(tmp_path, plain):
     with plain() as terminal:
         terminal.wait_for("Assistant:")
