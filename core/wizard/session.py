@@ -26,7 +26,7 @@ from core.wizard import digest
 from core.wizard.answers import SESSION
 from core.wizard.inputs import difference, same
 from core.wizard.journal import DamagedError, Journal
-from core.wizard.rebuild import RUN, rebuild
+from core.wizard.rebuild import RUN, rebuild, refuse_empty
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.rents import spent
 from core.wizard.step import Gate, Outputs, Step, Upstream
@@ -95,7 +95,7 @@ class Session:
         if not (folder / "session.db").is_file():
             raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
         try:
-            _refuse_empty(folder)
+            refuse_empty(folder)
             session, rebuilt = cls(folder), None
         except DamagedError:
             rebuilt = rebuild(folder)
@@ -167,6 +167,9 @@ class Session:
     def statuses(self, answers: Answers | None = None) -> list[StepStatus]:
         """Status of every step, in order; with other answers than the given ones, what it would be."""
         answers = self.answers if answers is None else answers
+        if not answers.get(SESSION, {}).get("assistant"):  # begun, and left before the first answer
+            unnamed = f"no assistant is named; `calmtune run --session {self.id} --set assistant=PATH` does"
+            return [StepStatus(id, "blocked", unnamed) for id in STEP_IDS]
         found: dict[str, StepStatus] = {}
         for id in STEP_IDS:
             found[id] = self._status(step(id), found, answers)
@@ -338,12 +341,6 @@ def _waits_for(first: StepStatus) -> str:
     if first.state == "blocked":
         return first.reason
     return f"waits for {first.step}" if first.state == "ready" else f"{first.step} is {first.state}"
-
-
-def _refuse_empty(folder: Path) -> None:
-    """Raises DamagedError for a database that a crash left empty: SQLite would take it for a new one, and forget the session."""
-    if (folder / "answers.yml").is_file() and (folder / "session.db").stat().st_size == 0:
-        raise DamagedError(f"{folder / 'session.db'} is empty")
 
 
 def _left_outputs(folder: Path) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.wizard import answers as answering
+from core.wizard.session import Session
 from tui.opening import typed_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,3 +219,14 @@ def test_an_assistant_in_the_home_folder_is_found(calmtune, tmp_path, command):
     (tmp_path / "a.yml").write_text("assistant: ~/bot\n")
     done = calmtune("run", *command, "--plan", HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_session_that_cannot_be_read_hides_no_other(calmtune, tmp_path):
+    Session.create(tmp_path / ".calmtune" / "sessions", "begun").close()
+    (tmp_path / ".calmtune" / "sessions" / "newer").mkdir()
+    sqlite3.connect(tmp_path / ".calmtune" / "sessions" / "newer" / "session.db").execute("PRAGMA user_version = 99")
+    done = calmtune("sessions", "--json")
+    assert done.returncode == 0, done.stderr
+    states = {row["session"]: (row["step"], row["state"]) for row in json.loads(done.stdout)}
+    assert states == {"begun": ("coverage", "blocked"), "newer": ("", "unreadable")}
+    assert "upgrade calmtune" in calmtune("sessions").stdout

@@ -269,6 +269,15 @@ def test_a_run_that_cannot_be_read_is_left_out_of_a_session_made_again(session, 
         again.close()
 
 
+def test_a_session_without_an_assistant_is_blocked_and_says_what_names_it(tmp_path):
+    session = Session.create(tmp_path, "one")
+    try:
+        assert states(session) == ["blocked"] * 7
+        assert "--session one --set assistant=PATH" in session.status("coverage").reason
+    finally:
+        session.close()
+
+
 def test_sessions_are_listed_newest_first(tmp_path):
     for number, name in enumerate(("old", "new")):
         Session.create(tmp_path, name).close()
