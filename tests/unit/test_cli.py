@@ -230,3 +230,23 @@ def test_a_session_that_cannot_be_read_hides_no_other(calmtune, tmp_path):
     states = {row["session"]: (row["step"], row["state"]) for row in json.loads(done.stdout)}
     assert states == {"begun": ("coverage", "blocked"), "newer": ("", "unreadable")}
     assert "upgrade calmtune" in calmtune("sessions").stdout
+
+
+def test_a_reader_that_has_enough_is_no_failure(tmp_path):
+    command = [sys.executable, "-m", "tui.cli", "answers", "schema"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        started.stdout.close()  # before anything is written
+        assert started.stderr.read() == b""
+    assert started.returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_empty_ones(tmp_path, closed):
+    command = f"exec {sys.executable} -m tui.cli sessions {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, check=False, capture_output=True).returncode == 0
+    done = subprocess.run(
+        ["sh", "-c", command.replace("sessions", "run --plain")], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "mistake in calmtune" not in done.stderr
