@@ -105,6 +105,9 @@ def open_demo(home: Path, name: str) -> Session:
     session = Session.open(home / name) if (home / name / "session.db").is_file() else Session.create(home, name)
     sample = session.folder / "sample"
     if not sample.exists():
+        if session.answers:  # the demo's answers would be mixed into somebody's work
+            session.close()
+            raise UsageError(f"session {name} is not the demo's; `calmtune demo --session NAME` gives the demo another name")
         copy_to(sample)
     for section, body in answers(sample.resolve()).items():
         if section not in session.answers:

@@ -250,3 +250,13 @@ def test_closed_streams_are_as_empty_ones(tmp_path, closed):
     )
     assert done.returncode == 2
     assert "mistake in calmtune" not in done.stderr
+
+
+def test_the_demo_is_not_mixed_into_a_session_of_somebody(calmtune, tmp_path):
+    session = Session.create(tmp_path / ".calmtune" / "sessions", "mine")
+    session.answer("session", {"assistant": str(PARCELS)})
+    session.close()
+    done = calmtune("demo", "--session", "mine")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "session mine is not the demo's" in done.stderr
+    assert not (session.folder / "sample").exists()
