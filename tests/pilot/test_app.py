@@ -235,13 +235,21 @@ async def test_f1_explains_the_step_and_names_the_keys(tmp_path):
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk again")
 
 
+@pytest.mark.parametrize("columns", [80, 100, 115, 120])
+async def test_an_answer_has_room_beside_its_help(tmp_path, columns):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(columns, 30)) as pilot:
+        walk = await begin(app, pilot)
+        await until(pilot, lambda: walk.query_one("#field-total_min", Input).size.width >= 24, "room for an answer")
+
+
 @pytest.mark.parametrize(
     ("section", "field", "meaning"),
     [
         ("dataset", "history_turns", "all"),
         ("dataset", "budget_usd", "no limit"),
         ("dataset", "bring_in", "left empty"),
-        ("training", "epochs", "as the preset or the step decides"),
+        ("training", "epochs", "as effort or preset says"),
         ("training", "gpus", "left empty"),
         ("deployment", "export_to", "nowhere"),
     ],

@@ -142,7 +142,7 @@ def meaning_of_empty(question: Question) -> str:
     """What it means that a question is not answered, in the words of its help."""
     if said := _EMPTY.search(question.help):
         return said[1]
-    return "as the preset or the step decides" if question.section == "training" and "empty" not in question.help.lower() else "left empty"
+    return "as effort or preset says" if question.section == "training" and "empty" not in question.help.lower() else "left empty"
 
 
 def explanation(question: Question) -> Content:
