@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets import Button, Checkbox, Input, Label, OptionList, Static
 
 from core.wizard.answers import questions
 from core.wizard.events import Log, Metric, Notice, Progress
@@ -233,6 +233,24 @@ async def test_f1_explains_the_step_and_names_the_keys(tmp_path):
         assert "ctrl+r" in text
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk again")
+
+
+async def test_a_flag_says_in_words_whether_it_is_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    session = Session.create(tmp_path / "sessions", "one")
+    session.answer("session", {"assistant": str(PARCELS)})
+    session.close()
+    app = CalmtuneApp(tmp_path / "sessions", "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form *")))
+        await pilot.press(*["ctrl+n"] * 6)
+        await until(pilot, lambda: bool(app.screen.query("#field-in_place")))
+        flag = app.screen.query_one("#field-in_place", Checkbox)
+        assert str(flag.render()).split() == ["▐X▌", "no"]
+        flag.focus()
+        await pilot.press("space")
+        assert str(flag.render()).split() == ["▐X▌", "yes"]
+        await until(pilot, lambda: flag.size.width >= len("▐X▌ yes "), "room for it")
 
 
 @pytest.mark.parametrize("columns", [80, 100, 115, 120])
