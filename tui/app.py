@@ -42,7 +42,7 @@ class CalmtuneApp(TypeAheadApp):
     TITLE = "calmtune"
     CSS_PATH = "narrow.tcss"
     COMMANDS = App.COMMANDS | {KeyCommands}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-huge")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-middling"), (116, "-wide"), (150, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-tall")]
     BINDINGS = [
         Binding("ctrl+q", "quit", "Quit", tooltip="Leave; running jobs go on", show=False, id="quit"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -42,7 +43,7 @@ def main() -> None:
     try:
         prepare_completion()
         cli(standalone_mode=False, prog_name="calmtune", args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except BrokenPipeError:
+    except (BrokenPipeError, _NobodyReadsError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left in its buffer
         sys.exit(0)
     except (Exception, KeyboardInterrupt) as error:
@@ -61,7 +62,20 @@ def _show_traceback() -> None:
     narrate(traceback.format_exc().rstrip())
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _NobodyReadsError(Exception):
+    """Whoever read stdout has enough of it, as `head` has."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """A broken pipe by another name: click ends with exit code 1 where it sees one."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _NobodyReadsError from error
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="calmtune", prog_name="calmtune")
 @click.pass_context
 def cli(context: click.Context) -> None:

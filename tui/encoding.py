@@ -21,6 +21,9 @@ _ASCII = {
 def prepare_streams() -> None:
     """Make stdout and stderr take any text. Who says LC_ALL=C means ASCII, although Python would write UTF-8."""
     codecs.register_error(ERRORS, _replaced)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # whoever started us closed it
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # open to the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="us-ascii" if _ascii_only() else None, errors=ERRORS)

@@ -50,8 +50,13 @@ When validation fails: the list shows by cause what was said instead; Enter open
 Missed values and confused flows want more tests or more \
 wordings of that kind. When training fails: train longer or with a higher rank.""",
     "production": """\
-The model that will be used is trained once more, on training and validation rows together and with the same settings, \
-and runs all tests again. Both sets are known to it now: this shows that nothing broke, not how good it is on new ones.""",
+The model that will be used is trained once more, on training and validation rows together and with the same settings. \
+The golden tests, set aside before any rows were made, judge it: no model has learnt from them.
+
+Validation tests are known to it now, as training tests are: they show that nothing broke, not how good it is on new ones. Without a \
+golden set that is all there is.
+
+When it fails: as in the evaluation, the list shows by cause what was said instead.""",
     "deployment": """\
 The final model is served on this machine, bound to loopback, and goes on when calmtune is closed. Files for docker, \
 Kubernetes and rented machines are written to a folder to take away; its README.md says which to use how. "Export to" \

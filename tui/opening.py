@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -67,6 +68,16 @@ def open_or_create(name: str | None) -> Session:
     return Session.create(home(), name)
 
 
+def require_assistant(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Before a session is begun, so that a mistake leaves none behind. Raises UsageError where there is no assistant."""
+    from core.assistant.project import load_assistant
+
+    named = answers.get("session", {}).get("assistant")
+    if not named:
+        raise UsageError("which assistant? answer `assistant: path/to/it` in the answers file or with --set assistant=PATH")
+    load_assistant(Path(named))
+
+
 def session_exists(name: str | None) -> bool:
     return name is not None and (home() / name / "session.db").is_file()
 
@@ -94,6 +105,9 @@ def open_demo(home: Path, name: str) -> Session:
     session = Session.open(home / name) if (home / name / "session.db").is_file() else Session.create(home, name)
     sample = session.folder / "sample"
     if not sample.exists():
+        if session.answers:  # the demo's answers would be mixed into somebody's work
+            session.close()
+            raise UsageError(f"session {name} is not the demo's; `calmtune demo --session NAME` gives the demo another name")
         copy_to(sample)
     for section, body in answers(sample.resolve()).items():
         if section not in session.answers:
@@ -178,12 +192,26 @@ def _end_idle_machines(session: Session) -> None:
         narrate(f"warning: rented machines may still be there: {error}")
 
 
+def typed_path(text: str) -> Path:
+    """A path as somebody types or drops it: with ~, or quoted as terminals do to what is dragged into them."""
+    import shlex
+
+    path = Path(text).expanduser()
+    if not path.exists():
+        with suppress(ValueError):  # a lone quotation mark: then it is part of the name
+            words = shlex.split(text)
+            path = Path(words[0]).expanduser() if len(words) == 1 else path
+    return path
+
+
 def open_app(session: str | None) -> None:
     """The app, on one session when named. Raises UsageError without a terminal."""
     from tui.output import is_terminal
 
     in_browser = "TEXTUAL_DRIVER" in os.environ
     if not in_browser and not is_terminal():
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            raise UsageError("this terminal says it is dumb, and cannot show the app; `calmtune run --plain` asks in lines")
         raise UsageError(
             "no terminal to open the app in; use `calmtune run --answers answers.yml` (see `calmtune answers init`)"
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from core.e2e.redaction import KEY
+from core.errors import UsageError
 from tui.encoding import carries, fitting, width
 
 _SECRET_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|LICENSE)", re.I)
@@ -41,6 +45,19 @@ def json_line(value: Any) -> str:
 def narrate(text: str) -> None:
     """A line for the person watching."""
     print(redacted(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Around writing where a person said. Raises UsageError when that is no place to write to; a full disk stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        named = Path(error.filename or place)
+        near = named.parent == place.parent or named.is_relative_to(place) or place.is_relative_to(named)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or not near:
+            raise
+        raise UsageError(f"{place} cannot be written ({error.strerror or error}); name another place") from error
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

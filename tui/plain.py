@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+from core.assistant.project import load_assistant
 from core.errors import CalmtuneError, GateFailed, UsageError
 from core.wizard.answers import SESSION, questions
 from core.wizard.consequences import consequences, in_words
@@ -57,7 +59,14 @@ class _Walk:
 
     def _session_questions(self, backwards: bool) -> Way:
         narrate("\nThe assistant")
-        return ask_section(SESSION, self._given(SESSION), lambda changed: self._keep(SESSION, changed), backwards)
+        return ask_section(SESSION, self._given(SESSION), self._keep_session, backwards)
+
+    def _keep_session(self, changed: Mapping[str, Any]) -> None:
+        """A folder that holds no assistant is told of at once, as in the app, not ten questions later."""
+        named = changed.get("assistant")
+        if named and named != self._given(SESSION).get("assistant"):
+            load_assistant(Path(named))
+        self._keep(SESSION, changed)
 
     def _step(self, id: str, backwards: bool) -> Way:
         """Ask, sum up and run until the step is passed or left."""

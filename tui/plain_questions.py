@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
 from core.wizard.answers import Question, one_answer, questions
+from tui.opening import typed_path
 from tui.output import is_terminal, narrate
 
 BACK, MORE, HELP, NONE = "<", "+", "?", "-"
@@ -157,6 +157,6 @@ def _typed(text: str, question: Question) -> Any:
             return int(text) if question.kind == "integer" else float(text)
         except ValueError as error:
             raise UsageError(f"{text} is no {'whole ' if question.kind == 'integer' else ''}number") from error
-    if question.kind == "path" and not Path(text).expanduser().exists():
+    if question.kind == "path" and not typed_path(text).exists():
         raise UsageError(f"there is no file or folder {text} here")
-    return str(Path(text).expanduser().resolve()) if question.kind == "path" else text
+    return str(typed_path(text).resolve()) if question.kind == "path" else text

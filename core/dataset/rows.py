@@ -16,6 +16,7 @@ from core.assistant.settings import Dialect
 from core.dataset.inventory import names
 from core.dataset.output import ALL_ROWS, PARAMETERS, REPHRASINGS, TRAIN_ROWS, VALIDATION_ROWS
 from core.dialogue.command_text import parse
+from core.errors import UsageError
 
 Side = Literal["train", "validation", "left out", ""]
 
@@ -51,10 +52,19 @@ class Row:
 
 
 def read_rows(folder: Path, prompts: bool = True) -> list[Row]:
-    """All rows in the order of the file, then the rejected wordings. Raises OSError when the run's files are gone.
+    """All rows in the order of the file, then the rejected wordings. Raises OSError when the run's files are gone, UsageError when damaged.
 
     Without `prompts` they are left empty, which saves the most of the memory; `read_prompt` fetches a single one.
     """
+    try:
+        return _read_rows(folder, prompts)
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"the rows in {folder} are damaged ({error}); `calmtune run --session NAME --force dataset` makes them anew"
+        ) from error
+
+
+def _read_rows(folder: Path, prompts: bool) -> list[Row]:
     dialect = _dialect(folder)
     conversations = _conversations(folder)
     steps = _by_message(conversations)

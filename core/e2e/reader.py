@@ -32,7 +32,7 @@ def find_tests(root: Path) -> Path:
             return path
     raise UsageError(
         f"no end-to-end tests found in {root}; looked in {', '.join(_PLACES)} for files with `test_cases` "
-        "(name them with --tests)"
+        "(name them with --tests, in a session with --set tests=PATH)"
     )
 
 

@@ -196,7 +196,7 @@ def choose_source(assistant: Assistant, commands: str) -> tuple[str, str]:
         return (
             "infer",
             f"{llm.model} is configured, but {missing}: commands are inferred from the tests "
-            "(--commands llm asks it all the same)",
+            "(llm as their source asks it all the same)",
         )
     return "llm", f"commands come from {llm.model}"
 
@@ -237,7 +237,7 @@ class _Model:
     def __init__(self, bench: Workbench, concurrency: int) -> None:
         llm = bench.assistant.settings.llm
         if llm is None:
-            raise UsageError("no language model is configured in config.yml and endpoints.yml; use --commands infer")
+            raise UsageError("no language model is configured in config.yml and endpoints.yml; name one, or let commands come from infer")
         self._client = ChatClient(endpoint_of(llm), concurrency)
         self._generator = LlmCommandGenerator(
             self._client, bench.renderer(), bench.engine.index, bench.assistant.settings.max_characters, llm.max_tokens

@@ -30,7 +30,11 @@ class ModelArtifact:
     manifest: Path
 
     def read_manifest(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
+        """Raises StepFailed when it is damaged."""
+        try:
+            body: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StepFailed(f"{self.manifest} is damaged ({error}); train again") from error
         return body
 
     @classmethod

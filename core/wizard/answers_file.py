@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from core.assistant.source import YamlMapping, inspect_yaml
+from core.assistant.source import YamlMapping, inspect_yaml, parse_yaml
 from core.errors import Problem, ProblemsError
 from core.near import near
 from core.wizard.answers import SESSION, Question, file_model, model_of, questions
@@ -52,7 +52,7 @@ def read_answers(path: Path, strict: bool = True) -> dict[str, dict[str, Any]]:
     """
     content, problems = inspect_yaml(path, path.name)
     if content is None:
-        content = YamlMapping()
+        content = parse_yaml("{}", path.name)  # an empty file is a mapping without keys
     if not isinstance(content, YamlMapping):
         raise ProblemsError([*problems, Problem(path.name, 1, "an answers file is a mapping such as `assistant: path/to/it`")])
     found = [*problems, *_not_finite(content, path.name)]
@@ -68,7 +68,7 @@ def read_answers(path: Path, strict: bool = True) -> dict[str, dict[str, Any]]:
         if name in STEP_IDS:
             given[name] = value.model_dump(mode="json", exclude_unset=True) if value is not None else {}
         else:
-            given[SESSION][name] = str((path.parent / value).resolve()) if isinstance(value, Path) else value
+            given[SESSION][name] = str((path.parent / value.expanduser()).resolve()) if isinstance(value, Path) else value
     return given
 
 

@@ -54,7 +54,7 @@ def _read(text: str) -> tuple[str, str, Any]:
     if question.kind in ("text", "path") and isinstance(value, int | float):
         value = written  # a version or a name of digits
     if section == SESSION and field == "assistant" and value:
-        value = str(Path(value).resolve())
+        value = str(Path(value).expanduser().resolve())
     return section, field, one_answer(section, field, value)
 
 

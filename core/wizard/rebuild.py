@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import CalmtuneError
 from core.wizard.answers_file import read_answers
-from core.wizard.journal import Journal
+from core.wizard.journal import DamagedError, Journal
 
 RUN = "run.json"
 """In a run's folder: step, key and inputs of the run."""
@@ -27,6 +27,12 @@ def rebuild(folder: Path) -> str:
     finally:
         journal.close()
     return f"session.db was damaged and is kept as {aside}; {answers} and {runs} runs were read back from the files beside it"
+
+
+def refuse_empty(folder: Path) -> None:
+    """Raises DamagedError for a database that a crash left empty: SQLite would take it for a new one, and forget the session."""
+    if (folder / "answers.yml").is_file() and (folder / "session.db").stat().st_size == 0:
+        raise DamagedError(f"{folder / 'session.db'} is empty")
 
 
 def _put_aside(folder: Path) -> str:
@@ -53,6 +59,6 @@ def _run(path: Path, journal: Journal) -> bool:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         journal.begin_run(body["step"], body["key"], body["inputs"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return False
     return True

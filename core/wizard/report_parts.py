@@ -152,7 +152,10 @@ def foretold(status: StepStatus | None) -> str:
     path = file_of(status, "plan", PLAN) if status is not None and status.outputs is not None else None
     if path is None or not path.is_file():
         return ""
-    told = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # damaged: the report goes without
+        return ""
     return ", ".join(filter(None, (minutes_in_words(told.get("minutes")), dollars_in_words(told.get("usd")))))
 
 

@@ -26,7 +26,7 @@ from core.wizard import digest
 from core.wizard.answers import SESSION
 from core.wizard.inputs import difference, same
 from core.wizard.journal import DamagedError, Journal
-from core.wizard.rebuild import RUN, rebuild
+from core.wizard.rebuild import RUN, rebuild, refuse_empty
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.rents import spent
 from core.wizard.step import Gate, Outputs, Step, Upstream
@@ -95,6 +95,7 @@ class Session:
         if not (folder / "session.db").is_file():
             raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
         try:
+            refuse_empty(folder)
             session, rebuilt = cls(folder), None
         except DamagedError:
             rebuilt = rebuild(folder)
@@ -132,9 +133,8 @@ class Session:
     def _settle(self) -> None:
         """Finish what a killed process left between renaming its outputs and writing so down."""
         for run in self.journal.runs():
-            folder = self._run_folder(run.step, run.key)
-            if run.state == "begun" and (folder / _OUTPUTS).is_file():
-                self.journal.finish_run(run.step, run.key, json.loads((folder / _OUTPUTS).read_text(encoding="utf-8")))
+            if run.state == "begun" and (left := _left_outputs(self._run_folder(run.step, run.key))) is not None:
+                self.journal.finish_run(run.step, run.key, left)
 
     # Answers
 
@@ -167,6 +167,9 @@ class Session:
     def statuses(self, answers: Answers | None = None) -> list[StepStatus]:
         """Status of every step, in order; with other answers than the given ones, what it would be."""
         answers = self.answers if answers is None else answers
+        if not answers.get(SESSION, {}).get("assistant"):  # begun, and left before the first answer
+            unnamed = f"no assistant is named; `calmtune run --session {self.id} --set assistant=PATH` does"
+            return [StepStatus(id, "blocked", unnamed) for id in STEP_IDS]
         found: dict[str, StepStatus] = {}
         for id in STEP_IDS:
             found[id] = self._status(step(id), found, answers)
@@ -338,6 +341,16 @@ def _waits_for(first: StepStatus) -> str:
     if first.state == "blocked":
         return first.reason
     return f"waits for {first.step}" if first.state == "ready" else f"{first.step} is {first.state}"
+
+
+def _left_outputs(folder: Path) -> dict[str, Any] | None:
+    """What a run's outputs.json says; None where there is none or a crash cut it, so that the step runs again."""
+    try:
+        body: dict[str, Any] = json.loads((folder / _OUTPUTS).read_text(encoding="utf-8"))
+        read_outputs(body)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return body
 
 
 def read_outputs(body: Mapping[str, Any]) -> Outputs:

@@ -39,6 +39,13 @@ def test_rows_are_shown_with_conversation_prompt_and_commands(calmtune):
     assert set(rows(calmtune, "--test", "hours")) == {"are you open on Friday", "open on Friday?", "Friday hours"}
 
 
+def test_where_nothing_fits_that_is_said(calmtune):
+    none = calmtune("dataset", "show", "s", "--test", "zebra")
+    assert (none.stdout, none.stderr) == ("", "no row of a test with 'zebra' in its name\n")
+    assert calmtune("dataset", "show", "s", "--rejected", "--test", "zebra").stderr.startswith("no rejected wording of a test")
+    assert rows(calmtune, "--test", "zebra") == {}
+
+
 def test_a_row_says_where_it_went_and_what_it_teaches(calmtune):
     row = rows(calmtune)["all wet"]
     assert row["side"] in ("train", "validation", "left out")

@@ -38,6 +38,9 @@ def test_from_the_first_question_to_a_passed_gate_with_ways_back(tmp_path, plain
         terminal.wait_for("must be answered. Try again.")
         terminal.type("nowhere")
         terminal.wait_for("there is no file or folder nowhere here. Try again.")
+        terminal.type(".")
+        terminal.wait_for(" holds no assistant: ")
+        terminal.wait_for("Assistant:")
         terminal.type(str(ASSISTANT))
         terminal.wait_for("Tests [none]:")
         terminal.type("<")
@@ -91,6 +94,11 @@ def test_from_the_first_question_to_a_passed_gate_with_ways_back(tmp_path, plain
         assert b"\x1b" not in terminal.written
         assert b"\r\r" not in terminal.written
     assert answers(tmp_path) == {"assistant": str(ASSISTANT), "commands": "infer", "engine": "own", "seed": 7}
+
+
+def test_a_terminal_that_cannot_show_the_app_is_told_of_the_plain_prompts(tmp_path):
+    with Terminal(command(), tmp_path, environment()) as terminal:
+        assert "`calmtune run --plain` asks in lines" in terminal.wait_for("asks in lines")
 
 
 def test_ctrl_c_keeps_the_answers_and_the_next_time_has_them_as_defaults(tmp_path, plain):

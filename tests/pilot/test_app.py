@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets import Button, Checkbox, Input, Label, OptionList, Static
 
+from core.wizard.answers import questions
 from core.wizard.events import Log, Metric, Notice, Progress
 from core.wizard.recipe import STEP_IDS
 from core.wizard.session import Session
@@ -18,7 +19,7 @@ from tui.screens.sessions import SessionsScreen
 from tui.screens.walk import WalkScreen
 from tui.widgets.curve import summarise
 from tui.widgets.loss_chart import LossChart
-from tui.widgets.question_form import QuestionForm
+from tui.widgets.question_form import QuestionForm, meaning_of_empty
 from tui.widgets.run_panel import RunPanel
 from tui.widgets.scoreboard import Scoreboard
 
@@ -65,11 +66,10 @@ async def test_the_coverage_review_runs_and_shows_its_gates(tmp_path, size):
 async def test_a_wrong_path_is_a_sentence_and_nothing_is_written(tmp_path):
     app = CalmtuneApp(tmp_path / "sessions")
     async with app.run_test() as pilot:
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and bool(app.screen.query("#path")))
         app.screen.query_one("#path", Input).value = "/no/such [/place]"
         await pilot.press("enter")
-        await pilot.pause()
-        assert "is not a folder" in str(app.screen.query_one("#error", Label).render())
+        await until(pilot, lambda: "is not a folder" in str(app.screen.query_one("#error", Label).render()))
         assert not (tmp_path / "sessions").exists()
 
 
@@ -233,3 +233,44 @@ async def test_f1_explains_the_step_and_names_the_keys(tmp_path):
         assert "ctrl+r" in text
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WalkScreen), "the walk again")
+
+
+async def test_a_flag_says_in_words_whether_it_is_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    session = Session.create(tmp_path / "sessions", "one")
+    session.answer("session", {"assistant": str(PARCELS)})
+    session.close()
+    app = CalmtuneApp(tmp_path / "sessions", "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WalkScreen) and bool(app.screen.query("#form *")))
+        await pilot.press(*["ctrl+n"] * 6)
+        await until(pilot, lambda: bool(app.screen.query("#field-in_place")))
+        flag = app.screen.query_one("#field-in_place", Checkbox)
+        assert str(flag.render()).split() == ["▐X▌", "no"]
+        flag.focus()
+        await pilot.press("space")
+        assert str(flag.render()).split() == ["▐X▌", "yes"]
+        await until(pilot, lambda: flag.size.width >= len("▐X▌ yes "), "room for it")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 115, 120])
+async def test_an_answer_has_room_beside_its_help(tmp_path, columns):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(columns, 30)) as pilot:
+        walk = await begin(app, pilot)
+        await until(pilot, lambda: walk.query_one("#field-total_min", Input).size.width >= 24, "room for an answer")
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "meaning"),
+    [
+        ("dataset", "history_turns", "all"),
+        ("dataset", "budget_usd", "no limit"),
+        ("dataset", "bring_in", "left empty"),
+        ("training", "epochs", "as effort or preset says"),
+        ("training", "gpus", "left empty"),
+        ("deployment", "export_to", "nowhere"),
+    ],
+)
+def test_an_empty_field_says_what_that_means(section, field, meaning):
+    assert meaning_of_empty(next(question for question in questions(section) if question.field == field)) == meaning

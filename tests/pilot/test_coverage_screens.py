@@ -55,6 +55,15 @@ def drawn(screen, selector) -> str:
     return str(screen.query_one(selector, Static).render())
 
 
+@pytest.mark.parametrize("columns", [80, 100, 115, 120])
+async def test_the_yaml_of_a_flow_has_room_beside_the_flows(assistant, tmp_path, columns):
+    app = CalmtuneApp(tmp_path / "sessions", "one")
+    async with app.run_test(size=(columns, 36)) as pilot:
+        walk = await reviewed(app, pilot)
+        detail = walk.query(".beside .detail").first()
+        await until(pilot, lambda: detail.size.width >= 32, "room for YAML")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 async def test_from_a_step_that_no_test_reaches_to_a_test(assistant, tmp_path, size, monkeypatch):
     editor = tmp_path / "editor"

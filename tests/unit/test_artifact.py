@@ -94,6 +94,12 @@ def test_a_changed_file_of_either_kind_is_named(job):
     weights.write_bytes(whole)
 
 
+def test_a_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(StepFailed, match=r"manifest.json is damaged .*; train again"):
+        ModelArtifact(tmp_path / "model", tmp_path / "manifest.json").verify()
+
+
 def test_both_kinds_come_from_the_same_training(tiny, tmp_path):
     for kind in KINDS:
         assert train(tmp_path / kind, tiny, rows(24), rows(6), epochs=2, artifact=kind).returncode == 0

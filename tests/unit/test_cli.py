@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.wizard import answers as answering
+from core.wizard.session import Session
+from tui.opening import typed_path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARCELS = ROOT / "tests" / "assistants" / "parcels"
@@ -85,6 +88,14 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
         (("coverage", str(PARCELS), "--commands", "llm"), 2, "OPENAI_API_KEY is not set"),
         (("run",), 2, "nothing to run"),
         (("run", "--answers", "none.yml"), 2, "there is no file none.yml"),
+        (("run", "--answers", "empty.yml"), 2, "empty.yml:1: assistant is missing and must be answered"),
+        (("answers", "init", "no/such/a.yml"), 2, "no/such/a.yml cannot be written (No such file or directory); name another place"),
+        (("coverage", str(PARCELS), "--out", "/dev/null"), 2, "/dev/null cannot be written"),
+        (("run", "--set", "assistant=nowhere"), 2, "nowhere is not a folder"),
+        (("run", "--set", "assistant=."), 2, "holds no assistant"),
+        (("prepare", "nowhere"), 2, "nowhere is not a folder"),
+        (("prepare", str(PARCELS), "--set", "training.epochs=0"), 2, "0 is not more than 0"),
+        (("train", "--session", "tpyo"), 2, "there is no session tpyo; name the assistant's folder too"),
         (("run", "--set", "training.epochs=0"), 2, "0 is not more than 0"),
         (("run", "--set", "training.epohcs=1"), 2, "did you mean epochs?"),
         (("run", "--plain"), 2, "no terminal to ask in"),
@@ -98,6 +109,7 @@ def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
     ],
 )
 def test_mistakes_are_sentences(calmtune, tmp_path, arguments, code, sentence):
+    (tmp_path / "empty.yml").touch()
     done = calmtune(*arguments)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
@@ -188,3 +200,63 @@ def test_base_models_are_listed(calmtune, tmp_path):
     wrong = calmtune("models", CALMTUNE_MODELS=str(own))
     assert wrong.returncode == 2
     assert "models.me/mine.parameters" in wrong.stderr
+
+
+@pytest.mark.parametrize("typed", ["my bot", "'my bot'", '"my bot"', "my\\ bot", "~/my bot", "~/'my bot'", "it's"])
+def test_a_path_may_be_quoted_as_terminals_do_to_what_is_dragged_into_them(tmp_path, monkeypatch, typed):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("my bot", "it's"):
+        (tmp_path / name).mkdir()
+    assert typed_path(typed).is_dir()
+    assert typed_path("no 'such").name == "no 'such"
+
+
+@pytest.mark.parametrize("command", [("--set", "assistant=~/bot"), ("--answers", "a.yml")])
+def test_an_assistant_in_the_home_folder_is_found(calmtune, tmp_path, command):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "bot").symlink_to(PARCELS)
+    (tmp_path / "a.yml").write_text("assistant: ~/bot\n")
+    done = calmtune("run", *command, "--plan", HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_session_that_cannot_be_read_hides_no_other(calmtune, tmp_path):
+    Session.create(tmp_path / ".calmtune" / "sessions", "begun").close()
+    (tmp_path / ".calmtune" / "sessions" / "newer").mkdir()
+    sqlite3.connect(tmp_path / ".calmtune" / "sessions" / "newer" / "session.db").execute("PRAGMA user_version = 99")
+    done = calmtune("sessions", "--json")
+    assert done.returncode == 0, done.stderr
+    states = {row["session"]: (row["step"], row["state"]) for row in json.loads(done.stdout)}
+    assert states == {"begun": ("coverage", "blocked"), "newer": ("", "unreadable")}
+    assert "upgrade calmtune" in calmtune("sessions").stdout
+
+
+def test_a_reader_that_has_enough_is_no_failure(tmp_path):
+    command = [sys.executable, "-m", "tui.cli", "answers", "schema"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        started.stdout.close()  # before anything is written
+        assert started.stderr.read() == b""
+    assert started.returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_empty_ones(tmp_path, closed):
+    command = f"exec {sys.executable} -m tui.cli sessions {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, check=False, capture_output=True).returncode == 0
+    done = subprocess.run(
+        ["sh", "-c", command.replace("sessions", "run --plain")], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "mistake in calmtune" not in done.stderr
+
+
+def test_the_demo_is_not_mixed_into_a_session_of_somebody(calmtune, tmp_path):
+    session = Session.create(tmp_path / ".calmtune" / "sessions", "mine")
+    session.answer("session", {"assistant": str(PARCELS)})
+    session.close()
+    done = calmtune("demo", "--session", "mine")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "session mine is not the demo's" in done.stderr
+    assert not (session.folder / "sample").exists()

@@ -9,6 +9,7 @@ import pytest
 from core import errors
 from tests import fake_recipe
 from tests.rigs.printed import printed
+from tests.rigs.recipe import ASSISTANT
 
 ENDINGS = [
     (None, 0, "passed"),
@@ -32,7 +33,7 @@ def ends(tmp_path, monkeypatch):
     """A run whose step ends as asked; its command line, printed."""
     fake_recipe.install(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bot").mkdir()
+    (tmp_path / "bot").symlink_to(ASSISTANT)
 
     def run(how, *arguments):
         def instead(self, context):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rigs.prepared import Prepared
 
 from core.dataset.decisions import read_decisions
+from core.dataset.output import ALL_ROWS
 from core.dataset.rows import Row, read_prompt, read_rows
 from core.errors import UsageError
 from core.wizard.row_review import Mark, RowReview, waiting_rows
@@ -129,6 +130,14 @@ def test_earlier_rows_are_shown_while_decisions_wait_with_what_else_changed(sess
     assert (waiting.folder, waiting.reason) == (review.folder, "")
     session.answer("dataset", {**session.answers["dataset"], "num_rephrases": 4})
     assert waiting_rows(session, session.status("dataset")).reason == "num rephrases 10 → 4"
+
+
+@pytest.mark.parametrize(("name", "cut"), [("params.yaml", ""), (ALL_ROWS, '{"original_test_name": "a'), (ALL_ROWS, "1\n")])
+def test_damaged_rows_are_named(session, name, cut):
+    folder = RowReview(session).folder
+    (folder / name).write_text(cut)
+    with pytest.raises(UsageError, match=f"the rows in {folder} are damaged .*--force dataset"):
+        read_rows(folder)
 
 
 def test_prompts_are_read_one_by_one(session):

@@ -218,7 +218,7 @@ def test_a_newer_format_is_refused(tmp_path):
         Session.open(folder)
 
 
-@pytest.mark.parametrize("damage", [lambda whole: b"no database" * 99, lambda whole: whole[:4096] + b"\xff" * 9000])
+@pytest.mark.parametrize("damage", [lambda whole: b"no database" * 99, lambda whole: whole[:4096] + b"\xff" * 9000, lambda whole: b""])
 def test_a_damaged_database_is_made_again_from_what_lies_beside_it(session, damage):
     run(session)
     session.answer("training", {"amount": 5})
@@ -236,6 +236,46 @@ def test_a_damaged_database_is_made_again_from_what_lies_beside_it(session, dama
         assert len(RAN) == 7, "nothing was repeated"
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("cut", ["", '{"summary": {"a', "[1]", "\0" * 40])
+def test_outputs_that_a_crash_cut_are_made_again(session, cut):
+    run(session)
+    journal, (first, *_) = session.journal, session.statuses()
+    journal.begin_run(first.step, first.key, journal.run(first.step, first.key).inputs)  # as before it was written down that it ended
+    session.close()
+    (first.folder / "outputs.json").write_text(cut)
+    again = Session.open(session.folder)
+    try:
+        assert states(again)[0] == "interrupted"
+        assert run(again)
+        assert states(again) == ["fresh"] * 7
+    finally:
+        again.close()
+
+
+@pytest.mark.parametrize("cut", ["", "[1]", "{}", '{"step": "coverage"'])
+def test_a_run_that_cannot_be_read_is_left_out_of_a_session_made_again(session, cut):
+    run(session)
+    session.close()
+    (session.folder / "session.db").write_bytes(b"no database" * 99)
+    (first, *_) = sorted((session.folder / "runs").glob("coverage-*/run.json"))
+    first.write_text(cut)
+    again = Session.open(session.folder)
+    try:
+        assert "6 runs were read back" in again.notice
+        assert run(again)
+    finally:
+        again.close()
+
+
+def test_a_session_without_an_assistant_is_blocked_and_says_what_names_it(tmp_path):
+    session = Session.create(tmp_path, "one")
+    try:
+        assert states(session) == ["blocked"] * 7
+        assert "--session one --set assistant=PATH" in session.status("coverage").reason
+    finally:
+        session.close()
 
 
 def test_sessions_are_listed_newest_first(tmp_path):

@@ -8,7 +8,7 @@ import click
 
 from core.errors import UsageError
 from tui.opening import json_option
-from tui.output import narrate
+from tui.output import narrate, writing
 
 
 @click.group()
@@ -27,11 +27,12 @@ def answers_init(file: Path, with_schema: bool) -> None:
 
     if file.exists():
         raise UsageError(f"{file} exists already; remove it or name another file")
-    if with_schema:
-        beside = file.with_name(SCHEMA_FILE)
-        beside.write_text(json.dumps(schema(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        narrate(f"wrote {beside}")
-    file.write_text(template(SCHEMA_FILE if with_schema else None), encoding="utf-8")
+    with writing(file):
+        if with_schema:
+            beside = file.with_name(SCHEMA_FILE)
+            beside.write_text(json.dumps(schema(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+            narrate(f"wrote {beside}")
+        file.write_text(template(SCHEMA_FILE if with_schema else None), encoding="utf-8")
     narrate(f"wrote {file}; fill in `assistant` and run `calmtune run --answers {file}`")
 
 

@@ -71,18 +71,19 @@ def coverage(
     from core.evaluation.review import review
     from tui import output
 
-    found = asyncio.run(
-        review(
-            path,
-            tests,
-            commands,
-            folder=out,
-            total_min=total_min,
-            per_flow_min=flow_min,
-            min_command_samples=1,
-            patterns=patterns,
+    with output.writing(out):
+        found = asyncio.run(
+            review(
+                path,
+                tests,
+                commands,
+                folder=out,
+                total_min=total_min,
+                per_flow_min=flow_min,
+                min_command_samples=1,
+                patterns=patterns,
+            )
         )
-    )
     for notice in found.notices:
         output.narrate(notice)
     for report in found.failure_reports.values():

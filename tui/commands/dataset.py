@@ -50,6 +50,8 @@ def show(session: str | None, number: str | None, rejected: bool, test: str | No
         rows = [row for row in rows if (row.reason is not None) == rejected and (test or "") in row.test]
     if as_json:
         output.as_json([asdict(row) for row in rows])
+    elif not rows:
+        output.narrate(f"no {'rejected wording' if rejected else 'row'}{f' of a test with {test!r} in its name' if test else ''}")
     elif output.is_terminal():
         click.echo_via_pager("\n\n".join(map(_whole, rows)))
     else:

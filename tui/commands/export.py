@@ -80,7 +80,8 @@ def _export_papers(name: str | None, out: Path, as_json: bool) -> None:
     try:
         if out.exists():
             raise UsageError(f"{out} exists already; name another folder with --out")
-        out.mkdir(parents=True)
+        with output.writing(out):
+            out.mkdir(parents=True)
         if (session.folder / "answers.yml").exists():
             shutil.copyfile(session.folder / "answers.yml", out / "answers.yml")
         for report in sorted(session.folder.glob("report.*")):

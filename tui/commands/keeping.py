@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from core.errors import CalmtuneError
@@ -24,10 +26,13 @@ def sessions(as_json: bool) -> None:
 
     rows = []
     for folder in sessions_in(home()):
-        session = Session.open(folder)
-        status = session.status(session.frontier)
-        rows.append({"session": session.id, "step": status.step, "state": status.state, "reason": status.reason})
-        session.close()
+        try:
+            with closing(Session.open(folder)) as session:
+                status = session.status(session.frontier)
+        except (CalmtuneError, OSError) as error:  # one that cannot be read hides no other
+            rows.append({"session": folder.name, "step": "", "state": "unreadable", "reason": str(error)})
+        else:
+            rows.append({"session": session.id, "step": status.step, "state": status.state, "reason": status.reason})
     if as_json:
         output.as_json(rows)
     elif rows:

@@ -45,7 +45,8 @@ def report(session: str | None, chosen: str | None, out: Path | None, opens: boo
             if out is None:
                 output.data(written.rstrip("\n"))
             else:
-                reporting.write_atomically(out, written)
+                with output.writing(out):
+                    reporting.write_atomically(out, written)
                 narrate(f"wrote {out}")
                 page = out
     finally:

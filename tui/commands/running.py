@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tui.opening import (
     existing_session,
     open_app,
     open_or_create,
+    require_assistant,
     run_headless,
     session_argument,
     session_exists,
@@ -58,7 +59,7 @@ def run(
             raise UsageError(f"there is no file {file}; `calmtune answers init` writes one to start from")
         given = _given(file, settings)
         if not plain and not session_exists(name):
-            _require_assistant(given)
+            require_assistant(given)
         with session_to_look_at(name) if plan else closing(open_or_create(name)) as session:
             answers = {section: {**session.answers.get(section, {}), **body} for section, body in given.items()}
             if plain:
@@ -66,7 +67,8 @@ def run(
 
                 walk(session, answers, until, force)
                 return
-            _require_assistant(answers)
+            if answers["session"] != session.answers.get("session") or not answers["session"]:
+                require_assistant(answers)
             if plan:
                 show_plan(session, answers, until, force, as_json)
                 return
@@ -86,11 +88,6 @@ def _given(file: Path | None, settings: Sequence[str]) -> dict[str, dict[str, An
     given = {section: found.get(section, {}) for section in (SESSION, *STEP_IDS)}
     set_answers(settings, given)
     return given
-
-
-def _require_assistant(answers: Mapping[str, Mapping[str, Any]]) -> None:
-    if not answers["session"].get("assistant"):
-        raise UsageError("which assistant? answer `assistant: path/to/it` in the answers file or with --set assistant=PATH")
 
 
 @click.command()

@@ -13,7 +13,9 @@ from tui.opening import (
     events_of,
     events_option,
     open_or_create,
+    require_assistant,
     run_headless,
+    session_exists,
     set_option,
 )
 
@@ -33,13 +35,16 @@ def _single_step(name: str, step_id: str, help: str) -> click.Command:
         with events_of(as_json) as stream:
             if path is None and session_name is None:
                 raise UsageError(f"calmtune {name} needs the assistant's folder, or --session to go on in one")
+            named = {} if path is None else {answering.SESSION: {"assistant": str(path.resolve())}}
+            set_answers(settings, named)
+            if "assistant" in named.get(answering.SESSION, {}):
+                require_assistant(named)
+            elif not session_exists(session_name):
+                raise UsageError(f"there is no session {session_name}; name the assistant's folder too, to begin it")
             session = open_or_create(session_name)
             try:
-                given = {section: dict(body) for section, body in session.answers.items()}
-                if path is not None:
-                    given.setdefault(answering.SESSION, {})["assistant"] = str(path.resolve())
-                set_answers(settings, given)
-                for section, body in given.items():
+                for section in {**session.answers, **named}:
+                    body = {**session.answers.get(section, {}), **named.get(section, {})}
                     if body != session.answers.get(section):
                         session.answer(section, body)
                 run_headless(session, step_id, stream=stream)

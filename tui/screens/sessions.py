@@ -23,7 +23,7 @@ from core.wizard.consequences import duration
 from core.wizard.recipe import STEP_IDS, step
 from core.wizard.session import Session, sessions_in
 from tui.mishap import mishap_of
-from tui.opening import open_demo
+from tui.opening import open_demo, typed_path
 from tui.safe_text import one_line, safe
 
 _WELCOME = """\
@@ -95,7 +95,7 @@ class SessionsScreen(Screen[Session]):
         if not written:
             self._say("Which folder? Give the path of an assistant.")
             return
-        path = Path(written).expanduser()
+        path = typed_path(written)
 
         def create() -> Session:
             from core.assistant.project import load_assistant

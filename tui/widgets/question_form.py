@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,19 @@ from core.wizard.answers import Question
 from tui.safe_text import safe
 
 _Field = Input | Select[str] | Checkbox
+_EMPTY = re.compile(r"\bempty (?:for|takes) ([^.;:,]+)", re.I)
+"""Where the help of a question says what no answer means."""
+
+
+class Flag(Checkbox):
+    """A checkbox that says in words whether it is set: its mark differs in nothing but the colour."""
+
+    def __init__(self, value: bool, id: str) -> None:
+        super().__init__(_word(value), value, id=id, compact=True)
+
+    def watch_value(self) -> None:
+        super().watch_value()
+        self.label = _word(self.value)
 
 
 class QuestionForm(Horizontal):
@@ -86,12 +100,12 @@ class QuestionForm(Horizontal):
         value = self._given.get(question.field, question.default)
         name = f"field-{question.field}"
         if question.kind == "flag":
-            return Checkbox("", bool(value), id=name, compact=True)
+            return Flag(bool(value), name)
         if question.kind == "choice":
             choices = [(choice, choice) for choice in question.choices]
             return Select(choices, value=str(value), allow_blank=False, id=name, classes="field", compact=True)
         text = "" if value is None else str(value)
-        return Input(text, placeholder="as the preset or the step decides", id=name, classes="field", compact=True)
+        return Input(text, placeholder=meaning_of_empty(question), id=name, classes="field", compact=True)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -135,6 +149,17 @@ class QuestionForm(Horizontal):
             self.post_message(self.Changed(self))
 
 
+def _word(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def meaning_of_empty(question: Question) -> str:
+    """What it means that a question is not answered, in the words of its help."""
+    if said := _EMPTY.search(question.help):
+        return said[1]
+    return "as effort or preset says" if question.section == "training" and "empty" not in question.help.lower() else "left empty"
+
+
 def explanation(question: Question) -> Content:
     """What a question means, its unit, range and default."""
     facts = []
@@ -144,7 +169,8 @@ def explanation(question: Question) -> Content:
         low = "" if question.minimum is None else f"from {question.minimum:g} "
         high = "" if question.maximum is None else f"to {question.maximum:g}"
         facts.append(f"range: {low}{high}".rstrip())
-    facts.append(f"default: {'left to the step' if question.default in (None, '') else question.default}")
+    default = _word(question.default) if question.kind == "flag" else question.default
+    facts.append(f"default: {meaning_of_empty(question) if default in (None, '') else default}")
     if question.cosmetic:
         facts.append("changes no result")
     return Content.assemble(
