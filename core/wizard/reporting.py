@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.assistant.source import read_yaml
+from core.atomic import write_atomically
 from core.e2e.redaction import KEY, Redactor
 from core.errors import CalmtuneError
 from core.evaluation.report import Report, as_html, as_json, as_markdown
@@ -57,21 +57,6 @@ def write_report(session: Session) -> Path:
     for suffix, written in FORMATS.items():
         write_atomically(session.folder / f"report.{suffix}", written(report))
     return session.folder / "report.html"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole; whoever else writes it at the same time does not get in between."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def report_of(session: Session) -> Report:

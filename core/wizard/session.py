@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from core.atomic import write_atomically
 from core.errors import StepFailed, UsageError
 from core.wizard import answers as answering
 from core.wizard import digest
@@ -148,7 +149,7 @@ class Session:
         self._require_write()
         answering.validate(section, given, "answers")
         self.journal.set_answers(section, given)
-        _write_atomically(self.folder / "answers.yml", answering.written(self.answers))
+        write_atomically(self.folder / "answers.yml", answering.written(self.answers))
 
     def model(self, section: str, answers: Answers | None = None) -> Any:
         """The answers of a section with defaults. Raises UsageError while a required one is missing."""
@@ -257,7 +258,7 @@ class Session:
         self.journal.begin_run(it.id, status.key, inputs)
         partial.mkdir(parents=True, exist_ok=True)
         run = {"step": it.id, "key": status.key, "inputs": inputs}
-        _write_atomically(partial / RUN, json.dumps(run, default=str, ensure_ascii=False, indent=1))
+        write_atomically(partial / RUN, json.dumps(run, default=str, ensure_ascii=False, indent=1))
         self.running_here = it.id
         return partial
 
@@ -267,7 +268,7 @@ class Session:
         final = self._run_folder(status.step, status.key)
         partial = final.with_suffix(".partial")
         body = asdict(outputs) | {"digest": outputs.digest or digest.of_outputs(partial, outputs.files)}
-        _write_atomically(partial / _OUTPUTS, json.dumps(body, default=str, ensure_ascii=False, indent=1))
+        write_atomically(partial / _OUTPUTS, json.dumps(body, default=str, ensure_ascii=False, indent=1))
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
@@ -386,12 +387,3 @@ def _boot_id() -> str:
     import psutil
 
     return str(int(psutil.boot_time()))
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.new")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

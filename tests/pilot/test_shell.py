@@ -143,6 +143,24 @@ async def test_keys_typed_before_the_first_screen_is_there_are_not_lost(one):
         await until(pilot, lambda: shown(walk, "coverage"), "the step run by a key that came early")
 
 
+async def test_what_was_typed_is_there_again_after_the_app_was_left(one):
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        walk.query_one("#field-amount", Input).value = "7"
+        await until(pilot, lambda: "amount=7" in walk.query_one(CommandBar).command, "the command with it")
+        await pilot.press("ctrl+q")
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        assert walk.query_one("#field-amount", Input).value == "7"
+        assert "amount=7" in walk.query_one(CommandBar).command
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: shown(walk, "coverage"), "the step run with it")
+        assert walk.session.model("coverage").amount == 7
+        assert not (walk.session.folder / "drafts.json").exists()
+
+
 async def test_no_key_overtakes_another_however_fast_they_come(one):
     """As when they are typed ahead, or a slow line bunches them."""
     app = CalmtuneApp(one, "one")

@@ -303,7 +303,7 @@ def test_small_sums_are_written_down_at_the_end_only(session):
 
 
 def test_a_report_is_replaced_as_a_whole(session):
-    from core.wizard.reporting import write_atomically
+    from core.atomic import write_atomically
 
     path = session.folder / "report.md"
     write_atomically(path, "one")

@@ -29,6 +29,7 @@ def report(session: str | None, chosen: str | None, out: Path | None, opens: boo
     Without options, report.html, report.md and report.json in the session's folder are written anew, and the path of the first is
     printed. The HTML is one file that needs no other.
     """
+    from core.atomic import write_atomically
     from core.wizard import reporting
     from tui import output
 
@@ -46,7 +47,7 @@ def report(session: str | None, chosen: str | None, out: Path | None, opens: boo
                 output.data(written.rstrip("\n"))
             else:
                 with output.writing(out):
-                    reporting.write_atomically(out, written)
+                    write_atomically(out, written)
                 narrate(f"wrote {out}")
                 page = out
     finally:

@@ -24,7 +24,7 @@ from core.wizard.rents import still_rented
 from core.wizard.session import Session
 from tui.browser import report_of
 from tui.cost_meter import costs_of
-from tui.drafts import Drafts, command
+from tui.drafts import FILE, Drafts, command
 from tui.leaving import what_goes_on
 from tui.look import Look, look, running_line
 from tui.mishap import Mishap, failed_before, mishap_of
@@ -86,7 +86,7 @@ class WalkScreen(WalkWindows):
         self.at_work: RunningStep | None = None
         self._look: Look | None = None
         self._editing = False
-        self._drafts = Drafts()
+        self._drafts = Drafts(None if session.read_only else session.folder / FILE, session.answers)
         self._mishaps: dict[str, Mishap] = {}
         self._idle = asyncio.Event()
         self._showing = asyncio.Lock()
@@ -225,7 +225,8 @@ class WalkScreen(WalkWindows):
         """What is in the form is not lost by looking elsewhere."""
         for form in self.query(QuestionForm):
             if form.is_mounted and form.section:
-                self._drafts.keep(form.section, form.values)
+                with contextlib.suppress(*_WRONG):  # a session that cannot be read is told of by what shows it
+                    self._drafts.keep(form.section, form.values, self.session.answers)
 
     @on(Outlook.Broke)
     def _tell_broken(self, event: Outlook.Broke) -> None:
