@@ -103,7 +103,8 @@ class Listener:
         message = self.turn.user
         if self.index.fillable(self.tracker.stack):
             yield Reading((), 1.0)
-        likely = [pair for pair in starts if pair[1] < UNEXPECTED_FLOW][:LIKELY_STARTS]
+        # A flow that can do what the turn expects costs this much even when no word of the message is its own.
+        likely = [pair for pair in starts if pair[1] <= UNEXPECTED_FLOW][:LIKELY_STARTS]
         likeness = self.known.likeness(message)
         besides = [(flow, cost - UNEXPECTED_FLOW) for flow, cost in starts if likeness.get(flow, 0.0) >= MENTIONED]
         # A flow that waits until the other has ended does nothing in this turn.

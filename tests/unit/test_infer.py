@@ -165,6 +165,12 @@ def test_commands_that_the_words_speak_against_are_not_taken(write_test, steps, 
     assert found.undecided.endswith(reason)
 
 
+def test_a_second_flow_may_be_asked_for_in_words_of_its_own(write_test):
+    steps = "- user: a parcel of 40 kg to Elm Road, and are you there at noon on Friday\n- utter: utter_too_heavy\n- utter: utter_hours"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert shown(found)[0][:2] == ["start flow send_parcel", "start flow opening_hours"]
+
+
 def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):
     steps = "stub_custom_actions: {action_data_usage: {events: [], responses: []}}\n"
     test = write_test(
