@@ -58,6 +58,7 @@ _BASE: dict[Kind, float] = {
 }
 _CURRENCY = re.compile(r"^\s?(?:€|\$|£|euros?\b|eur\b|dollars?\b|usd\b|pounds?\b|bucks?\b|cents?\b)|[€$£]\s?$", re.I)
 _OCLOCK = re.compile(r"\s?(?:o['’]clock|[ap]\.?m\b)", re.I)
+_CLAUSES = re.compile(r"[;.!?]\s|,?\s(?:and|but)\s", re.I)
 _HOURS = stems("hour hours time clock")
 _NEGATION = word_set("no not without never don't isn't won't non")
 _REASON_LEADS = word_set("for because about with regarding as")
@@ -242,6 +243,11 @@ def _booleans(question: Question, message: str, role: Role) -> Iterator[tuple[bo
     yes, no = YES.search(cleaned), NO.search(cleaned)
     if yes and no:
         first = yes.start() < no.start() and not re.match(r"[\W]*(?:i|please)\b", yes[0], re.I)
+        if min(yes.start(), no.start()) > 0:
+            # "it does not work, and yes, I restarted it": the part that speaks of the slot answers its question
+            parts = [part for part in _CLAUSES.split(cleaned) if question.near & stems(part)]
+            told = [(bool(YES.search(part)), bool(NO.search(part))) for part in parts]
+            first = told == [(True, False)] or (first and told != [(False, True)])
         yield True, 0.1 if first else 0.3
         yield False, 0.3 if first else 0.1
     elif yes or no:

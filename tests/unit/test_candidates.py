@@ -76,6 +76,19 @@ def test_yes_and_no(message, value):
     assert first.cost < second.cost
 
 
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [
+        ("the screen does not work, and yes, I restarted the box", True),
+        ("it's not the cable. I have not restarted it but yes, it's plugged in", False),
+        ("no, please tell me how to restart it", False),
+    ],
+)
+def test_the_part_that_speaks_of_the_slot_answers_its_question(message, value):
+    restarted = question("bool", "restarted_box", "whether the box was restarted")
+    assert values(restarted, message)[0].value is value
+
+
 def test_yes_or_no_is_open_when_the_words_do_not_say():
     first, second = values(question("bool"), "hmm")
     assert first.cost == second.cost
