@@ -353,6 +353,21 @@ def test_a_mapping_for_one_flow_fills_nothing_in_another(make_assistant):
     assert tracker.slots["colour"] == "red"
 
 
+def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
+    flows = (
+        "flows: {help: {description: a, nlu_trigger: [{intent: accident}], steps: [{collect: urgent}, {action: utter_go}]},"
+        " other: {description: b, steps: [{collect: urgent}]}}"
+    )
+    domain = (
+        "intents: [accident, hurry]\nresponses: {utter_go: [{text: go}], utter_ask_urgent: [{text: urgent?}]}\nslots: {urgent: {type: bool,"
+        " mappings: [{type: from_intent, intent: accident, value: true, conditions: [{active_flow: help}]}, {type: from_llm}]}}"
+    )
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("/accident")[0] == "go"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("hi", StartFlow("other")) == ["urgent?"]
+
+
 def test_an_intent_that_reaches_nothing_is_told(make_assistant):
     engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), Recogniser())
     events = engine.handle(engine.new_tracker(), UserMessage("/paint"), engine.payload_commands("/paint"))
