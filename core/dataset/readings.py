@@ -40,6 +40,8 @@ UNEXPECTED_FLOW = 1.5
 """Cost of starting a flow that cannot do what the turn expects."""
 UNUSED_VALUE = 0.2
 """Cost of leaving a value unused that the words show."""
+NOT_ASKED = 0.05
+"""Cost of taking for another slot the words that would do for the one asked for."""
 UNWANTED_VALUE = 1.0
 """Cost of a value that the checks speak against."""
 SAME_WORDS = 0.6
@@ -195,10 +197,11 @@ class Listener:
             return
         stack = () if CancelFlow() in opening.commands else self.tracker.stack
         asked = self.asked.slot if self.asked is not None and not starting else None
+        answer = next((one.span for one in self.candidates(asked)), None) if asked is not None else None
         partial = [_Assignment()]
         for name in sorted(self.index.fillable(stack, starting), key=lambda name: (name != asked, name)):
             if options := self._options(name, asked, starting):
-                grown = [one for before in partial for one in self._continued(before, name, options)]
+                grown = [one for before in partial for one in self._continued(before, name, options, answer)]
                 partial = sorted(grown, key=_cost)[:BEAM]
         for one in partial:
             if opening.commands or one.commands:
@@ -282,8 +285,10 @@ class Listener:
                 return replace(candidate, cost=candidate.cost + 0.4)
         return candidate
 
-    def _continued(self, before: _Assignment, name: str, options: Sequence[Candidate]) -> Iterator[_Assignment]:
-        """An assignment without a value for a slot, and with each of its options."""
+    def _continued(
+        self, before: _Assignment, name: str, options: Sequence[Candidate], answer: tuple[int, int] | None
+    ) -> Iterator[_Assignment]:
+        """An assignment without a value for a slot, and with each of its options; `answer`: the words that answer the question."""
         is_asked = self.asked is not None and name == self.asked.slot
         if (
             name in self.expected.kept
@@ -301,6 +306,7 @@ class Listener:
             clash = option.span is not None and any(overlap(option.span, span) for span in before.taken)
             cost = before.cost + EACH_VALUE + option.cost + (SAME_WORDS if clash else 0.0)
             cost += UNWANTED_VALUE if name in self.expected.kept else 0.0
+            cost += NOT_ASKED if option.span is not None and option.span == answer and not is_asked else 0.0
             taken = before.taken if option.span is None else (*before.taken, option.span)
             yield _Assignment((*before.commands, SetSlot(name, option.value)), taken, before.unused, cost)
 

@@ -171,6 +171,21 @@ def test_a_second_flow_may_be_asked_for_in_words_of_its_own(write_test):
     assert shown(found)[0][:2] == ["start flow send_parcel", "start flow opening_hours"]
 
 
+def test_a_number_alone_answers_the_question(make_assistant):
+    asks = "{collect: age}, {collect: worth}, {action: utter_quote}"
+    flows = f"flows: {{quote: {{description: quote for a car, steps: [{asks}]}}}}"
+    said = "utter_ask_age: [{text: age?}], utter_ask_worth: [{text: worth?}], utter_quote: [{text: q}], utter_young: [{text: too young}]"
+    domain = f"actions: [validate_age]\nslots: {{age: {{type: float}}, worth: {{type: float}}}}\nresponses: {{{said}}}"
+    tests = (
+        "stub_custom_actions: {validate_age: {events: [{event: slot, name: age, value: null}], responses: [{response: utter_young}]}}\n"
+        "test_cases:\n- test_case: a\n  steps:\n  - user: a quote\n  - utter: utter_ask_age\n  - user: '16'\n  - utter: utter_young\n"
+    )
+    root = make_assistant(flows, domain).root
+    (root / "t.yml").write_text(tests)
+    (found,) = inferred(root, root / "t.yml").values()
+    assert shown(found)[1] == ["set slot age 16"]
+
+
 def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):
     steps = "stub_custom_actions: {action_data_usage: {events: [], responses: []}}\n"
     test = write_test(
