@@ -151,7 +151,7 @@ def _beyond_the_words(search: Search, start: Tracker) -> Inference:
         return replace(_undecided(search, "no commands were found that make it come true"), simulations=simulations)
     nearest = search.attempts[at]
     failure = nearest.failure
-    if search.engine.payload_commands(case.turns[at].user) is None:
+    if search.without_model(case.turns[at]) is None:
         reason = f"no commands make {_place(case, at)} come true; with {_shown(nearest.commands)}: {failure.message}"
         failure = replace(failure, message=reason)
     return Inference(case, contradiction=failure, simulations=simulations)

@@ -186,6 +186,18 @@ def test_a_number_alone_answers_the_question(make_assistant):
     assert shown(found)[1] == ["set slot age 16"]
 
 
+def test_a_message_that_no_model_is_shown_has_no_commands(write_test):
+    long = "send a parcel to Elm Road 4 " * 20
+    steps = f"- user: {long}\n- utter: utter_user_input_too_long_error_rasa\n- user: ''\n- utter: utter_user_input_empty_error_rasa"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert [command.error_type for (command,) in found.turns] == [
+        "rasa_internal_error_user_input_too_long",
+        "rasa_internal_error_user_input_empty",
+    ]
+    (found,) = inferred(PARCELS, write_test(f"- user: {long}\n- utter: utter_ask_weight")).values()
+    assert found.contradiction.line == 5
+
+
 def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):
     steps = "stub_custom_actions: {action_data_usage: {events: [], responses: []}}\n"
     test = write_test(
