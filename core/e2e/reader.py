@@ -105,7 +105,8 @@ def _is_conftest(file: Path) -> bool:
 
 def _is_test_file(file: Path) -> bool:
     with file.open(encoding="utf-8", errors="replace") as text:
-        return not _is_conftest(file) and "test_cases" in text.read(LARGEST_FILE)
+        # UTF-16 has zeros between its letters; such a file is taken, so that reading it says what is wrong.
+        return not _is_conftest(file) and "test_cases" in text.read(LARGEST_FILE).replace("\0", "")
 
 
 class _FileReader:

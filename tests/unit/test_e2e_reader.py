@@ -211,6 +211,13 @@ def test_tests_are_found_where_assistants_keep_them(write, tmp_path, place):
     assert file.is_relative_to(find_tests(tmp_path))
 
 
+def test_a_file_in_utf_16_is_found_and_its_encoding_complained_of(write, tmp_path):
+    file = write("e2e_tests/t.yml", "")
+    file.write_text("test_cases: [{test_case: a, steps: [{user: x}]}]", encoding="utf-16")
+    with pytest.raises(ProblemsError, match="not UTF-8"):
+        read_tests(find_tests(tmp_path), tmp_path)
+
+
 def test_where_tests_were_looked_for_is_said(write, tmp_path):
     write("tests/notes.yml", "nothing: here")
     with pytest.raises(UsageError, match=r"looked in e2e_tests, .*tests for files with `test_cases`"):
