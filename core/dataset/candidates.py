@@ -60,6 +60,7 @@ _CURRENCY = re.compile(r"^\s?(?:€|\$|£|euros?\b|eur\b|dollars?\b|usd\b|pounds
 _OCLOCK = re.compile(r"\s?(?:o['’]clock|[ap]\.?m\b)", re.I)
 _CLAUSES = re.compile(r"[;.!?]\s|,?\s(?:and|but)\s", re.I)
 _HOURS = stems("hour hours time clock")
+_ADDRESS = stems("address")
 _NEGATION = word_set("no not without never don't isn't won't non")
 _REASON_LEADS = word_set("for because about with regarding as")
 _ASIDE = word_set("to at in on from of with by is are was it's its i i'm i'd that's want need like please make can")
@@ -171,6 +172,8 @@ def _texts(question: Question, message: str, role: Role) -> Iterator[tuple[str, 
             continue
         if span.kind in ("phrase", "clause") and not stems(span.text):
             continue  # "four of them": a pronoun is no value
+        if span.is_part and "date" not in question.topics:
+            continue
         yield span.text, _text_cost(question, message, span, role), (span.start, span.end)
 
 
@@ -191,12 +194,13 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
             cost = 0.17
     elif kinds:
         cost = 0.03 if span.kind in kinds else cost + 0.25
+    cost += 0.05 if span.is_part else 0.0
     for direction, other in (("from", "to"), ("to", "from")):
         if span.lead == direction and direction in question.topics:
             cost -= 0.08
         elif span.lead == direction and other in question.topics:
             cost += 0.3
-    if span.kind == "address" and "address" in question.near:
+    if span.kind == "address" and question.near >= _ADDRESS:
         cost -= 0.01 * span.text.count(",")  # with the town, where a slot takes all of it
     if _near(question, message, span.start, span.end):
         return cost - 0.04

@@ -138,6 +138,19 @@ def test_a_number_of_a_date_is_no_amount():
     assert [one.value for one in found if one.cost <= CLEAR] == [300]
 
 
+def test_the_day_and_the_hour_may_go_to_two_slots():
+    found = [candidate.value for candidate in values(question("text", "visit_day"), "any doctor on Monday at 11:30")]
+    assert found[:3] == ["Monday at 11:30", "Monday", "11:30"]
+    found = [candidate.value for candidate in values(question("text", "city"), "to Hull, at noon on Friday")]
+    assert "Friday" not in found[:3]
+
+
+def test_an_address_goes_with_its_town_and_postcode():
+    found = values(question("text", "mail_address"), "Elm Road 4, 12345 Hull")
+    assert [candidate.value for candidate in found][:2] == ["Elm Road 4, 12345 Hull", "Elm Road 4"]
+    assert found[0].cost < found[1].cost
+
+
 def test_parts_of_a_date_are_no_names():
     assert [span.text for span in spans("see you on 3 March in Leeds") if span.kind == "name"] == ["Leeds"]
 
