@@ -140,11 +140,15 @@ class DomainReader:
         if kind == "categorical":
             self._check_values(name, values, body, reader)
         checks = reader.part(body, "validation")
+        initial = _plain(body.get("initial_value"))
+        if not _fits(initial, kind, values):
+            where = body.line_of("initial_value")
+            reader.warn(where, f"slot {name}: the initial value {initial!r} is no value of type {kind}")
         return Slot(
             name=name,
             type=kind,  # type: ignore[arg-type]
             lines=Lines(reader.file, line, body.lines.last),
-            initial_value=_plain(body.get("initial_value")),
+            initial_value=initial,
             values=values,
             mappings=tuple(self._mappings(name, body, reader)) or (SlotMapping("from_llm"),),
             rejections=rejections(checks, reader),
@@ -258,6 +262,15 @@ def _entries(content: YamlMapping, key: str, reader: Reader) -> Iterable[tuple[s
 
 def _without_lines(value: Slot | Response) -> tuple[Any, ...]:
     return tuple(getattr(value, name) for name in value.__dataclass_fields__ if name != "lines")
+
+
+def _fits(value: Any, kind: str, values: Sequence[Any]) -> bool:
+    """True when a slot of a type may begin with this value."""
+    if value is None or kind not in ("bool", "float", "categorical"):
+        return True
+    if kind == "categorical":
+        return value in values
+    return isinstance(value, bool) if kind == "bool" else isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:

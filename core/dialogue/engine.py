@@ -22,10 +22,13 @@ from core.dialogue.stack import Frame
 from core.dialogue.tracker import Tracker
 from core.dialogue.turn import Turn
 from core.dialogue.values import coerce
+from core.near import near
 
 MOST_STEPS_IN_A_TURN = 1000
 """Beyond this many steps without listening, flows are going in circles."""
 
+_OF_THE_RUNTIME = frozenset({"requested_slot", "return_value", "session_started_metadata"})
+"""Slots that a domain need not have."""
 _OPTIONAL = ("validate_", "action_ask_", "utter_ask_")
 
 
@@ -263,15 +266,16 @@ class Engine:
                 buttons = tuple(
                     Button(str(b.get("title", "")), str(b.get("payload", ""))) for b in message.get("buttons") or ()
                 )
-                turn.emit(
-                    BotSaid(
-                        message.get("text"), None, buttons, message.get("image"), message.get("custom") or None, action
-                    )
-                )
+                text = None if message.get("text") is None else str(message["text"])  # actions say numbers, too
+                turn.emit(BotSaid(text, None, buttons, message.get("image"), message.get("custom") or None, action))
         for event in answer.events:
             kind = event.get("event")
             if kind == "slot":
-                turn.set_slot(str(event.get("name")), event.get("value"))
+                name = str(event.get("name"))
+                if name not in self.index.slots and name not in _OF_THE_RUNTIME:
+                    hint = near(name, self.index.slots)
+                    turn.emit(Warned(f"action {action} set {name}, which is no slot of the domain{hint}"))
+                turn.set_slot(name, event.get("value"))
             elif kind == "reset_slots":
                 turn.reset_slots(self.index.slots)
             elif kind == "session_started":

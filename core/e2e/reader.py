@@ -213,16 +213,26 @@ class _FileReader:
             self.reader.error(line, f"the stub {key} is a mapping with events and responses")
             return ActionAnswer()
         self.reader.known_keys(body, ("events", "responses"), f"the stub {key}", self.reader.error)
-        return ActionAnswer(self._mappings(body, "events"), self._mappings(body, "responses"))
+        events, responses = tuple(self._mappings(body, "events")), tuple(self._mappings(body, "responses"))
+        for event in events:
+            if event.get("event") == "slot" and not self.reader.text(event, "name"):
+                self.reader.error(event.lines.first, f"the stub {key}: a slot event needs the `name` of a slot")
+        said = [{**plain(response), **self._said(response)} for response in responses]
+        return ActionAnswer(tuple(plain(event) for event in events), tuple(said))
 
-    def _mappings(self, body: YamlMapping, key: str) -> tuple[dict[str, Any], ...]:
-        found = []
+    def _said(self, response: YamlMapping) -> dict[str, Any]:
+        """The text of a stub's message as it is written (12.50), with buttons that are checked."""
+        for button, line in self.reader.items(response, "buttons"):
+            if not isinstance(button, YamlMapping):
+                self.reader.error(line, "a button is a mapping with title and payload")
+        return {"text": self.reader.text(response, "text")} if response.get("text") is not None else {}
+
+    def _mappings(self, body: YamlMapping, key: str) -> Iterable[YamlMapping]:
         for item, line in self.reader.items(body, key):
             if isinstance(item, YamlMapping):
-                found.append(plain(item))
+                yield item
             else:
                 self.reader.error(line, f"an entry of {key} is a mapping")
-        return tuple(found)
 
 
 def _named_values(content: YamlMapping, key: str, reader: Reader) -> dict[str, dict[str, Any]]:

@@ -153,6 +153,12 @@ def test_what_a_user_types_stays_as_written(read, written):
     assert case.turns[0].user == ("" if written == "null" else written)
 
 
+def test_what_a_stub_says_stays_as_written(read):
+    stubs = "{action_price: {responses: [{text: 12.50}, {response: utter_price}]}}"
+    (case,) = read(f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]").cases
+    assert case.stubs["action_price"].responses == ({"text": "12.50"}, {"response": "utter_price"})
+
+
 def test_stubs_for_one_test_override_those_of_the_file(read):
     suite = read("""
         stub_custom_actions:
@@ -308,6 +314,9 @@ def test_a_fixtures_moment_must_be_one(problems):
         ("{action_price: 3}", "the stub action_price is a mapping with events and responses"),
         ("{action_price: {events: [slot]}}", "an entry of events is a mapping"),
         ("{action_price: {event: []}}", "event is not a key of the stub action_price; did you mean events?"),
+        ("{action_price: {events: [{event: slot, nam: a}]}}", "the stub action_price: a slot event needs the `name` of a slot"),
+        ("{action_price: {responses: [{text: [a]}]}}", "text must be text"),
+        ("{action_price: {responses: [{text: a, buttons: [yes]}]}}", "a button is a mapping with title and payload"),
     ],
 )
 def test_wrong_stubs_are_named(problems, stubs, complaint):

@@ -353,6 +353,19 @@ def test_a_mapping_for_one_flow_fills_nothing_in_another(make_assistant):
     assert tracker.slots["colour"] == "red"
 
 
+class Odd:
+    def run(self, name, tracker):
+        return ActionAnswer(({"event": "slot", "name": "stret", "value": "Elm"},), ({"text": 12.5},))
+
+
+def test_an_action_that_sets_no_slot_of_the_domain_is_told_and_says_numbers(make_assistant):
+    domain = "actions: [action_odd]\nslots: {street: {type: text}}"
+    flows = "flows: {a: {description: x, steps: [{action: action_odd}]}}"
+    chat = Chat(Engine(make_assistant(flows, domain), Odd(), "3.13"))
+    assert chat.say("hi", StartFlow("a"))[0] == "12.5"
+    assert chat.of(Warned) == [Warned("action action_odd set stret, which is no slot of the domain; did you mean street?")]
+
+
 def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
     flows = (
         "flows: {help: {description: a, nlu_trigger: [{intent: accident}], steps: [{collect: urgent}, {action: utter_go}]},"
