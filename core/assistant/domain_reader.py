@@ -136,7 +136,7 @@ class DomainReader:
         if kind not in _SLOT_TYPES:
             reader.error(body.line_of("type"), f"slot {name}: type {kind} is not one of {', '.join(_SLOT_TYPES)}")
             kind = "any"
-        values = tuple(value for value, _ in reader.items(body, "values"))
+        values = tuple(self._values(name, body, reader))
         if kind == "categorical":
             self._check_values(name, values, body, reader)
         checks = reader.part(body, "validation")
@@ -156,6 +156,13 @@ class DomainReader:
             min_value=reader.number(body, "min_value"),
             max_value=reader.number(body, "max_value"),
         )
+
+    def _values(self, name: str, body: YamlMapping, reader: Reader) -> Iterable[Any]:
+        for value, line in reader.items(body, "values"):
+            if isinstance(value, (dict, list)):
+                reader.error(line, f"slot {name}: a value is text, a number, true or false")
+            else:
+                yield value
 
     def _check_values(self, name: str, values: Sequence[Any], body: YamlMapping, reader: Reader) -> None:
         if not values:

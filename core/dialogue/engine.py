@@ -13,7 +13,7 @@ from core.assistant.templates import TemplateProblem
 from core.dialogue import effects, payloads, responses
 from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable, StubActions
 from core.dialogue.cleanup import accept_payload, clean_up
-from core.dialogue.commands import Command
+from core.dialogue.commands import Command, SetSlot
 from core.dialogue.default_actions import DEFAULT_ACTIONS
 from core.dialogue.events import ActionRan, BotSaid, Event, SessionStarted, SlotSet, StepVisited, UserSaid, Warned
 from core.dialogue.flow_index import FlowIndex
@@ -89,6 +89,10 @@ class Engine:
         cleaned = accept_payload(commands, tracker, self.index) if payload else clean_up(commands, tracker, self.index)
         turn = Turn(tracker, self.index)
         turn.emit(UserSaid(message.text, cleaned, message.metadata))
+        for command in commands if payload else ():
+            if isinstance(command, SetSlot) and command.name not in self.index.slots:
+                hint = near(command.name, self.index.slots)
+                turn.emit(Warned(f"/SetSlots sets {command.name}, which is left aside: it is no slot of the domain{hint}"))
         effects.apply(cleaned, turn)
         for name in self.index.every_turn:
             self._run_custom(name, turn, required=False)  # no flow asked for it, so none depends on it

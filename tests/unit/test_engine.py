@@ -381,6 +381,12 @@ def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
     assert chat.say("hi", StartFlow("other")) == ["urgent?"]
 
 
+def test_a_button_for_a_slot_that_is_none_is_told(chat):
+    chat.say("/SetSlots(stret=Elm 4)")
+    (warned,) = chat.of(Warned)
+    assert warned.message == "/SetSlots sets stret, which is left aside: it is no slot of the domain; did you mean street?"
+
+
 def test_an_intent_that_reaches_nothing_is_told(make_assistant):
     engine = Engine(make_assistant(NLU_FLOWS, NLU_DOMAIN), Recogniser())
     events = engine.handle(engine.new_tracker(), UserMessage("/paint"), engine.payload_commands("/paint"))

@@ -16,6 +16,7 @@ from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands
 from core.e2e.runner import engine_for, run_test
+from core.evaluation.review import infer_and_run
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
 
@@ -184,6 +185,13 @@ def test_a_number_alone_answers_the_question(make_assistant):
     (root / "t.yml").write_text(tests)
     (found,) = inferred(root, root / "t.yml").values()
     assert shown(found)[1] == ["set slot age 16"]
+
+
+async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
+    (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
+    result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
+    assert not result.passed
+    assert "did you mean street?" in result.warnings[0]
 
 
 def test_a_message_that_no_model_is_shown_has_no_commands(write_test):

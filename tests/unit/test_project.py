@@ -199,6 +199,12 @@ def test_an_initial_value_of_another_type_is_a_warning(make_assistant, slot, is_
     assert any("slot s: the initial value" in str(warning) for warning in warnings) is is_odd
 
 
+def test_a_value_of_a_slot_that_is_no_scalar_is_told(write_assistant):
+    domain = DOMAIN.replace("[small, large]", "[small, [large], {a: b}]")
+    found = problems(write_assistant, "flows: {a: {description: x, steps: [{action: utter_done}]}}", domain)
+    assert [str(problem) for problem in found] == ["domain.yml:4: slot size: a value is text, a number, true or false"]
+
+
 def test_a_domain_in_several_files(write_assistant):
     folder = write_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", "")
     (folder / "domain.yml").unlink()
