@@ -37,7 +37,7 @@ def unread(text: str, max_characters: int) -> InternalError | None:
     """What a message means that no model is shown, because it is empty or too long; None for others."""
     if not text.strip():
         return InternalError("rasa_internal_error_user_input_empty")
-    if len(text) > max_characters:
+    if 0 <= max_characters < len(text):  # a negative number can only mean that there is no limit
         return InternalError("rasa_internal_error_user_input_too_long", (("max_characters", max_characters),))
     return None
 
