@@ -33,7 +33,7 @@ class LlmCommandGenerator:
             return Prediction((error,))
         prompt = await self._renderer.rendered(tracker, message.text)
         answer = await self._client.complete([{"role": "user", "content": prompt}], max_tokens=self._max_tokens)
-        commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys()).commands
+        commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys(), meant=self._index.meant).commands
         return Prediction(
             commands or (CannotHandle(),),
             prompt,
