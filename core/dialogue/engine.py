@@ -68,7 +68,7 @@ class Engine:
 
     def payload_commands(self, text: str) -> tuple[Command, ...] | None:
         """Commands of `/SetSlots(...)` or `/intent{...}`; None for ordinary text."""
-        return payloads.parse(text)
+        return payloads.parse(text, self.index.meant)
 
     def start(self, tracker: Tracker) -> list[Event]:
         """Begin the conversation: run the session start pattern."""

@@ -381,6 +381,16 @@ def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
     assert chat.say("hi", StartFlow("other")) == ["urgent?"]
 
 
+def test_a_button_may_choose_a_category_called_none(make_assistant):
+    flows = "flows: {a: {description: x, steps: [{collect: cover}, {action: utter_done}]}}"
+    said = "utter_ask_cover: [{text: cover?}], utter_done: [{text: done}]"
+    domain = f"slots: {{cover: {{type: categorical, values: [full, none]}}}}\nresponses: {{{said}}}"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    chat.say("a", StartFlow("a"))
+    assert chat.say("/SetSlots(cover=null)")[0] == "cover?"
+    assert chat.say("/SetSlots(cover=none)")[0] == "done"
+
+
 def test_a_button_for_a_slot_that_is_none_is_told(chat):
     chat.say("/SetSlots(stret=Elm 4)")
     (warned,) = chat.of(Warned)
