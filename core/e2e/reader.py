@@ -156,7 +156,7 @@ class _FileReader:
                 continue
             if (first := cases.setdefault(case.name, case)) is not case:
                 self.reader.error(line, f"test {case.name!r} is there twice (first in line {first.line}); rename one")
-        return TestFile(self.shown, tuple(cases.values()), dict(self.fixtures), metadata, plain(stubs))
+        return TestFile(self.shown, tuple(cases.values()), dict(self.fixtures), metadata, self._as_written(stubs))
 
     def _case(self, item: Any, line: int, stubs: YamlMapping, steps: StepReader) -> TestCase | None:
         if not isinstance(item, YamlMapping) or not (name := self.reader.text(item, "test_case")):
@@ -219,6 +219,16 @@ class _FileReader:
                 self.reader.error(event.lines.first, f"the stub {key}: a slot event needs the `name` of a slot")
         said = [{**plain(response), **self._said(response)} for response in responses]
         return ActionAnswer(tuple(plain(event) for event in events), tuple(said))
+
+    def _as_written(self, stubs: YamlMapping) -> dict[str, Any]:
+        """Stubs as plain data to write out again, messages as their owner wrote them."""
+        source: dict[str, Any] = plain(stubs)
+        for key, body in stubs.items():
+            said = self.reader.items(body, "responses") if isinstance(body, YamlMapping) else ()
+            for at, (response, _) in enumerate(said):
+                if isinstance(response, YamlMapping):
+                    source[key]["responses"][at].update(self._said(response))
+        return source
 
     def _said(self, response: YamlMapping) -> dict[str, Any]:
         """The text of a stub's message as it is written (12.50), with buttons that are checked."""

@@ -155,8 +155,10 @@ def test_what_a_user_types_stays_as_written(read, written):
 
 def test_what_a_stub_says_stays_as_written(read):
     stubs = "{action_price: {responses: [{text: 12.50}, {response: utter_price}]}}"
-    (case,) = read(f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]").cases
+    suite = read(f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]")
+    (case,), (file,) = suite.cases, suite.files
     assert case.stubs["action_price"].responses == ({"text": "12.50"}, {"response": "utter_price"})
+    assert file.stubs["action_price"]["responses"][0] == {"text": "12.50"}, "it is written out again"
 
 
 def test_stubs_for_one_test_override_those_of_the_file(read):
@@ -316,6 +318,7 @@ def test_a_fixtures_moment_must_be_one(problems):
         ("{action_price: {event: []}}", "event is not a key of the stub action_price; did you mean events?"),
         ("{action_price: {events: [{event: slot, nam: a}]}}", "the stub action_price: a slot event needs the `name` of a slot"),
         ("{action_price: {responses: [{text: [a]}]}}", "text must be text"),
+        ("{action_price: {responses: [hm, {text: a}]}}", "an entry of responses is a mapping"),
         ("{action_price: {responses: [{text: a, buttons: [yes]}]}}", "a button is a mapping with title and payload"),
     ],
 )
