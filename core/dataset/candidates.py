@@ -184,6 +184,8 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
         said = words(span.text)
         if "text" in question.topics and span.kind == "whole":
             cost = 0.12
+        elif "text" in question.topics and span.lead == "because":
+            cost = 0.13
         elif 0 < len(said) <= 4 and not _SENTENCE & set(said) and span.kind == "whole" and said[0] not in _ASIDE:
             cost -= 0.2
         return cost

@@ -261,7 +261,9 @@ class Listener:
         if name == asked or name in self.expected.set_now:
             return self.candidates(name)[:6]
         now = self.tracker.slots.get(name)
-        if name in self.known.asked_anew or (now is not None and not self.corrects):
+        # A slot that still has its initial value is not asked for: the user may only volunteer another.
+        is_given = now is not None and now != self.index.initial_slots[name]
+        if name in self.known.asked_anew or (is_given and not self.corrects):
             return []
         given = self._given(name)
         found = [

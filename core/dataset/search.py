@@ -34,6 +34,8 @@ UNMENTIONED = 0.12
 """Cost of a message of the bot that the turn's checks say nothing of, where they speak of its messages."""
 NEEDLESS = 0.3
 """Cost of a command that has no effect."""
+NAMES_THE_FLOW = 0.2
+"""Cost of a value that consists of words which start the flow."""
 INVENTED = 0.5
 """Cost of a value that nobody said; with such values the search only asks whether a test can come true at all."""
 
@@ -263,6 +265,9 @@ class Search:
                 continue
             clash = candidate.span is not None and any(overlap(candidate.span, span) for span in taken)
             cost = reading.cost + EACH_VALUE + candidate.cost + (SAME_WORDS if clash else 0.0)
+            started = [command.flow for command in reading.commands if isinstance(command, StartFlow)]
+            if candidate.span is not None and self.known.is_named_by(str(candidate.value), started):
+                cost += NAMES_THE_FLOW
             yield Reading((*reading.commands, SetSlot(asked.slot, candidate.value)), cost)
 
     def _inventions(self, reading: Reading, listener: Listener, after: Tracker) -> Iterator[Reading]:

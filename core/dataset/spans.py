@@ -21,6 +21,8 @@ _TIME = (
     r"(?:\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d{1,2}\s?[ap]\.?m\b\.?|noon|midnight|(?:half|quarter)\s(?:past|to)\s\w+"
     r"|\d{1,2}\so['’]clock)"
 )
+_BARE_HOUR = r"(?<=\sat\s)\d{1,2}(?=[,.;!?]|$|\s(?:and|but|for|please|with)\b)"
+"""Only where no street, no price and no people may follow: tomorrow at 8."""
 _PART = r"(?:morning|afternoon|evening|night|noon)"
 _DATE = (
     rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}/\d{{1,2}}"
@@ -31,7 +33,7 @@ _DATE = (
     rf"|in\s(?:\w+)\s(?:days?|weeks?|months?)|(?:\w+)\s(?:days?|weeks?|months?|hours?|years?)\sago|the\s{_DAY[:-1]})"
 )
 _MOMENT = re.compile(
-    rf"\b(?:(?P<day>{_DATE}(?:\s{_PART})?)(?:,?\s(?:at|around|about|by|before|after)?\s?(?P<hour>{_TIME}))?"
+    rf"\b(?:(?P<day>{_DATE}(?:\s{_PART})?)(?:,?\s(?:at|around|about|by|before|after)?\s?(?P<hour>{_TIME}|{_BARE_HOUR}))?"
     rf"|(?P<first>{_TIME})(?:\s(?:on\s)?(?P<second>{_DATE}))?)(?!\w)",
     re.I,
 )

@@ -187,6 +187,27 @@ def test_a_number_alone_answers_the_question(make_assistant):
     assert shown(found)[1] == ["set slot age 16"]
 
 
+def test_what_a_message_tells_where_the_checks_do_not(make_assistant):
+    flows = (
+        "flows: {dispute_bill: {description: complain about a wrong bill, steps: [{collect: bill_month}, {collect: dispute_reason},"
+        " {action: utter_filed}]}, show_bill: {description: show a bill, steps: [{collect: bill_month}, {action: utter_bill}]},"
+        " roaming: {description: switch on roaming, steps: [{collect: zone}, {collect: roaming_days}, {action: utter_on}]}}"
+    )
+    slots = "{bill_month: {type: text}, dispute_reason: {type: text}, zone: {type: text}, roaming_days: {type: float, initial_value: 7}}"
+    names = ["ask_bill_month", "ask_dispute_reason", "ask_zone", "ask_roaming_days", "filed", "bill", "on"]
+    said = ", ".join(f"utter_{name}: [{{text: {name}}}]" for name in names)
+    root = make_assistant(flows, f"slots: {slots}\nresponses: {{{said}}}").root
+    for message, utter, command in (
+        ("my bill for June is wrong because I never called Peru", "filed", "set slot dispute_reason I never called Peru"),
+        ("May bill please", "bill", "set slot bill_month May"),
+        ("roaming in Spain for ten days", "on", "set slot roaming_days 10"),
+    ):
+        steps = f"  - user: {message}\n  - utter: utter_{utter}\n"
+        (root / "t.yml").write_text(f"test_cases:\n- test_case: a\n  steps:\n{steps}")
+        (found,) = inferred(root, root / "t.yml").values()
+        assert command in shown(found)[0]
+
+
 async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
     (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
     result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
