@@ -184,8 +184,10 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
         said = words(span.text)
         if "text" in question.topics and span.kind == "whole":
             cost = 0.12
+        elif "text" in question.topics and message[: span.start].rstrip().endswith(":"):
+            cost = 0.08
         elif "text" in question.topics and span.lead == "because":
-            cost = 0.13
+            cost = 0.11 if message.casefold().startswith("because") else 0.13
         elif 0 < len(said) <= 4 and not _SENTENCE & set(said) and span.kind == "whole" and said[0] not in _ASIDE:
             cost -= 0.2
         return cost

@@ -42,6 +42,8 @@ UNUSED_VALUE = 0.2
 """Cost of leaving a value unused that the words show."""
 NOT_ASKED = 0.05
 """Cost of taking for another slot the words that would do for the one asked for."""
+UNLIKE = 0.15
+"""Cost of correcting a value by one of another make."""
 UNWANTED_VALUE = 1.0
 """Cost of a value that the checks speak against."""
 SAME_WORDS = 0.6
@@ -276,7 +278,8 @@ class Listener:
                 or not self.known.is_named_by(str(one.value), starting)
             )
         ]
-        return sorted((one for one in found if one.value != now), key=lambda one: one.cost)[:4]
+        unlike = [replace(one, cost=one.cost + UNLIKE) if _is_unlike(now, one.value) else one for one in found]
+        return sorted((one for one in unlike if one.value != now), key=lambda one: one.cost)[:4]
 
     def _checked(self, candidate: Candidate, name: str) -> Candidate:
         slot = self.index.slots[name]
@@ -311,6 +314,11 @@ class Listener:
             cost += NOT_ASKED if option.span is not None and option.span == answer and not is_asked else 0.0
             taken = before.taken if option.span is None else (*before.taken, option.span)
             yield _Assignment((*before.commands, SetSlot(name, option.value)), taken, before.unused, cost)
+
+
+def _is_unlike(now: Any, value: Any) -> bool:
+    """True for a number alone in the place of a text with letters, such as a policy P-5 or a name."""
+    return isinstance(now, str) and any(map(str.isalpha, now)) and not any(map(str.isalpha, str(value)))
 
 
 def _reading_cost(reading: Reading) -> float:

@@ -113,7 +113,7 @@ def spans(message: str) -> tuple[Span, ...]:
         for match in pattern.finditer(message):
             start = match.start()
             if kind == "date":  # "on Monday" is Monday, "the 3rd" the 3rd
-                start += len(match[0]) - len(re.sub(r"^(?:on|the)\s", "", match[0], flags=re.I))
+                start += len(match[0]) - len(re.sub(r"^(?:on|the(?!\sday))\s", "", match[0], flags=re.I))
             add(start, match.end(), kind)
             for parts in (("day", "hour"), ("first", "second")):
                 if kind == "date" and all(match[part] for part in parts):

@@ -208,6 +208,19 @@ def test_what_a_message_tells_where_the_checks_do_not(make_assistant):
         assert command in shown(found)[0]
 
 
+def test_a_number_alone_corrects_a_number(make_assistant):
+    asks = "{collect: policy_number}, {collect: amount}, {collect: sure, ask_before_filling: true}, {action: utter_ok}"
+    said = ", ".join(f"utter_{name}: [{{text: {name}}}]" for name in ("ask_policy_number", "ask_amount", "ask_sure", "ok"))
+    slots = "{policy_number: {type: text}, amount: {type: float}, sure: {type: bool}}"
+    domain = f"slots: {slots}\nresponses: {{{said}}}"
+    root = make_assistant(f"flows: {{claim: {{description: file a claim, steps: [{asks}]}}}}", domain).root
+    steps = "[{user: a claim for P-5}, {utter: utter_ask_amount}, {user: '3000'}, {utter: utter_ask_sure},"
+    steps += " {user: 'wait, it was 4000'}, {utter: utter_corrected_previous_input}]"
+    (root / "t.yml").write_text(f"test_cases: [{{test_case: a, steps: {steps}}}]")
+    (found,) = inferred(root, root / "t.yml").values()
+    assert shown(found)[2] == ["set slot amount 4000"]
+
+
 async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
     (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
     result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
