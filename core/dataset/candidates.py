@@ -137,6 +137,8 @@ def values(question: Question, message: str, role: Role = "asked", expected: Seq
             if value is not None and str(value).casefold() in words(message):
                 offer(value, 0.05)
     for value in expected:
+        if slot.type in ("text", "any") and _loses_zeros(value, message):
+            continue  # `pin: 0042` without quotes is 42 to YAML, and that is not what the user says
         offer(value, 0.0 if _is_said(value, message) else 0.35, _place(value, message))
     return sorted(found.values(), key=lambda candidate: candidate.cost)
 
@@ -290,6 +292,13 @@ def _is_said(value: Any, message: str) -> bool:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return any(number == value for _, _, number in number_spans(message))
     return str(value).casefold() in message.casefold()
+
+
+def _loses_zeros(value: Any, message: str) -> bool:
+    """True for a number that a message writes with zeros before it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return any(int(digits) == value for digits in re.findall(r"(?<!\w)0\d+(?!\w)", message))
 
 
 def _place(value: Any, message: str) -> tuple[int, int] | None:

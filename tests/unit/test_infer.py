@@ -221,6 +221,14 @@ def test_a_number_alone_corrects_a_number(make_assistant):
     assert shown(found)[2] == ["set slot amount 4000"]
 
 
+def test_zeros_before_a_number_are_not_lost_from_a_text(write_test):
+    steps = "- user: send a parcel\n- user: '0042'\n- slot_was_set: [street: 0042]\n- utter: utter_ask_weight"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert "street = 42, but street became '0042'" in found.contradiction.message
+    (found,) = inferred(PARCELS, write_test(steps.replace("street: 0042", 'street: "0042"'))).values()
+    assert shown(found)[1] == ["set slot street 0042"]
+
+
 async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
     (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
     result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
