@@ -294,6 +294,8 @@ def test_all_problems_come_at_once_with_their_lines(problems):
         ("bot_uttered: utter_hi", "bot_uttered is a mapping with utter_name, text_matches, buttons"),
         ("bot_uttered: {}", "bot_uttered needs one of utter_name, text_matches, buttons"),
         ("bot_uttered: {buttons: [yes]}", "a button is a mapping with title and payload"),
+        ("bot_uttered: {utter_name: [utter_hi]}", "utter_name must be text"),
+        ("bot_uttered: {text_matches: {a: b}}", "text_matches must be text"),
         ("bot_uttered: {utter: a}", "utter is not a key of bot_uttered"),
     ],
 )
@@ -325,6 +327,11 @@ def test_a_fixtures_moment_must_be_one(problems):
 def test_wrong_stubs_are_named(problems, stubs, complaint):
     text = f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]"
     assert problems(text) == [f"e2e_tests/all.yml:1: {complaint}"]
+
+
+@pytest.mark.parametrize("steps", ["true", "5", "{user: x}", "x"])
+def test_steps_that_are_no_list_are_named(problems, steps):
+    assert "e2e_tests/all.yml:1: steps must be a list" in problems(f"test_cases: [{{test_case: a, steps: {steps}}}]")
 
 
 def test_yaml_that_cannot_be_read_is_a_problem_among_others(write, tmp_path):
