@@ -229,6 +229,11 @@ def test_zeros_before_a_number_are_not_lost_from_a_text(write_test):
     assert shown(found)[1] == ["set slot street 0042"]
 
 
+def test_a_flow_that_its_condition_keeps_closed_is_named(write_test):
+    (found,) = inferred(PARCELS, write_test("- user: tell me the secret\n- utter: utter_secret")).values()
+    assert "; flow secret cannot start there, as 'slots.member' does not hold" in (found.undecided or found.contradiction.message)
+
+
 async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
     (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
     result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
