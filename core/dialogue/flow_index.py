@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from core.assistant.conditions import ConditionError
 from core.assistant.flows import CallStep, CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
 from core.assistant.repair import PatternSet
@@ -45,7 +46,11 @@ class FlowIndex:
             yield from ((slot.name, value.casefold()) for value in slot.values if isinstance(value, str))
         for flow in self.flows.values():
             for condition in (branch.condition for step in flow.steps for branch in step.next):
-                for name, value in condition.comparisons if condition is not None else ():
+                try:
+                    comparisons = condition.comparisons if condition is not None else ()
+                except ConditionError:
+                    continue  # it counts as false
+                for name, value in comparisons:
                     if isinstance(value, str):
                         yield name.removeprefix("slots."), value.casefold()
 

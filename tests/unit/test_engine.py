@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rigs.conversations import DOMAIN, FLOWS, Chat, Price
 
+from core.assistant.conditions import Predicate
+from core.assistant.flows import END, Branch
 from core.dialogue.actions import ActionAnswer, ActionUnavailable
 from core.dialogue.commands import (
     CancelFlow,
@@ -389,6 +393,15 @@ def test_a_button_may_choose_a_category_called_none(make_assistant):
     chat.say("a", StartFlow("a"))
     assert chat.say("/SetSlots(cover=null)")[0] == "cover?"
     assert chat.say("/SetSlots(cover=none)")[0] == "done"
+
+
+def test_a_condition_that_cannot_be_read_stops_no_engine(make_assistant):
+    assistant = make_assistant("flows: {a: {description: x, steps: [{action: action_listen}]}}", "slots: {s: {type: text}}")
+    branch = Branch(END, Predicate("slots.s ==="))
+    step = replace(assistant.flows["a"].steps[0], next=(branch,))
+    flow = replace(assistant.flows["a"], steps=(step,))
+    chat = Chat(Engine(replace(assistant, flows={"a": flow}), None, "3.13"))
+    assert chat.say("hi", StartFlow("a")) == []
 
 
 def test_a_button_for_a_slot_that_is_none_is_told(chat):
