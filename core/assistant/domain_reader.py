@@ -136,15 +136,19 @@ class DomainReader:
         if kind not in _SLOT_TYPES:
             reader.error(body.line_of("type"), f"slot {name}: type {kind} is not one of {', '.join(_SLOT_TYPES)}")
             kind = "any"
-        values = tuple(value for value, _ in reader.items(body, "values"))
+        values = tuple(self._values(name, body, reader))
         if kind == "categorical":
             self._check_values(name, values, body, reader)
         checks = reader.part(body, "validation")
+        initial = _plain(body.get("initial_value"))
+        if not _fits(initial, kind, values):
+            where = body.line_of("initial_value")
+            reader.warn(where, f"slot {name}: the initial value {initial!r} is no value of type {kind}")
         return Slot(
             name=name,
             type=kind,  # type: ignore[arg-type]
             lines=Lines(reader.file, line, body.lines.last),
-            initial_value=_plain(body.get("initial_value")),
+            initial_value=initial,
             values=values,
             mappings=tuple(self._mappings(name, body, reader)) or (SlotMapping("from_llm"),),
             rejections=rejections(checks, reader),
@@ -152,6 +156,13 @@ class DomainReader:
             min_value=reader.number(body, "min_value"),
             max_value=reader.number(body, "max_value"),
         )
+
+    def _values(self, name: str, body: YamlMapping, reader: Reader) -> Iterable[Any]:
+        for value, line in reader.items(body, "values"):
+            if isinstance(value, (dict, list)):
+                reader.error(line, f"slot {name}: a value is text, a number, true or false")
+            else:
+                yield value
 
     def _check_values(self, name: str, values: Sequence[Any], body: YamlMapping, reader: Reader) -> None:
         if not values:
@@ -258,6 +269,15 @@ def _entries(content: YamlMapping, key: str, reader: Reader) -> Iterable[tuple[s
 
 def _without_lines(value: Slot | Response) -> tuple[Any, ...]:
     return tuple(getattr(value, name) for name in value.__dataclass_fields__ if name != "lines")
+
+
+def _fits(value: Any, kind: str, values: Sequence[Any]) -> bool:
+    """True when a slot of a type may begin with this value."""
+    if value is None or kind not in ("bool", "float", "categorical"):
+        return True
+    if kind == "categorical":
+        return value in values
+    return isinstance(value, bool) if kind == "bool" else isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:

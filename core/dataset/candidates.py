@@ -58,7 +58,9 @@ _BASE: dict[Kind, float] = {
 }
 _CURRENCY = re.compile(r"^\s?(?:€|\$|£|euros?\b|eur\b|dollars?\b|usd\b|pounds?\b|bucks?\b|cents?\b)|[€$£]\s?$", re.I)
 _OCLOCK = re.compile(r"\s?(?:o['’]clock|[ap]\.?m\b)", re.I)
+_CLAUSES = re.compile(r"[;.!?]\s|,?\s(?:and|but)\s", re.I)
 _HOURS = stems("hour hours time clock")
+_ADDRESS = stems("address")
 _NEGATION = word_set("no not without never don't isn't won't non")
 _REASON_LEADS = word_set("for because about with regarding as")
 _ASIDE = word_set("to at in on from of with by is are was it's its i i'm i'd that's want need like please make can")
@@ -135,6 +137,8 @@ def values(question: Question, message: str, role: Role = "asked", expected: Seq
             if value is not None and str(value).casefold() in words(message):
                 offer(value, 0.05)
     for value in expected:
+        if slot.type in ("text", "any") and _loses_zeros(value, message):
+            continue  # `pin: 0042` without quotes is 42 to YAML, and that is not what the user says
         offer(value, 0.0 if _is_said(value, message) else 0.35, _place(value, message))
     return sorted(found.values(), key=lambda candidate: candidate.cost)
 
@@ -170,6 +174,8 @@ def _texts(question: Question, message: str, role: Role) -> Iterator[tuple[str, 
             continue
         if span.kind in ("phrase", "clause") and not stems(span.text):
             continue  # "four of them": a pronoun is no value
+        if span.is_part and "date" not in question.topics:
+            continue
         yield span.text, _text_cost(question, message, span, role), (span.start, span.end)
 
 
@@ -180,6 +186,10 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
         said = words(span.text)
         if "text" in question.topics and span.kind == "whole":
             cost = 0.12
+        elif "text" in question.topics and message[: span.start].rstrip().endswith(":"):
+            cost = 0.08
+        elif "text" in question.topics and span.lead == "because":
+            cost = 0.11 if message.casefold().startswith("because") else 0.13
         elif 0 < len(said) <= 4 and not _SENTENCE & set(said) and span.kind == "whole" and said[0] not in _ASIDE:
             cost -= 0.2
         return cost
@@ -190,12 +200,13 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
             cost = 0.17
     elif kinds:
         cost = 0.03 if span.kind in kinds else cost + 0.25
+    cost += 0.05 if span.is_part else 0.0
     for direction, other in (("from", "to"), ("to", "from")):
         if span.lead == direction and direction in question.topics:
             cost -= 0.08
         elif span.lead == direction and other in question.topics:
             cost += 0.3
-    if span.kind == "address" and "address" in question.near:
+    if span.kind == "address" and question.near >= _ADDRESS:
         cost -= 0.01 * span.text.count(",")  # with the town, where a slot takes all of it
     if _near(question, message, span.start, span.end):
         return cost - 0.04
@@ -242,6 +253,11 @@ def _booleans(question: Question, message: str, role: Role) -> Iterator[tuple[bo
     yes, no = YES.search(cleaned), NO.search(cleaned)
     if yes and no:
         first = yes.start() < no.start() and not re.match(r"[\W]*(?:i|please)\b", yes[0], re.I)
+        if min(yes.start(), no.start()) > 0:
+            # "it does not work, and yes, I restarted it": the part that speaks of the slot answers its question
+            parts = [part for part in _CLAUSES.split(cleaned) if question.near & stems(part)]
+            told = [(bool(YES.search(part)), bool(NO.search(part))) for part in parts]
+            first = told == [(True, False)] or (first and told != [(False, True)])
         yield True, 0.1 if first else 0.3
         yield False, 0.3 if first else 0.1
     elif yes or no:
@@ -276,6 +292,13 @@ def _is_said(value: Any, message: str) -> bool:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return any(number == value for _, _, number in number_spans(message))
     return str(value).casefold() in message.casefold()
+
+
+def _loses_zeros(value: Any, message: str) -> bool:
+    """True for a number that a message writes with zeros before it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return any(int(digits) == value for digits in re.findall(r"(?<!\w)0\d+(?!\w)", message))
 
 
 def _place(value: Any, message: str) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from core.dataset.candidates import categorical_cost
 from core.dataset.knowledge import knowledge
 from core.dataset.language import COMMANDS_WITH_WORDING, NO_SIGN, doubt
 from core.dataset.search import Path, Search
+from core.dialogue.cleanup import startable
 from core.dialogue.command_text import render_all
 from core.dialogue.commands import Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
@@ -125,7 +126,7 @@ def _undecided(search: Search, reason: str) -> Inference:
     at = max(search.attempts, default=0)
     nearest = search.attempts.get(at)
     tried = f"; with {_shown(nearest.commands)}: {nearest.failure.message}" if nearest else ""
-    text = f"{_place(search.case, at)}: {reason}{tried}"
+    text = f"{_place(search.case, at)}: {reason}{tried}{_closed(search, at)}"
     return Inference(search.case, undecided=text, simulations=search.simulations)
 
 
@@ -151,10 +152,25 @@ def _beyond_the_words(search: Search, start: Tracker) -> Inference:
         return replace(_undecided(search, "no commands were found that make it come true"), simulations=simulations)
     nearest = search.attempts[at]
     failure = nearest.failure
-    if search.engine.payload_commands(case.turns[at].user) is None:
+    if search.without_model(case.turns[at]) is None:
         reason = f"no commands make {_place(case, at)} come true; with {_shown(nearest.commands)}: {failure.message}"
-        failure = replace(failure, message=reason)
+        failure = replace(failure, message=reason + _closed(search, at))
     return Inference(case, contradiction=failure, simulations=simulations)
+
+
+def _closed(search: Search, at: int) -> str:
+    """What to add where every flow that could do what a turn expects is kept closed by its own `if`."""
+    if at not in search.reached:
+        return ""
+    expected, tracker, index = search.expected[at], search.reached[at].tracker, search.engine.index
+    said = (search.known.said_by.get(name, ()) for name in expected.utterances)
+    fitting = expected.started or frozenset().union(*said)
+    possible = [flow for flow in search.known.startable if flow in fitting]
+    in_progress = {frame.flow for frame in tracker.stack}
+    if not possible or any(flow in in_progress or startable(flow, tracker, index) for flow in possible):
+        return ""
+    guard = index.flows[possible[0]].guard
+    return f"; flow {possible[0]} cannot start there, as {guard.source if guard else ''!r} does not hold"
 
 
 def _place(case: TestCase, at: int) -> str:

@@ -40,6 +40,10 @@ UNEXPECTED_FLOW = 1.5
 """Cost of starting a flow that cannot do what the turn expects."""
 UNUSED_VALUE = 0.2
 """Cost of leaving a value unused that the words show."""
+NOT_ASKED = 0.05
+"""Cost of taking for another slot the words that would do for the one asked for."""
+UNLIKE = 0.15
+"""Cost of correcting a value by one of another make."""
 UNWANTED_VALUE = 1.0
 """Cost of a value that the checks speak against."""
 SAME_WORDS = 0.6
@@ -103,7 +107,8 @@ class Listener:
         message = self.turn.user
         if self.index.fillable(self.tracker.stack):
             yield Reading((), 1.0)
-        likely = [pair for pair in starts if pair[1] < UNEXPECTED_FLOW][:LIKELY_STARTS]
+        # A flow that can do what the turn expects costs this much even when no word of the message is its own.
+        likely = [pair for pair in starts if pair[1] <= UNEXPECTED_FLOW][:LIKELY_STARTS]
         likeness = self.known.likeness(message)
         besides = [(flow, cost - UNEXPECTED_FLOW) for flow, cost in starts if likeness.get(flow, 0.0) >= MENTIONED]
         # A flow that waits until the other has ended does nothing in this turn.
@@ -194,10 +199,11 @@ class Listener:
             return
         stack = () if CancelFlow() in opening.commands else self.tracker.stack
         asked = self.asked.slot if self.asked is not None and not starting else None
+        answer = next((one.span for one in self.candidates(asked)), None) if asked is not None else None
         partial = [_Assignment()]
         for name in sorted(self.index.fillable(stack, starting), key=lambda name: (name != asked, name)):
             if options := self._options(name, asked, starting):
-                grown = [one for before in partial for one in self._continued(before, name, options)]
+                grown = [one for before in partial for one in self._continued(before, name, options, answer)]
                 partial = sorted(grown, key=_cost)[:BEAM]
         for one in partial:
             if opening.commands or one.commands:
@@ -257,7 +263,9 @@ class Listener:
         if name == asked or name in self.expected.set_now:
             return self.candidates(name)[:6]
         now = self.tracker.slots.get(name)
-        if name in self.known.asked_anew or (now is not None and not self.corrects):
+        # A slot that still has its initial value is not asked for: the user may only volunteer another.
+        is_given = now is not None and now != self.index.initial_slots[name]
+        if name in self.known.asked_anew or (is_given and not self.corrects):
             return []
         given = self._given(name)
         found = [
@@ -270,7 +278,8 @@ class Listener:
                 or not self.known.is_named_by(str(one.value), starting)
             )
         ]
-        return sorted((one for one in found if one.value != now), key=lambda one: one.cost)[:4]
+        unlike = [replace(one, cost=one.cost + UNLIKE) if _is_unlike(now, one.value) else one for one in found]
+        return sorted((one for one in unlike if one.value != now), key=lambda one: one.cost)[:4]
 
     def _checked(self, candidate: Candidate, name: str) -> Candidate:
         slot = self.index.slots[name]
@@ -281,8 +290,10 @@ class Listener:
                 return replace(candidate, cost=candidate.cost + 0.4)
         return candidate
 
-    def _continued(self, before: _Assignment, name: str, options: Sequence[Candidate]) -> Iterator[_Assignment]:
-        """An assignment without a value for a slot, and with each of its options."""
+    def _continued(
+        self, before: _Assignment, name: str, options: Sequence[Candidate], answer: tuple[int, int] | None
+    ) -> Iterator[_Assignment]:
+        """An assignment without a value for a slot, and with each of its options; `answer`: the words that answer the question."""
         is_asked = self.asked is not None and name == self.asked.slot
         if (
             name in self.expected.kept
@@ -300,8 +311,14 @@ class Listener:
             clash = option.span is not None and any(overlap(option.span, span) for span in before.taken)
             cost = before.cost + EACH_VALUE + option.cost + (SAME_WORDS if clash else 0.0)
             cost += UNWANTED_VALUE if name in self.expected.kept else 0.0
+            cost += NOT_ASKED if option.span is not None and option.span == answer and not is_asked else 0.0
             taken = before.taken if option.span is None else (*before.taken, option.span)
             yield _Assignment((*before.commands, SetSlot(name, option.value)), taken, before.unused, cost)
+
+
+def _is_unlike(now: Any, value: Any) -> bool:
+    """True for a number alone in the place of a text with letters, such as a policy P-5 or a name."""
+    return isinstance(now, str) and any(map(str.isalpha, now)) and not any(map(str.isalpha, str(value)))
 
 
 def _reading_cost(reading: Reading) -> float:

@@ -21,7 +21,7 @@ from core.dialogue.actions import ActionFailed, ActionUnavailable
 from core.dialogue.commands import Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.events import BotSaid, Event, UserSaid, Warned
-from core.dialogue.source import UserMessage
+from core.dialogue.source import UserMessage, unread
 from core.dialogue.tracker import Tracker
 from core.e2e.assertions import failures_of
 from core.e2e.cases import Check, TestCase, Turn
@@ -34,6 +34,8 @@ UNMENTIONED = 0.12
 """Cost of a message of the bot that the turn's checks say nothing of, where they speak of its messages."""
 NEEDLESS = 0.3
 """Cost of a command that has no effect."""
+NAMES_THE_FLOW = 0.2
+"""Cost of a value that consists of words which start the flow."""
 INVENTED = 0.5
 """Cost of a value that nobody said; with such values the search only asks whether a test can come true at all."""
 
@@ -187,24 +189,31 @@ class Search:
     # The queue
 
     def _go_on(self, path: Path) -> None:
-        """Queue what may come next: the openings of the next turn, the turn after a payload, or the finished path."""
+        """Queue what may come next: the openings of the next turn, the turn after one that no model is shown, or the finished path."""
         while len(path.turns) < len(self.case.turns):
             at = len(path.turns)
             if at not in self.reached or path.cost < self.reached[at].cost:
                 self.reached[at] = path
             turn = self.case.turns[at]
-            payload = self.engine.payload_commands(turn.user)
-            if payload is None:
+            given = self.without_model(turn)
+            if given is None:
                 if self._is_worthwhile(path):
                     listener = Listener(self.known, turn, self.expected[at], path.tracker)
                     self._open_next(path, listener, listener.openings())
                 return
-            tracker, _, failure = self._play(path.tracker, turn, payload)
+            tracker, _, failure = self._play(path.tracker, turn, given)
             if failure is not None:
-                self._note(at, Attempt(path.cost, payload, failure))
+                self._note(at, Attempt(path.cost, given, failure))
                 return
-            path = Path(tracker, (*path.turns, None), path.cost)
+            is_payload = self.engine.payload_commands(turn.user) is not None
+            path = Path(tracker, (*path.turns, None if is_payload else given), path.cost)
         heapq.heappush(self._queue, _Node((path.cost, -len(path.turns), next(self._order)), path))
+
+    def without_model(self, turn: Turn) -> tuple[Command, ...] | None:
+        """Commands of a payload, or the error of a message that is empty or too long; None for messages that a model is shown."""
+        payload = self.engine.payload_commands(turn.user)
+        error = unread(turn.user, self.engine.assistant.settings.max_characters)
+        return payload if payload is not None or error is None else (error,)
 
     def _is_worthwhile(self, path: Path) -> bool:
         """False when another path came to the same point for less, beyond doubt: whatever follows, it ends better."""
@@ -256,6 +265,9 @@ class Search:
                 continue
             clash = candidate.span is not None and any(overlap(candidate.span, span) for span in taken)
             cost = reading.cost + EACH_VALUE + candidate.cost + (SAME_WORDS if clash else 0.0)
+            started = [command.flow for command in reading.commands if isinstance(command, StartFlow)]
+            if candidate.span is not None and self.known.is_named_by(str(candidate.value), started):
+                cost += NAMES_THE_FLOW
             yield Reading((*reading.commands, SetSlot(asked.slot, candidate.value)), cost)
 
     def _inventions(self, reading: Reading, listener: Listener, after: Tracker) -> Iterator[Reading]:

@@ -21,6 +21,8 @@ _TIME = (
     r"(?:\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d{1,2}\s?[ap]\.?m\b\.?|noon|midnight|(?:half|quarter)\s(?:past|to)\s\w+"
     r"|\d{1,2}\so['’]clock)"
 )
+_BARE_HOUR = r"(?<=\sat\s)\d{1,2}(?=[,.;!?]|$|\s(?:and|but|for|please|with)\b)"
+"""Only where no street, no price and no people may follow: tomorrow at 8."""
 _PART = r"(?:morning|afternoon|evening|night|noon)"
 _DATE = (
     rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}/\d{{1,2}}"
@@ -31,12 +33,13 @@ _DATE = (
     rf"|in\s(?:\w+)\s(?:days?|weeks?|months?)|(?:\w+)\s(?:days?|weeks?|months?|hours?|years?)\sago|the\s{_DAY[:-1]})"
 )
 _MOMENT = re.compile(
-    rf"\b(?:{_DATE}(?:\s{_PART})?(?:,?\s(?:at|around|about|by|before|after)?\s?{_TIME})?|{_TIME}(?:\s(?:on\s)?{_DATE})?)(?!\w)",
+    rf"\b(?:(?P<day>{_DATE}(?:\s{_PART})?)(?:,?\s(?:at|around|about|by|before|after)?\s?(?P<hour>{_TIME}|{_BARE_HOUR}))?"
+    rf"|(?P<first>{_TIME})(?:\s(?:on\s)?(?P<second>{_DATE}))?)(?!\w)",
     re.I,
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*")
 _ADDRESS = re.compile(
-    r"(?:\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b)(?P<town>,\s[A-Z][\w'’-]+)?"
+    r"(?:\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b)(?P<town>,\s(?:\d{4,5}\s)?[A-Z][\w'’-]+)?"
 )
 _CODE = re.compile(
     r"(?<![\w.,-])(?=(?:\D?\d){6})\+?\d{2,5}(?:\s\d{2,}){1,4}(?!\w)|\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
@@ -83,6 +86,8 @@ class Span:
     text: str
     kind: Kind
     lead: str = ""
+    is_part: bool = False
+    """True for the day or the hour alone, where a message names both."""
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +96,7 @@ def spans(message: str) -> tuple[Span, ...]:
     found: dict[tuple[int, int, Kind], Span] = {}
     tokens = [(match.start(), match.end()) for match in WORD.finditer(message)]
 
-    def add(start: int, end: int, kind: Kind) -> None:
+    def add(start: int, end: int, kind: Kind, is_part: bool = False) -> None:
         while end > start and message[end - 1] in " .!?,;:":
             end -= 1
         if end > start:
@@ -99,7 +104,7 @@ def spans(message: str) -> tuple[Span, ...]:
             lead = before[-1] if before else ""
             if lead in _ARTICLES and len(before) > 1:
                 lead = before[-2]
-            found.setdefault((start, end, kind), Span(start, end, message[start:end], kind, lead))
+            found.setdefault((start, end, kind), Span(start, end, message[start:end], kind, lead, is_part))
 
     for match in _QUOTED.finditer(message):
         group = 1 if match[1] else 2
@@ -108,8 +113,12 @@ def spans(message: str) -> tuple[Span, ...]:
         for match in pattern.finditer(message):
             start = match.start()
             if kind == "date":  # "on Monday" is Monday, "the 3rd" the 3rd
-                start += len(match[0]) - len(re.sub(r"^(?:on|the)\s", "", match[0], flags=re.I))
+                start += len(match[0]) - len(re.sub(r"^(?:on|the(?!\sday))\s", "", match[0], flags=re.I))
             add(start, match.end(), kind)
+            for parts in (("day", "hour"), ("first", "second")):
+                if kind == "date" and all(match[part] for part in parts):
+                    for part in parts:  # one slot may take the day, another the hour
+                        add(max(start, match.start(part)), match.end(part), kind, True)
             if kind == "address" and match["town"]:
                 add(start, match.start("town"), kind)
     for start, end in _capitalised_runs(message, tokens):
@@ -133,13 +142,15 @@ def spans(message: str) -> tuple[Span, ...]:
 
 def _belongs(span: Span, other: Span) -> bool:
     """True when a part is only a piece of a date, an address or the like and says nothing alone."""
+    inside = other.start <= span.start and span.end <= other.end
+    if span.kind == "clause" and other.kind == "date":
+        return inside and span.start > other.start  # the end of a date
     if span.kind in ("quoted", "whole", "clause") or span.kind == other.kind:
         return False
     if other.kind in ("date", "email") and span.kind in ("address", "code"):
         return span.start < other.end and other.start < span.end
     if other.kind == "address" and "," in other.text[: max(0, span.start - other.start)]:
         return False  # the town of an address
-    inside = other.start <= span.start and span.end <= other.end
     return inside and (span.start, span.end) != (other.start, other.end)
 
 

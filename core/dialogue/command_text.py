@@ -161,14 +161,20 @@ def as_line(command: Command) -> str:
 
 
 def parse(
-    text: str, dialect: Dialect, known_flows: Collection[str] | None = None, drop_unknown_values: bool = True
+    text: str,
+    dialect: Dialect,
+    known_flows: Collection[str] | None = None,
+    drop_unknown_values: bool = True,
+    meant: Collection[tuple[str, str]] = (),
 ) -> Parsed:
     """Read a model's answer. Flows outside `known_flows` are dropped; the other form is understood as well.
 
-    A slot's value of "none", "?" and the like says that a model knows none, and is dropped; `drop_unknown_values` False takes it as it is.
+    A slot's value of "none", "?" and the like says that a model knows none, and is dropped, unless it is `meant`: a (slot, value) pair
+    that the assistant knows. `drop_unknown_values` False takes all as they are.
     """
     commands: list[Command] = []
     dropped: list[str] = []
+    kept: Command | None
     for line in text.splitlines():
         if not line.strip() or line.strip().startswith("```"):
             continue
@@ -177,7 +183,10 @@ def parse(
         if not found:
             dropped.append(line.strip())
         for command in found:
-            kept = _known(command, known_flows) if drop_unknown_values or not isinstance(command, SetSlot) else command
+            if isinstance(command, SetSlot):
+                kept = command if not drop_unknown_values or _says_something(command, meant) else None
+            else:
+                kept = _known(command, known_flows)
             if kept is None:
                 dropped.append(render(command, dialect))
             else:
@@ -185,11 +194,12 @@ def parse(
     return Parsed(tuple(commands), tuple(dropped))
 
 
+def _says_something(command: SetSlot, meant: Collection[tuple[str, str]]) -> bool:
+    value = str(command.value).strip().casefold()
+    return value not in _UNKNOWN_VALUES or (command.name, value) in meant
+
+
 def _known(command: Command, flows: Collection[str] | None) -> Command | None:
-    if isinstance(command, SetSlot):
-        return (
-            None if isinstance(command.value, str) and command.value.strip().casefold() in _UNKNOWN_VALUES else command
-        )
     if flows is None:
         return command
     if isinstance(command, StartFlow):

@@ -196,8 +196,10 @@ def _push_answer(command: Command, turn: Turn) -> None:
 def _trigger(command: TriggerIntent, turn: Turn) -> None:
     """An intent payload: fills slots mapped to it, then starts the flow or pattern that names the intent."""
     entities = dict(command.entities)
-    fillable = turn.index.fillable(turn.stack)
-    active = {frame.flow for frame in active_frames(turn.stack)}
+    flow = turn.index.by_intent.get(command.intent)
+    starting = [] if flow is None or any(frame.flow == flow for frame in turn.stack) else [flow]
+    fillable = turn.index.fillable(turn.stack, starting)  # the flow that the intent starts may collect what it fills
+    active = {*starting, *(frame.flow for frame in active_frames(turn.stack))}
     before = len(turn.events)
     for slot in turn.index.slots.values():
         for mapping in slot.mappings:
@@ -211,12 +213,11 @@ def _trigger(command: TriggerIntent, turn: Turn) -> None:
                 and slot.name in fillable
             ):
                 turn.set_slot(slot.name, coerce(slot, mapping.options.get("value")))
-    flow = turn.index.by_intent.get(command.intent)
     if flow is None:
         if len(turn.events) == before:
             turn.emit(Warned(f"/{command.intent} starts no flow and fills no slot; it was left aside"))
         return
     if turn.index.flows[flow].is_pattern:
         turn.push_pattern(flow)
-    elif not any(frame.flow == flow for frame in turn.stack):
-        _start_flows([flow], turn, interrupting=top_user_frame(turn.stack) is not None)
+    elif starting:
+        _start_flows(starting, turn, interrupting=top_user_frame(turn.stack) is not None)

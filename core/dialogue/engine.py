@@ -13,7 +13,7 @@ from core.assistant.templates import TemplateProblem
 from core.dialogue import effects, payloads, responses
 from core.dialogue.actions import ActionAnswer, Actions, ActionUnavailable, StubActions
 from core.dialogue.cleanup import accept_payload, clean_up
-from core.dialogue.commands import Command
+from core.dialogue.commands import Command, SetSlot
 from core.dialogue.default_actions import DEFAULT_ACTIONS
 from core.dialogue.events import ActionRan, BotSaid, Event, SessionStarted, SlotSet, StepVisited, UserSaid, Warned
 from core.dialogue.flow_index import FlowIndex
@@ -22,10 +22,13 @@ from core.dialogue.stack import Frame
 from core.dialogue.tracker import Tracker
 from core.dialogue.turn import Turn
 from core.dialogue.values import coerce
+from core.near import near
 
 MOST_STEPS_IN_A_TURN = 1000
 """Beyond this many steps without listening, flows are going in circles."""
 
+_OF_THE_RUNTIME = frozenset({"requested_slot", "return_value", "session_started_metadata"})
+"""Slots that a domain need not have."""
 _OPTIONAL = ("validate_", "action_ask_", "utter_ask_")
 
 
@@ -65,7 +68,7 @@ class Engine:
 
     def payload_commands(self, text: str) -> tuple[Command, ...] | None:
         """Commands of `/SetSlots(...)` or `/intent{...}`; None for ordinary text."""
-        return payloads.parse(text)
+        return payloads.parse(text, self.index.meant)
 
     def start(self, tracker: Tracker) -> list[Event]:
         """Begin the conversation: run the session start pattern."""
@@ -86,6 +89,10 @@ class Engine:
         cleaned = accept_payload(commands, tracker, self.index) if payload else clean_up(commands, tracker, self.index)
         turn = Turn(tracker, self.index)
         turn.emit(UserSaid(message.text, cleaned, message.metadata))
+        for command in commands if payload else ():
+            if isinstance(command, SetSlot) and command.name not in self.index.slots:
+                hint = near(command.name, self.index.slots)
+                turn.emit(Warned(f"/SetSlots sets {command.name}, which is left aside: it is no slot of the domain{hint}"))
         effects.apply(cleaned, turn)
         for name in self.index.every_turn:
             self._run_custom(name, turn, required=False)  # no flow asked for it, so none depends on it
@@ -263,15 +270,16 @@ class Engine:
                 buttons = tuple(
                     Button(str(b.get("title", "")), str(b.get("payload", ""))) for b in message.get("buttons") or ()
                 )
-                turn.emit(
-                    BotSaid(
-                        message.get("text"), None, buttons, message.get("image"), message.get("custom") or None, action
-                    )
-                )
+                text = None if message.get("text") is None else str(message["text"])  # actions say numbers, too
+                turn.emit(BotSaid(text, None, buttons, message.get("image"), message.get("custom") or None, action))
         for event in answer.events:
             kind = event.get("event")
             if kind == "slot":
-                turn.set_slot(str(event.get("name")), event.get("value"))
+                name = str(event.get("name"))
+                if name not in self.index.slots and name not in _OF_THE_RUNTIME:
+                    hint = near(name, self.index.slots)
+                    turn.emit(Warned(f"action {action} set {name}, which is no slot of the domain{hint}"))
+                turn.set_slot(name, event.get("value"))
             elif kind == "reset_slots":
                 turn.reset_slots(self.index.slots)
             elif kind == "session_started":

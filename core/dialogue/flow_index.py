@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from core.assistant.conditions import ConditionError
 from core.assistant.flows import CallStep, CollectStep, Flow, SetSlotsStep
 from core.assistant.project import Assistant
 from core.assistant.repair import PatternSet
@@ -37,6 +38,21 @@ class FlowIndex:
         actions = [mapping.every_turn_action for slot in self.slots.values() for mapping in slot.mappings]
         self.every_turn = tuple(dict.fromkeys(name for name in actions if name is not None))
         """Custom actions that run after each message of the user."""
+        self.meant = frozenset(self._meant())
+        """(slot, value in lower case) of the values that slots are declared to have or conditions ask about, "none" for one."""
+
+    def _meant(self) -> Iterable[tuple[str, str]]:
+        for slot in self.slots.values():
+            yield from ((slot.name, value.casefold()) for value in slot.values if isinstance(value, str))
+        for flow in self.flows.values():
+            for condition in (branch.condition for step in flow.steps for branch in step.next):
+                try:
+                    comparisons = condition.comparisons if condition is not None else ()
+                except ConditionError:
+                    continue  # it counts as false
+                for name, value in comparisons:
+                    if isinstance(value, str):
+                        yield name.removeprefix("slots."), value.casefold()
 
     def _scoped_slots(self, flow: Flow) -> tuple[str, ...]:
         kept: set[str] = set()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from core.assistant.settings import ModelEndpoint
 from core.dialogue.command_text import parse
-from core.dialogue.commands import CannotHandle, InternalError
+from core.dialogue.commands import CannotHandle
 from core.dialogue.flow_index import FlowIndex
 from core.dialogue.prompt import PromptRenderer
-from core.dialogue.source import Prediction, UserMessage
+from core.dialogue.source import Prediction, UserMessage, unread
 from core.dialogue.tracker import Tracker
 from core.llm.client import ChatClient, Endpoint
 from core.llm.providers import address, key_variable
@@ -29,14 +29,11 @@ class LlmCommandGenerator:
 
     async def predict(self, tracker: Tracker, message: UserMessage) -> Prediction:
         """Commands for a message; CannotHandle when the answer holds none. Raises ProviderError."""
-        if not message.text.strip():
-            return Prediction((InternalError("rasa_internal_error_user_input_empty"),))
-        if len(message.text) > self._max_characters:
-            info = (("max_characters", self._max_characters),)
-            return Prediction((InternalError("rasa_internal_error_user_input_too_long", info),))
+        if (error := unread(message.text, self._max_characters)) is not None:
+            return Prediction((error,))
         prompt = await self._renderer.rendered(tracker, message.text)
         answer = await self._client.complete([{"role": "user", "content": prompt}], max_tokens=self._max_tokens)
-        commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys()).commands
+        commands = parse(answer.text, self._renderer.dialect, self._index.flows.keys(), meant=self._index.meant).commands
         return Prediction(
             commands or (CannotHandle(),),
             prompt,

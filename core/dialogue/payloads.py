@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 
 from core.dialogue.commands import Command, Restart, SessionStart, SetSlot, TriggerIntent
 from core.errors import UsageError
@@ -19,11 +20,11 @@ _INTENT = re.compile(r"/(?P<intent>[A-Za-z_][\w-]*)(?:@[\d.]+)?\s*(?P<entities>\
 _EMPTY = frozenset({"none", "null", "undefined", ""})
 
 
-def parse(text: str) -> tuple[Command, ...] | None:
+def parse(text: str, meant: Collection[tuple[str, str]] = ()) -> tuple[Command, ...] | None:
     """Commands of a payload; None for ordinary text. Raises UsageError for a `/SetSlots` that cannot be read.
 
     Values are text. One in quotes may hold commas, and its quotes and backslashes after a backslash; an empty one, None, null
-    and undefined empty the slot.
+    and undefined empty the slot, unless they are `meant`: a (slot, value) pair that the assistant knows.
     """
     if not text.startswith("/"):
         return None
@@ -31,7 +32,7 @@ def parse(text: str) -> tuple[Command, ...] | None:
         match = _SET_SLOTS.match(text)
         if match is None:
             raise UsageError(f"{text!r} cannot be read; write /SetSlots(slot=value, other=value)")
-        return tuple(_pairs(match["pairs"], text))
+        return tuple(_pairs(match["pairs"], text, meant))
     match = _INTENT.match(text)
     if match is None:
         return None
@@ -42,7 +43,7 @@ def parse(text: str) -> tuple[Command, ...] | None:
     return (TriggerIntent(match["intent"], _entities(match["entities"])),)
 
 
-def _pairs(text: str, payload: str) -> list[SetSlot]:
+def _pairs(text: str, payload: str, meant: Collection[tuple[str, str]]) -> list[SetSlot]:
     found: list[SetSlot] = []
     at = 0
     while text[at:].strip():
@@ -50,7 +51,8 @@ def _pairs(text: str, payload: str) -> list[SetSlot]:
         if match is None:
             raise UsageError(f"{payload!r} cannot be read: {text[at:].strip()!r} does not begin with slot=value")
         value = match["plain"] if match["quoted"] is None else re.sub(r"\\(['\"\\])", r"\1", match["quoted"])
-        found.append(SetSlot(match["name"], None if value.casefold() in _EMPTY else value))
+        is_empty = value.casefold() in _EMPTY and (match["name"], value.casefold()) not in meant
+        found.append(SetSlot(match["name"], None if is_empty else value))
         at = match.end()
     if len(found) > MOST_SLOTS:
         raise UsageError(f"{payload!r} sets {len(found)} slots; a payload may set {MOST_SLOTS}")

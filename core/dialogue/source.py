@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from core.dialogue.commands import Command
+from core.dialogue.commands import Command, InternalError
 from core.dialogue.tracker import Tracker
 
 
@@ -31,6 +31,15 @@ class Prediction:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached: bool = False
+
+
+def unread(text: str, max_characters: int) -> InternalError | None:
+    """What a message means that no model is shown, because it is empty or too long; None for others."""
+    if not text.strip():
+        return InternalError("rasa_internal_error_user_input_empty")
+    if 0 <= max_characters < len(text):  # a negative number can only mean that there is no limit
+        return InternalError("rasa_internal_error_user_input_too_long", (("max_characters", max_characters),))
+    return None
 
 
 class CommandSource(Protocol):

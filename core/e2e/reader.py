@@ -105,7 +105,8 @@ def _is_conftest(file: Path) -> bool:
 
 def _is_test_file(file: Path) -> bool:
     with file.open(encoding="utf-8", errors="replace") as text:
-        return not _is_conftest(file) and "test_cases" in text.read(LARGEST_FILE)
+        # UTF-16 has zeros between its letters; such a file is taken, so that reading it says what is wrong.
+        return not _is_conftest(file) and "test_cases" in text.read(LARGEST_FILE).replace("\0", "")
 
 
 class _FileReader:
@@ -155,7 +156,7 @@ class _FileReader:
                 continue
             if (first := cases.setdefault(case.name, case)) is not case:
                 self.reader.error(line, f"test {case.name!r} is there twice (first in line {first.line}); rename one")
-        return TestFile(self.shown, tuple(cases.values()), dict(self.fixtures), metadata, plain(stubs))
+        return TestFile(self.shown, tuple(cases.values()), dict(self.fixtures), metadata, self._as_written(stubs))
 
     def _case(self, item: Any, line: int, stubs: YamlMapping, steps: StepReader) -> TestCase | None:
         if not isinstance(item, YamlMapping) or not (name := self.reader.text(item, "test_case")):
@@ -212,16 +213,36 @@ class _FileReader:
             self.reader.error(line, f"the stub {key} is a mapping with events and responses")
             return ActionAnswer()
         self.reader.known_keys(body, ("events", "responses"), f"the stub {key}", self.reader.error)
-        return ActionAnswer(self._mappings(body, "events"), self._mappings(body, "responses"))
+        events, responses = tuple(self._mappings(body, "events")), tuple(self._mappings(body, "responses"))
+        for event in events:
+            if event.get("event") == "slot" and not self.reader.text(event, "name"):
+                self.reader.error(event.lines.first, f"the stub {key}: a slot event needs the `name` of a slot")
+        said = [{**plain(response), **self._said(response)} for response in responses]
+        return ActionAnswer(tuple(plain(event) for event in events), tuple(said))
 
-    def _mappings(self, body: YamlMapping, key: str) -> tuple[dict[str, Any], ...]:
-        found = []
+    def _as_written(self, stubs: YamlMapping) -> dict[str, Any]:
+        """Stubs as plain data to write out again, messages as their owner wrote them."""
+        source: dict[str, Any] = plain(stubs)
+        for key, body in stubs.items():
+            said = self.reader.items(body, "responses") if isinstance(body, YamlMapping) else ()
+            for at, (response, _) in enumerate(said):
+                if isinstance(response, YamlMapping):
+                    source[key]["responses"][at].update(self._said(response))
+        return source
+
+    def _said(self, response: YamlMapping) -> dict[str, Any]:
+        """The text of a stub's message as it is written (12.50), with buttons that are checked."""
+        for button, line in self.reader.items(response, "buttons"):
+            if not isinstance(button, YamlMapping):
+                self.reader.error(line, "a button is a mapping with title and payload")
+        return {"text": self.reader.text(response, "text")} if response.get("text") is not None else {}
+
+    def _mappings(self, body: YamlMapping, key: str) -> Iterable[YamlMapping]:
         for item, line in self.reader.items(body, key):
             if isinstance(item, YamlMapping):
-                found.append(plain(item))
+                yield item
             else:
                 self.reader.error(line, f"an entry of {key} is a mapping")
-        return tuple(found)
 
 
 def _named_values(content: YamlMapping, key: str, reader: Reader) -> dict[str, dict[str, Any]]:

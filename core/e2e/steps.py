@@ -40,7 +40,8 @@ def plain(value: Any) -> Any:
 def as_written(test: YamlMapping, reader: Reader) -> dict[str, Any]:
     """A test as plain data to write out again; texts that look like numbers (`user: 007`) stay as they are."""
     source: dict[str, Any] = plain(test)
-    for copy, (step, _) in zip(source.get("steps") or (), reader.items(test, "steps"), strict=False):
+    steps = test.get("steps")
+    for copy, step in zip(source["steps"], steps, strict=True) if isinstance(steps, YamlList) else ():
         if isinstance(step, YamlMapping):
             copy.update({key: reader.text(step, key) for key in ("user", "bot") if key in step})
     return source
@@ -190,6 +191,8 @@ class StepReader:
     def _utterance(self, kind: str, value: YamlMapping, line: int) -> None:
         if not any(key in value for key in _UTTERANCE):
             self.reader.error(line, f"{kind} needs one of {', '.join(_UTTERANCE)}")
+        for key in ("utter_name", "text_matches"):
+            self.reader.text(value, key)
         for button, at in self.reader.items(value, "buttons"):
             if isinstance(button, YamlMapping):
                 self._known(button, ("title", "payload"), "a button")

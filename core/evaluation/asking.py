@@ -104,7 +104,7 @@ def _verdict(
         tuple(wrong),
         turns,
         exact,
-        sum(not is_valid(parse(text, bench.dialect), flows, slots) for text in said),
+        sum(not is_valid(parse(text, bench.dialect, meant=bench.engine.index.meant), flows, slots) for text in said),
         economy_of(predictions_of(runs), terms.concurrency, terms.price, terms.machine_usd_per_hour),
         group(failed_tests(first, expected, bench.engine, bench.dialect), learnt),
     )

@@ -272,7 +272,7 @@ async def _as_far_as(engine: Engine, case: TestCase, commands: Sequence[tuple[Co
     """A test played with the commands that came nearest to it, to be looked at; it counts for nothing."""
     part = replace(case, turns=case.turns[: len(commands)])
     played = await run_test(engine, part, RecordedCommands(part, commands))
-    return TestResult(case, False, played.turns, played.opening)
+    return TestResult(case, False, played.turns, played.opening, warnings=played.warnings)
 
 
 def _action_notices(results: list[TestResult]) -> list[str]:

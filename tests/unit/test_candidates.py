@@ -31,6 +31,12 @@ def clear(asked: Question, message: str) -> list[object]:
         ("visit_date", "could I come on the 3rd of May?", "3rd of May"),
         ("start_date", "from 2026-07-01 on", "2026-07-01"),
         ("visit_time", "last Sunday around noon", "last Sunday around noon"),
+        ("visit_time", "come tonight at 8, please", "tonight at 8"),
+        ("visit_date", "the day before yesterday", "the day before yesterday"),
+        ("note", "a note for the team: my cat died", "my cat died"),
+        ("reason", "because I sold it", "I sold it"),
+        ("visit_street", "tomorrow at 12 Mill Lane", "12 Mill Lane"),
+        ("reason", "the bill for June is wrong because I never called Peru", "the bill for June is wrong because I never called Peru"),
         ("email", "oh right: ada@example.org", "ada@example.org"),
         ("order_number", "it's HX-2201, I think", "HX-2201"),
         ("reason", "my old one crashes every day", "my old one crashes every day"),
@@ -74,6 +80,19 @@ def test_yes_and_no(message, value):
     first, second = values(question("bool"), message)
     assert first.value is value
     assert first.cost < second.cost
+
+
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [
+        ("the screen does not work, and yes, I restarted the box", True),
+        ("it's not the cable. I have not restarted it but yes, it's plugged in", False),
+        ("no, please tell me how to restart it", False),
+    ],
+)
+def test_the_part_that_speaks_of_the_slot_answers_its_question(message, value):
+    restarted = question("bool", "restarted_box", "whether the box was restarted")
+    assert values(restarted, message)[0].value is value
 
 
 def test_yes_or_no_is_open_when_the_words_do_not_say():
@@ -123,6 +142,19 @@ def test_a_number_goes_to_the_slot_named_beside_it():
 def test_a_number_of_a_date_is_no_amount():
     found = values(question("float", "amount"), "300 euros on 12 June")
     assert [one.value for one in found if one.cost <= CLEAR] == [300]
+
+
+def test_the_day_and_the_hour_may_go_to_two_slots():
+    found = [candidate.value for candidate in values(question("text", "visit_day"), "any doctor on Monday at 11:30")]
+    assert found[:3] == ["Monday at 11:30", "Monday", "11:30"]
+    found = [candidate.value for candidate in values(question("text", "city"), "to Hull, at noon on Friday")]
+    assert "Friday" not in found[:3]
+
+
+def test_an_address_goes_with_its_town_and_postcode():
+    found = values(question("text", "mail_address"), "Elm Road 4, 12345 Hull")
+    assert [candidate.value for candidate in found][:2] == ["Elm Road 4, 12345 Hull", "Elm Road 4"]
+    assert found[0].cost < found[1].cost
 
 
 def test_parts_of_a_date_are_no_names():

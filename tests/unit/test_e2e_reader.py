@@ -153,6 +153,14 @@ def test_what_a_user_types_stays_as_written(read, written):
     assert case.turns[0].user == ("" if written == "null" else written)
 
 
+def test_what_a_stub_says_stays_as_written(read):
+    stubs = "{action_price: {responses: [{text: 12.50}, {response: utter_price}]}}"
+    suite = read(f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]")
+    (case,), (file,) = suite.cases, suite.files
+    assert case.stubs["action_price"].responses == ({"text": "12.50"}, {"response": "utter_price"})
+    assert file.stubs["action_price"]["responses"][0] == {"text": "12.50"}, "it is written out again"
+
+
 def test_stubs_for_one_test_override_those_of_the_file(read):
     suite = read("""
         stub_custom_actions:
@@ -209,6 +217,13 @@ def test_a_folder_is_read_with_its_subfolders_and_other_yaml_is_left_alone(write
 def test_tests_are_found_where_assistants_keep_them(write, tmp_path, place):
     file = write(place, "test_cases: [{test_case: a, steps: [{user: x}]}]")
     assert file.is_relative_to(find_tests(tmp_path))
+
+
+def test_a_file_in_utf_16_is_found_and_its_encoding_complained_of(write, tmp_path):
+    file = write("e2e_tests/t.yml", "")
+    file.write_text("test_cases: [{test_case: a, steps: [{user: x}]}]", encoding="utf-16")
+    with pytest.raises(ProblemsError, match="not UTF-8"):
+        read_tests(find_tests(tmp_path), tmp_path)
 
 
 def test_where_tests_were_looked_for_is_said(write, tmp_path):
@@ -279,6 +294,8 @@ def test_all_problems_come_at_once_with_their_lines(problems):
         ("bot_uttered: utter_hi", "bot_uttered is a mapping with utter_name, text_matches, buttons"),
         ("bot_uttered: {}", "bot_uttered needs one of utter_name, text_matches, buttons"),
         ("bot_uttered: {buttons: [yes]}", "a button is a mapping with title and payload"),
+        ("bot_uttered: {utter_name: [utter_hi]}", "utter_name must be text"),
+        ("bot_uttered: {text_matches: {a: b}}", "text_matches must be text"),
         ("bot_uttered: {utter: a}", "utter is not a key of bot_uttered"),
     ],
 )
@@ -301,11 +318,20 @@ def test_a_fixtures_moment_must_be_one(problems):
         ("{action_price: 3}", "the stub action_price is a mapping with events and responses"),
         ("{action_price: {events: [slot]}}", "an entry of events is a mapping"),
         ("{action_price: {event: []}}", "event is not a key of the stub action_price; did you mean events?"),
+        ("{action_price: {events: [{event: slot, nam: a}]}}", "the stub action_price: a slot event needs the `name` of a slot"),
+        ("{action_price: {responses: [{text: [a]}]}}", "text must be text"),
+        ("{action_price: {responses: [hm, {text: a}]}}", "an entry of responses is a mapping"),
+        ("{action_price: {responses: [{text: a, buttons: [yes]}]}}", "a button is a mapping with title and payload"),
     ],
 )
 def test_wrong_stubs_are_named(problems, stubs, complaint):
     text = f"stub_custom_actions: {stubs}\ntest_cases: [{{test_case: a, steps: [{{user: x}}]}}]"
     assert problems(text) == [f"e2e_tests/all.yml:1: {complaint}"]
+
+
+@pytest.mark.parametrize("steps", ["true", "5", "{user: x}", "x"])
+def test_steps_that_are_no_list_are_named(problems, steps):
+    assert "e2e_tests/all.yml:1: steps must be a list" in problems(f"test_cases: [{{test_case: a, steps: {steps}}}]")
 
 
 def test_yaml_that_cannot_be_read_is_a_problem_among_others(write, tmp_path):

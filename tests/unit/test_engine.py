@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rigs.conversations import DOMAIN, FLOWS, Chat, Price
 
+from core.assistant.conditions import Predicate
+from core.assistant.flows import END, Branch
 from core.dialogue.actions import ActionAnswer, ActionUnavailable
 from core.dialogue.commands import (
     CancelFlow,
@@ -351,6 +355,59 @@ def test_a_mapping_for_one_flow_fills_nothing_in_another(make_assistant):
     engine.handle(tracker, UserMessage("hi"), [StartFlow("order")])
     engine.handle(tracker, UserMessage(text), engine.payload_commands(text))
     assert tracker.slots["colour"] == "red"
+
+
+class Odd:
+    def run(self, name, tracker):
+        return ActionAnswer(({"event": "slot", "name": "stret", "value": "Elm"},), ({"text": 12.5},))
+
+
+def test_an_action_that_sets_no_slot_of_the_domain_is_told_and_says_numbers(make_assistant):
+    domain = "actions: [action_odd]\nslots: {street: {type: text}}"
+    flows = "flows: {a: {description: x, steps: [{action: action_odd}]}}"
+    chat = Chat(Engine(make_assistant(flows, domain), Odd(), "3.13"))
+    assert chat.say("hi", StartFlow("a"))[0] == "12.5"
+    assert chat.of(Warned) == [Warned("action action_odd set stret, which is no slot of the domain; did you mean street?")]
+
+
+def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
+    flows = (
+        "flows: {help: {description: a, nlu_trigger: [{intent: accident}], steps: [{collect: urgent}, {action: utter_go}]},"
+        " other: {description: b, steps: [{collect: urgent}]}}"
+    )
+    domain = (
+        "intents: [accident, hurry]\nresponses: {utter_go: [{text: go}], utter_ask_urgent: [{text: urgent?}]}\nslots: {urgent: {type: bool,"
+        " mappings: [{type: from_intent, intent: accident, value: true, conditions: [{active_flow: help}]}, {type: from_llm}]}}"
+    )
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("/accident")[0] == "go"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("hi", StartFlow("other")) == ["urgent?"]
+
+
+def test_a_button_may_choose_a_category_called_none(make_assistant):
+    flows = "flows: {a: {description: x, steps: [{collect: cover}, {action: utter_done}]}}"
+    said = "utter_ask_cover: [{text: cover?}], utter_done: [{text: done}]"
+    domain = f"slots: {{cover: {{type: categorical, values: [full, none]}}}}\nresponses: {{{said}}}"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    chat.say("a", StartFlow("a"))
+    assert chat.say("/SetSlots(cover=null)")[0] == "cover?"
+    assert chat.say("/SetSlots(cover=none)")[0] == "done"
+
+
+def test_a_condition_that_cannot_be_read_stops_no_engine(make_assistant):
+    assistant = make_assistant("flows: {a: {description: x, steps: [{action: action_listen}]}}", "slots: {s: {type: text}}")
+    branch = Branch(END, Predicate("slots.s ==="))
+    step = replace(assistant.flows["a"].steps[0], next=(branch,))
+    flow = replace(assistant.flows["a"], steps=(step,))
+    chat = Chat(Engine(replace(assistant, flows={"a": flow}), None, "3.13"))
+    assert chat.say("hi", StartFlow("a")) == []
+
+
+def test_a_button_for_a_slot_that_is_none_is_told(chat):
+    chat.say("/SetSlots(stret=Elm 4)")
+    (warned,) = chat.of(Warned)
+    assert warned.message == "/SetSlots sets stret, which is left aside: it is no slot of the domain; did you mean street?"
 
 
 def test_an_intent_that_reaches_nothing_is_told(make_assistant):

@@ -15,7 +15,7 @@ from core.dialogue.engine import Engine
 from core.dialogue.events import BotSaid
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.prompt import PromptRenderer
-from core.dialogue.source import Prediction, UserMessage
+from core.dialogue.source import Prediction, UserMessage, unread
 from core.errors import ProviderError, UsageError
 from core.llm.client import ChatClient, Endpoint
 
@@ -56,6 +56,19 @@ async def test_an_answer_without_commands_cannot_be_handled(engine, answer):
     prediction, _ = await predict(engine, "hm", answer)
     assert prediction.commands == (CannotHandle(),)
     assert prediction.completion == answer
+
+
+async def test_a_value_that_says_none_is_one_where_the_assistant_knows_it(make_assistant):
+    domain = DOMAIN.replace("slots:", "slots:\n  insured: {type: categorical, values: [public, none]}", 1)
+    engine = Engine(make_assistant(FLOWS, domain))
+    said = [SetSlot("insured", "none"), SetSlot("insured", "none"), SetSlot("interrupted_flow_to_continue", "none")]
+    text = 'set slot insured none\nset slot insured "none"\nset slot interrupted_flow_to_continue none\nset slot street none'
+    prediction, _ = await predict(engine, "none", text)
+    assert prediction.commands == tuple(said)
+
+
+def test_a_negative_limit_is_none():
+    assert unread("x" * 1000, -1) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_tests
 from core.e2e.recording import RecordedCommands
 from core.e2e.runner import engine_for, run_test
+from core.evaluation.review import infer_and_run
 
 PARCELS = Path(__file__).resolve().parents[1] / "assistants" / "parcels"
 
@@ -163,6 +164,93 @@ def test_commands_that_the_words_speak_against_are_not_taken(write_test, steps, 
     (found,) = inferred(PARCELS.parent / "journeys", write_test(steps)).values()
     assert not found.turns
     assert found.undecided.endswith(reason)
+
+
+def test_a_second_flow_may_be_asked_for_in_words_of_its_own(write_test):
+    steps = "- user: a parcel of 40 kg to Elm Road, and are you there at noon on Friday\n- utter: utter_too_heavy\n- utter: utter_hours"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert shown(found)[0][:2] == ["start flow send_parcel", "start flow opening_hours"]
+
+
+def test_a_number_alone_answers_the_question(make_assistant):
+    asks = "{collect: age}, {collect: worth}, {action: utter_quote}"
+    flows = f"flows: {{quote: {{description: quote for a car, steps: [{asks}]}}}}"
+    said = "utter_ask_age: [{text: age?}], utter_ask_worth: [{text: worth?}], utter_quote: [{text: q}], utter_young: [{text: too young}]"
+    domain = f"actions: [validate_age]\nslots: {{age: {{type: float}}, worth: {{type: float}}}}\nresponses: {{{said}}}"
+    tests = (
+        "stub_custom_actions: {validate_age: {events: [{event: slot, name: age, value: null}], responses: [{response: utter_young}]}}\n"
+        "test_cases:\n- test_case: a\n  steps:\n  - user: a quote\n  - utter: utter_ask_age\n  - user: '16'\n  - utter: utter_young\n"
+    )
+    root = make_assistant(flows, domain).root
+    (root / "t.yml").write_text(tests)
+    (found,) = inferred(root, root / "t.yml").values()
+    assert shown(found)[1] == ["set slot age 16"]
+
+
+def test_what_a_message_tells_where_the_checks_do_not(make_assistant):
+    flows = (
+        "flows: {dispute_bill: {description: complain about a wrong bill, steps: [{collect: bill_month}, {collect: dispute_reason},"
+        " {action: utter_filed}]}, show_bill: {description: show a bill, steps: [{collect: bill_month}, {action: utter_bill}]},"
+        " roaming: {description: switch on roaming, steps: [{collect: zone}, {collect: roaming_days}, {action: utter_on}]}}"
+    )
+    slots = "{bill_month: {type: text}, dispute_reason: {type: text}, zone: {type: text}, roaming_days: {type: float, initial_value: 7}}"
+    names = ["ask_bill_month", "ask_dispute_reason", "ask_zone", "ask_roaming_days", "filed", "bill", "on"]
+    said = ", ".join(f"utter_{name}: [{{text: {name}}}]" for name in names)
+    root = make_assistant(flows, f"slots: {slots}\nresponses: {{{said}}}").root
+    for message, utter, command in (
+        ("my bill for June is wrong because I never called Peru", "filed", "set slot dispute_reason I never called Peru"),
+        ("May bill please", "bill", "set slot bill_month May"),
+        ("roaming in Spain for ten days", "on", "set slot roaming_days 10"),
+    ):
+        steps = f"  - user: {message}\n  - utter: utter_{utter}\n"
+        (root / "t.yml").write_text(f"test_cases:\n- test_case: a\n  steps:\n{steps}")
+        (found,) = inferred(root, root / "t.yml").values()
+        assert command in shown(found)[0]
+
+
+def test_a_number_alone_corrects_a_number(make_assistant):
+    asks = "{collect: policy_number}, {collect: amount}, {collect: sure, ask_before_filling: true}, {action: utter_ok}"
+    said = ", ".join(f"utter_{name}: [{{text: {name}}}]" for name in ("ask_policy_number", "ask_amount", "ask_sure", "ok"))
+    slots = "{policy_number: {type: text}, amount: {type: float}, sure: {type: bool}}"
+    domain = f"slots: {slots}\nresponses: {{{said}}}"
+    root = make_assistant(f"flows: {{claim: {{description: file a claim, steps: [{asks}]}}}}", domain).root
+    steps = "[{user: a claim for P-5}, {utter: utter_ask_amount}, {user: '3000'}, {utter: utter_ask_sure},"
+    steps += " {user: 'wait, it was 4000'}, {utter: utter_corrected_previous_input}]"
+    (root / "t.yml").write_text(f"test_cases: [{{test_case: a, steps: {steps}}}]")
+    (found,) = inferred(root, root / "t.yml").values()
+    assert shown(found)[2] == ["set slot amount 4000"]
+
+
+def test_zeros_before_a_number_are_not_lost_from_a_text(write_test):
+    steps = "- user: send a parcel\n- user: '0042'\n- slot_was_set: [street: 0042]\n- utter: utter_ask_weight"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert "street = 42, but street became '0042'" in found.contradiction.message
+    (found,) = inferred(PARCELS, write_test(steps.replace("street: 0042", 'street: "0042"'))).values()
+    assert shown(found)[1] == ["set slot street 0042"]
+
+
+def test_a_flow_that_its_condition_keeps_closed_is_named(write_test):
+    (found,) = inferred(PARCELS, write_test("- user: tell me the secret\n- utter: utter_secret")).values()
+    assert "; flow secret cannot start there, as 'slots.member' does not hold" in (found.undecided or found.contradiction.message)
+
+
+async def test_a_test_that_fails_keeps_what_was_warned_of(write_test):
+    (case,) = read_tests(write_test("- user: /SetSlots(stret=Elm)\n- utter: utter_booked"), PARCELS).cases
+    result = await infer_and_run(Engine(load_assistant(PARCELS), None, "newest", require_actions=False), case, None)
+    assert not result.passed
+    assert "did you mean street?" in result.warnings[0]
+
+
+def test_a_message_that_no_model_is_shown_has_no_commands(write_test):
+    long = "send a parcel to Elm Road 4 " * 20
+    steps = f"- user: {long}\n- utter: utter_user_input_too_long_error_rasa\n- user: ''\n- utter: utter_user_input_empty_error_rasa"
+    (found,) = inferred(PARCELS, write_test(steps)).values()
+    assert [command.error_type for (command,) in found.turns] == [
+        "rasa_internal_error_user_input_too_long",
+        "rasa_internal_error_user_input_empty",
+    ]
+    (found,) = inferred(PARCELS, write_test(f"- user: {long}\n- utter: utter_ask_weight")).values()
+    assert found.contradiction.line == 5
 
 
 def test_a_wrong_way_that_meets_an_action_without_a_stub_does_not_end_the_search(write_test):

@@ -182,6 +182,29 @@ def test_files_of_other_parts_are_noted_once(write_assistant):
     ]
 
 
+@pytest.mark.parametrize(
+    ("slot", "is_odd"),
+    [
+        ("{type: bool, initial_value: maybe}", True),
+        ("{type: bool, initial_value: false}", False),
+        ("{type: float, initial_value: true}", True),
+        ("{type: float, initial_value: 3}", False),
+        ("{type: categorical, values: [a, b], initial_value: c}", True),
+        ("{type: text, initial_value: 3}", False),
+    ],
+)
+def test_an_initial_value_of_another_type_is_a_warning(make_assistant, slot, is_odd):
+    flows = "flows: {a: {description: x, steps: [{action: utter_done}]}}"
+    warnings = make_assistant(flows, DOMAIN.replace("slots:", f"slots:\n  s: {slot}")).warnings
+    assert any("slot s: the initial value" in str(warning) for warning in warnings) is is_odd
+
+
+def test_a_value_of_a_slot_that_is_no_scalar_is_told(write_assistant):
+    domain = DOMAIN.replace("[small, large]", "[small, [large], {a: b}]")
+    found = problems(write_assistant, "flows: {a: {description: x, steps: [{action: utter_done}]}}", domain)
+    assert [str(problem) for problem in found] == ["domain.yml:4: slot size: a value is text, a number, true or false"]
+
+
 def test_a_domain_in_several_files(write_assistant):
     folder = write_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", "")
     (folder / "domain.yml").unlink()
