@@ -28,9 +28,9 @@ class Drafts:
     def __init__(self, file: Path | None, saved: Answers) -> None:
         """`file` keeps them for the next time, those whose saved answers are still the same then; None where nothing may be written."""
         self._file = file
-        self._kept = _read(file) if file is not None else {}
-        self._kept = {step: one for step, one in self._kept.items() if one["beside"] == saved.get(step, {})}
-        self._values = {step: one["values"] for step, one in self._kept.items()}
+        found = _read(file) if file is not None else {}
+        self._kept = {step: one for step, one in found.items() if one["beside"] == saved.get(step, {})}
+        self._values: dict[str, dict[str, Any]] = {step: one["values"] for step, one in self._kept.items()}
 
     def keep(self, step: str, values: Mapping[str, Any], saved: Answers) -> None:
         self._values[step] = dict(values)
@@ -59,7 +59,7 @@ class Drafts:
 
     def of(self, step: str, saved: Answers) -> dict[str, Any]:
         """What the form of a step shows."""
-        return self._values.get(step, dict(saved.get(step, {})))
+        return dict(self._values.get(step, saved.get(step, {})))
 
     def settings(self, saved: Answers) -> list[str]:
         """What differs from the answers taken over, as `--set` wants it: "training.epochs=2"."""
