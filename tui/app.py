@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -191,5 +192,12 @@ def run_app(home: Path, session: str | None) -> None:
     if session is not None:
         Session.open(home / session).close()
     app = CalmtuneApp(home, session)
-    spare_what_is_there()
+    stay_responsive()
     app.run()
+
+
+def stay_responsive() -> None:
+    """Let nothing that this process does beside the screen hold it up: neither the collector nor a busy worker thread, which would give way
+    after 5 ms only, each time the screen's own thread has let go of Python to write or to look at a file."""
+    spare_what_is_there()
+    sys.setswitchinterval(0.001)

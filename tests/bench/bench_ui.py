@@ -27,11 +27,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from rigs.finished import CONNECTION, finish, finish_all  # noqa: E402
 from textual.app import App  # noqa: E402
 
-from core.collector import collect_rarely, spare_what_is_there  # noqa: E402
+from core.collector import collect_rarely  # noqa: E402
 from core.wizard.events import Log, Metric, Progress, StepEvent  # noqa: E402
 from core.wizard.recipe import STEP_IDS  # noqa: E402
 from core.wizard.session import Session  # noqa: E402
-from tui.app import CalmtuneApp  # noqa: E402
+from tui.app import CalmtuneApp, stay_responsive  # noqa: E402
 from tui.running import RunningStep  # noqa: E402
 from tui.screens.walk import WalkScreen  # noqa: E402
 from tui.widgets.log_lines import Search  # noqa: E402
@@ -48,11 +48,11 @@ ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 FIRST_PAINT = """
 import sys
 from pathlib import Path
-from core.collector import collect_rarely, spare_what_is_there
+from core.collector import collect_rarely
 
 collect_rarely()
 import tui.app
-from tui.app import CalmtuneApp
+from tui.app import CalmtuneApp, stay_responsive
 from tui.screens.walk import WalkScreen
 
 class Timed(CalmtuneApp):
@@ -66,7 +66,7 @@ class Timed(CalmtuneApp):
             self.exit()
 
 app = Timed(Path(sys.argv[1]), "ready")
-spare_what_is_there()
+stay_responsive()
 app.run(headless=True, size=(120, 36))
 """
 Spent = tuple[float, float]
@@ -311,7 +311,7 @@ def _events(first: int, last: int) -> Iterator[StepEvent]:
 
 async def main(runs: int) -> None:
     collect_rarely()
-    spare_what_is_there()
+    stay_responsive()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home" / "sessions"
         make_sessions(home)

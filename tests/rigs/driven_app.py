@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from textual.widgets import Static
 
-from core.collector import collect_rarely, spare_what_is_there
+from core.collector import collect_rarely
 from core.wizard.session import Session
-from tui.app import CalmtuneApp
+from tui.app import CalmtuneApp, stay_responsive
 from tui.results.panel import ResultPanel
 from tui.screens.walk import WalkScreen
 from tui.widgets.loss_chart import LossChart
@@ -67,7 +67,7 @@ async def drive(home: Path, name: str, step: str, points: int | None) -> None:
     found: list[Gap] = []
     collected = [0.0]
     collections(collected)
-    spare_what_is_there()
+    stay_responsive()
     async with app.run_test(size=(120, 36)) as pilot:
         while not isinstance(app.screen, WalkScreen):
             await pilot.pause(0.05)
