@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from core.atomic import write_atomically
+
 THEME, TOURED = "theme", "toured"
 
 
@@ -24,11 +26,9 @@ def recall(name: str) -> Any:
 def remember(name: str, value: Any) -> None:
     """For the next time; where that cannot be written it is forgotten."""
     path = state_file()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.new")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial.write_text(json.dumps({**_all(), name: value}), encoding="utf-8")
-        partial.replace(path)
+        write_atomically(path, json.dumps({**_all(), name: value}), sync=False)
 
 
 def _all() -> dict[str, Any]:

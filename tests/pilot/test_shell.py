@@ -49,6 +49,16 @@ async def walk_of(app, pilot) -> WalkScreen:
     return app.screen
 
 
+async def two_fields(app, pilot) -> list[Input]:
+    """Empty, the first with the focus."""
+    fields = list((await walk_of(app, pilot)).query("#form Input").results(Input))[:2]
+    fields[0].focus()
+    for field in fields:
+        field.value = ""
+    await pilot.pause()
+    return fields
+
+
 def shown(walk, step: str) -> bool:
     return walk.view == step and bool(walk.query(ResultPanel)) and walk.session.status(step).state == "fresh"
 
@@ -165,11 +175,7 @@ async def test_no_key_overtakes_another_however_fast_they_come(one):
     """As when they are typed ahead, or a slow line bunches them."""
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:
-        walk = await walk_of(app, pilot)
-        first, second = list(walk.query("#form Input").results(Input))[:2]
-        first.focus()
-        first.value = second.value = ""
-        await pilot.pause()
+        first, second = await two_fields(app, pilot)
         for key in ("7", "7", "backspace", "8", "tab", "4", "end", "0", "home", "3", "shift+tab", "end", "left", "1"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: len(second.value) == 3 and len(first.value) == 3, "all that was typed")
@@ -179,11 +185,7 @@ async def test_no_key_overtakes_another_however_fast_they_come(one):
 async def test_a_field_that_goes_with_its_key_holds_no_other_key_up(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:
-        walk = await walk_of(app, pilot)
-        first, second = list(walk.query("#form Input").results(Input))[:2]
-        first.focus()
-        second.value = ""
-        await pilot.pause()
+        first, second = await two_fields(app, pilot)
         app.post_message(events.Key("7", "7"))
         first.remove()
         app.post_message(events.Key("8", "8"))
