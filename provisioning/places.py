@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.local import LocalTarget
 from provisioning.place_names import LOCAL, SKY, SKYSERVE, SSH
+from provisioning.target import DEFAULT_ROOT, Target
 from provisioning.terms import Terms
 
 if TYPE_CHECKING:
@@ -17,7 +21,6 @@ if TYPE_CHECKING:
     from provisioning.sky_serve import SkyServeTarget
     from provisioning.ssh import SshTarget
     from provisioning.ssh_keys import Trust
-from provisioning.target import DEFAULT_ROOT, Target
 
 ROOT_VARIABLE = "CALMTUNE_REMOTE_FOLDER"
 """Names another folder than ~/.calmtune for jobs and models on machines reached over SSH, such as one on a larger disk."""
@@ -38,11 +41,13 @@ class Places(Mapping[str, Target]):
         self._root, self._used, self._terms, self._left_usd = root, used, terms, left_usd
         self._made: dict[str, Target] = {LOCAL: LocalTarget(root)}
         self._rented: dict[str, SkyTarget | SkyServeTarget] = {}
+        self._making = threading.Lock()
 
     def __getitem__(self, name: str) -> Target:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        with self._making:  # a step's thread and one that looks at machines may ask for the same place at once
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
 
     def _make(self, name: str) -> Target:
         kind, _, where = name.partition(":")
@@ -69,7 +74,7 @@ class Places(Mapping[str, Target]):
 
     def close(self) -> None:
         """Let connections go; jobs stay."""
-        for target in self._made.values():
+        for target in list(self._made.values()):
             target.close()
 
     @property
@@ -99,12 +104,9 @@ def _scope(root: Path) -> str:
     """A name for the jobs of this session on machines that others use as well; made once and kept beside the jobs."""
     if not scope_of(root):
         root.mkdir(parents=True, exist_ok=True)
-        partial = root / f".scope.{os.getpid()}"
-        partial.write_text(secrets.token_hex(6), encoding="ascii")
-        try:
-            os.link(partial, root / "scope")  # the first of two processes wins
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink()
+        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=root, prefix=".scope.") as partial:
+            partial.write(secrets.token_hex(6))
+            partial.flush()
+            with suppress(FileExistsError):
+                os.link(partial.name, root / "scope")  # the first of several processes or threads wins
     return scope_of(root)
