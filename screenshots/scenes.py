@@ -81,6 +81,7 @@ async def scenes(pilot: Pilot[None]) -> AsyncIterator[str]:
             await press("ctrl+g", to=PreviewScreen)
             yield "7-connection-preview"
             await press("escape")
+            await press("escape")
     await press("ctrl+p", *"run", to=CommandPalette)
     yield "palette"
     await press("escape")

@@ -86,6 +86,7 @@ def _actions(
         "next": view != STEP_IDS[-1],
         "back": view != STEP_IDS[0],
         "edit": shown is not None and not running,
+        "result": form and editing and status_to_show(session, status) is not None,
         "review": shown is not None and not running and view == REVIEWED,
         "machines": view == "training" and form and not session.read_only,
         "preview": view in _FORESEEN and form,

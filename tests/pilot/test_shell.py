@@ -144,6 +144,27 @@ async def test_a_change_that_makes_steps_stale_is_asked_about_before_it_is_taken
             assert walk.session.model("coverage").amount == amount
 
 
+async def test_escape_leads_from_changed_answers_to_the_result_then_to_the_sessions(one):
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: shown(walk, "coverage"), "a finished step")
+        for back in (lambda: pilot.press("escape"), lambda: pilot.click("#result")):
+            await pilot.press("ctrl+e")
+            await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+            walk.query_one("#field-amount", Input).value = "7"
+            await back()
+            await until(pilot, lambda: shown(walk, "coverage"), "the result")
+            assert app.screen is walk
+            assert walk.session.model("coverage").amount == 1, "nothing is taken over"
+        await pilot.press("ctrl+e")
+        await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+        assert walk.query_one("#field-amount", Input).value == "7", "what was typed is kept"
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
+
+
 async def test_keys_typed_before_the_first_screen_is_there_are_not_lost(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:

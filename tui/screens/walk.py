@@ -49,6 +49,8 @@ SECONDS_OF_A_LOOK = 0.03
 EVENTS_AT_ONCE = 1000
 TRAINING = "training"
 """The step that may end early and keep what it has."""
+_SOMETIMES = {"run", "stop", "edit", "result", "review", "machines", "report", "preview", "chat"}
+"""Actions that mean something now and then only."""
 _WRONG = (CalmtuneError, OSError)
 """What reading and writing a session may raise."""
 
@@ -69,6 +71,7 @@ class WalkScreen(WalkWindows):
         Binding("o", "report", "Report", tooltip="Open the report of the session in the browser", id="report"),
         Binding("ctrl+x", "stop", "Stop", tooltip="Stop the running step; training can also end and keep its model", id="stop"),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the command that does the same", show=False, id="copy"),
+        Binding("escape", "result", "Result", tooltip="Back to the result; what was changed is kept in the form", id="result"),
         Binding("escape", "leave", "Sessions", tooltip="Back to the list of sessions", id="leave"),
     ]
 
@@ -254,7 +257,7 @@ class WalkScreen(WalkWindows):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide keys that mean nothing now."""
-        if self._look is None or action not in ("run", "stop", "edit", "review", "machines", "report", "preview", "chat"):
+        if self._look is None or action not in _SOMETIMES:
             return True
         return action in self._look.actions and (action != "report" or report_of(self.session).is_file())
 
@@ -266,6 +269,9 @@ class WalkScreen(WalkWindows):
 
     async def action_edit(self) -> None:
         await self._show(edit=True)
+
+    async def action_result(self) -> None:
+        await self._show()
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.query_one(CommandBar).command)

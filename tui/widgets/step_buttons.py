@@ -9,8 +9,8 @@ from textual.widgets import Button
 from tui.look import Look
 
 _BUTTONS = {
-    "run": "Run", "next": "Next step", "review": "Review rows", "edit": "Answers", "preview": "Preview", "chat": "Talk to it",
-    "stop": "Stop",
+    "run": "Run", "next": "Next step", "review": "Review rows", "edit": "Answers", "result": "Result", "preview": "Preview",
+    "chat": "Talk to it", "stop": "Stop",
 }  # fmt: skip
 """Action → label, in their order."""
 
