@@ -79,7 +79,9 @@ def require_assistant(answers: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def session_exists(name: str | None) -> bool:
-    return name is not None and (home() / name / "session.db").is_file()
+    from core.wizard.session import is_session
+
+    return name is not None and is_session(home() / name)
 
 
 @contextmanager
@@ -100,9 +102,9 @@ def session_to_look_at(name: str | None) -> Iterator[Session]:
 def open_demo(home: Path, name: str) -> Session:
     """The session of the shipped sample assistant, with the answers that take it through all steps here."""
     from core.demo import answers, copy_to
-    from core.wizard.session import Session
+    from core.wizard.session import Session, is_session
 
-    session = Session.open(home / name) if (home / name / "session.db").is_file() else Session.create(home, name)
+    session = Session.open(home / name) if is_session(home / name) else Session.create(home, name)
     sample = session.folder / "sample"
     if not sample.exists():
         if session.answers:  # the demo's answers would be mixed into somebody's work

@@ -15,7 +15,7 @@ RUN = "run.json"
 
 
 def rebuild(folder: Path) -> str:
-    """Put the damaged database of a session aside and begin a new one with the answers and finished runs that are on disk.
+    """Put what is left of a session's database aside and begin a new one with the answers and finished runs that are on disk.
 
     Returns what was found, as a sentence. Jobs need no record here: they are found again by their names.
     """
@@ -26,22 +26,26 @@ def rebuild(folder: Path) -> str:
         runs = sum(_run(path, journal) for path in sorted((folder / "runs").glob(f"*/{RUN}")))
     finally:
         journal.close()
-    return f"session.db was damaged and is kept as {aside}; {answers} and {runs} runs were read back from the files beside it"
+    was = f"session.db was damaged and is kept as {aside}" if aside else "session.db was gone"
+    return f"{was}; {answers} and {runs} runs were read back from the files beside it"
 
 
 def refuse_empty(folder: Path) -> None:
-    """Raises DamagedError for a database that a crash left empty: SQLite would take it for a new one, and forget the session."""
-    if (folder / "answers.yml").is_file() and (folder / "session.db").stat().st_size == 0:
-        raise DamagedError(f"{folder / 'session.db'} is empty")
+    """Raises DamagedError for a database that is gone, or that a crash left empty: SQLite would begin a new one, and forget the session."""
+    database = folder / "session.db"
+    if (folder / "answers.yml").is_file() and not (database.is_file() and database.stat().st_size):
+        raise DamagedError(f"{database} is gone or empty")
 
 
 def _put_aside(folder: Path) -> str:
+    """Name of what was put aside; "" where the database was gone."""
+    was_there = (folder / "session.db").exists()
     names = (f"session.db.damaged{number or ''}" for number in range(1000))
     aside = next(name for name in names if not (folder / name).exists())
     for suffix in ("", "-wal", "-shm"):
         if (folder / f"session.db{suffix}").exists():
             os.replace(folder / f"session.db{suffix}", folder / f"{aside}{suffix}")
-    return aside
+    return aside if was_there else ""
 
 
 def _answers(folder: Path, journal: Journal) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed
+from core.errors import CalmtuneError, GateFailed, Interrupted, StepFailed, UsageError
 from core.wizard.answers import SESSION
 from core.wizard.estimate import foretold
 from core.wizard.events import Notice, StepEvent
@@ -23,12 +23,12 @@ Emit = Callable[[str, StepEvent], None]
 async def run_step(session: Session, id: str, emit: Emit) -> StepStatus:
     """Run one step under the present answers and return its new status.
 
-    Raises CalmtuneError: StepFailed when a step above is missing or the step failed, and what the step raises. A failed gate is not
-    an error here; the status tells.
+    Raises CalmtuneError: UsageError when a step above is missing, StepFailed when the step failed, and what the step raises. A failed gate
+    is not an error here; the status tells.
     """
     status = session.status(id)
     if status.state == "blocked":
-        raise StepFailed(f"{id} cannot run yet: {status.reason}")
+        raise UsageError(f"{id} cannot run yet: {status.reason}")
     it = step(id)
     folder = session.begin(status)
     assert status.key is not None

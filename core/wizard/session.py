@@ -4,7 +4,7 @@
 <home>/<id>/answers.yml    the answers as a file that repeats them headless
 <home>/<id>/runs/<step>-<key12>/   outputs of a finished run; `.partial` while it is under way
 
-A damaged session.db is made again from the other two.
+A session.db that is damaged or gone is made again from the other two.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Session:
     @classmethod
     def open(cls, folder: Path) -> Session:
         """An existing session. Raises UsageError when the folder holds none."""
-        if not (folder / "session.db").is_file():
+        if not is_session(folder):
             raise UsageError(f"{folder} is no session; `calmtune sessions` lists those that are here")
         try:
             refuse_empty(folder)
@@ -333,8 +333,18 @@ def sessions_in(home: Path) -> list[Path]:
     """Session folders below `home`, the latest first."""
     if not home.is_dir():
         return []
-    found = [folder for folder in home.iterdir() if (folder / "session.db").is_file()]
-    return sorted(found, key=lambda folder: (folder / "session.db").stat().st_mtime, reverse=True)
+    return sorted(filter(is_session, home.iterdir()), key=last_used, reverse=True)
+
+
+def is_session(folder: Path) -> bool:
+    """Also without its database, which is made again from the answers and the runs."""
+    return last_used(folder) > 0
+
+
+def last_used(folder: Path) -> float:
+    """When a session was last written to, in seconds since 1970; 0 where there is none."""
+    files = (folder / "session.db", folder / "answers.yml")
+    return max((file.stat().st_mtime for file in files if file.is_file()), default=0)
 
 
 def _waits_for(first: StepStatus) -> str:

@@ -140,7 +140,10 @@ def test_three_mistakes_in_an_answers_file_are_three_lines(calmtune, tmp_path):
 
 def test_the_template_is_a_valid_answers_file(calmtune, tmp_path):
     assert calmtune("answers", "init", "a.yml").returncode == 0
-    assert calmtune("answers", "check", "a.yml").returncode == 0
+    checked = calmtune("answers", "check", "a.yml")
+    assert checked.returncode == 0
+    assert "assistant: " in checked.stderr
+    assert "path/to/it is no folder here" in checked.stderr
     assert "exists already" in calmtune("answers", "init", "a.yml").stderr
 
 

@@ -238,6 +238,19 @@ def test_a_damaged_database_is_made_again_from_what_lies_beside_it(session, dama
         again.close()
 
 
+def test_a_database_that_is_gone_is_made_again_too_and_the_session_is_listed(session):
+    run(session)
+    session.close()
+    (session.folder / "session.db").unlink()
+    assert sessions_in(session.folder.parent) == [session.folder]
+    again = Session.open(session.folder)
+    try:
+        assert again.notice.startswith("session.db was gone; the answers and 7 runs were read back")
+        assert states(again) == ["fresh"] * 7
+    finally:
+        again.close()
+
+
 @pytest.mark.parametrize("cut", ["", '{"summary": {"a', "[1]", "\0" * 40])
 def test_outputs_that_a_crash_cut_are_made_again(session, cut):
     run(session)

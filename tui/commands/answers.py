@@ -44,7 +44,7 @@ def answers_check(file: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from core.errors import ProblemsError
-    from core.wizard.answers_file import read_answers
+    from core.wizard.answers_file import not_there, read_answers
     from tui import output
 
     try:
@@ -53,6 +53,8 @@ def answers_check(file: Path, as_json: bool) -> None:
         if as_json:
             output.as_json({"mistakes": [asdict(problem) for problem in error.problems]})
         raise
+    for problem in not_there(file, given):
+        narrate(f"warning: {problem}")
     if as_json:
         output.as_json(given)
     else:

@@ -39,8 +39,10 @@ def _look_at_services(home: Path, expected: bool) -> list[dict[str, str]]:
 
 
 def _has_services(folder: Path) -> bool:
+    if not (database := folder / "session.db").is_file():
+        return True  # a journal that is begun anew would forget the session
     try:
-        journal = Journal(folder / "session.db")
+        journal = Journal(database)
     except UsageError:
         return True  # for all that is known
     try:

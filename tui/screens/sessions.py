@@ -21,7 +21,7 @@ from core.errors import CalmtuneError
 from core.wizard.answers import SESSION
 from core.wizard.consequences import duration
 from core.wizard.recipe import STEP_IDS, step
-from core.wizard.session import Session, sessions_in
+from core.wizard.session import Session, last_used, sessions_in
 from tui.mishap import mishap_of
 from tui.opening import open_demo, typed_path
 from tui.safe_text import one_line, safe
@@ -130,7 +130,7 @@ class SessionsScreen(Screen[Session]):
 def _line(folder: Path) -> Content:
     """A session with its assistant, where it stands and when it was last used."""
     try:
-        seconds = time.time() - (folder / "session.db").stat().st_mtime
+        seconds = time.time() - last_used(folder)
         ago = f"{duration(seconds)} ago" if seconds >= 60 else "just now"
         session = Session.open(folder)
     except (CalmtuneError, OSError) as error:

@@ -18,12 +18,13 @@ from core.serving.manifests.text import shell_lines, yaml_text
 from core.serving.manifests.versions import VLLM
 from core.serving.proxy.archive import ARCHIVE, PACKAGES
 from core.serving.proxy.keys import SERVER_KEY_VARIABLE, VARIABLE
+from core.training.hardware import named_gpu
 
 REPLICA = "replica"
 """Folder with what each replica needs. A folder, since SkyServe copies folders, but mounts single files by a program it has to download."""
 SETTINGS = "proxy.json"
-_GPUS = {"L4": 24, "A10G": 24, "A100": 40, "L40S": 48, "A100-80GB": 80, "H100": 80}
-"""GPUs by SkyPilot's names and their memory in GB, each of which computes bfloat16."""
+_GPUS = ("L4", "A10G", "A100", "L40S", "A100-80GB", "H100")
+"""By SkyPilot's names; each computes bfloat16."""
 _FILES = "/calmtune"
 """Where that lies on a replica."""
 _BEHIND = PORT + 1
@@ -33,7 +34,7 @@ _ENVIRONMENT = "~/vllm/bin"
 
 def skyserve(served: Served) -> str:
     """The YAML of `sky serve up`. Digests of keys are given on the way up; weights travel through a bucket of the cloud's."""
-    fitting = [name for name, size in _GPUS.items() if size >= served.gpu_gb]
+    fitting = [name for name in _GPUS if named_gpu(name).memory >= served.flags.gpu_memory]
     any_of = [{"accelerators": f"{name}:{served.flags.gpus}"} for name in fitting or ["H200"]]
     resources = {"any_of": any_of, "cpus": "4+", "memory": f"{served.memory_gib}+", "disk_size": disk_gib(served), "ports": PORT}
     task = {**service_task(served), "resources": resources, "envs": {VARIABLE: None}}
