@@ -27,13 +27,13 @@ golden.yaml, golden_tests and golden_leakage are not of the recipe: tests that n
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.assistant.yaml_text import to_yaml
+from core.atomic import write_atomically
 from core.dataset.choices import OutputFormat
 from core.dataset.conversation import AnnotatedConversation, AnnotatedTurn
 from core.dataset.points import DataPoint
@@ -157,12 +157,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there as a whole or not at all, whatever stops the process or the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_atomically(path, text)
 
 
 def _by_file(conversations: Iterable[AnnotatedConversation]) -> dict[PurePosixPath, list[AnnotatedConversation]]:

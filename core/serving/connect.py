@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.assistant.settings import DIALECTS, short_name
+from core.atomic import write_atomically
 from core.dialogue import production_prompt
 from core.dialogue.retrieval import OFF
 from core.errors import UsageError
@@ -57,9 +57,7 @@ class Patch:
                 backups.append(path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak"))
                 shutil.copy2(path, backups[-1])
             path.parent.mkdir(exist_ok=True)
-            partial = path.with_name(f".{path.name}.new")
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
+            write_atomically(path, text)
         return backups
 
 

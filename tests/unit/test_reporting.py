@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 
 import pytest
 import yaml
@@ -300,14 +299,3 @@ def test_small_sums_are_written_down_at_the_end_only(session):
     with SpendingRecord(session.journal, "dataset", lambda event: None):
         pass
     assert len(session.journal.events(KIND)) == 3
-
-
-def test_a_report_is_replaced_as_a_whole(session):
-    from core.atomic import write_atomically
-
-    path = session.folder / "report.md"
-    write_atomically(path, "one")
-    before = os.stat(path).st_ino
-    write_atomically(path, "two")
-    assert path.read_text() == "two"
-    assert os.stat(path).st_ino != before
