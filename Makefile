@@ -36,7 +36,7 @@ test-slow: $(VENV)/.dev
 .venv-rigs/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-rigs
 	.venv-rigs/bin/pip install --quiet uv "$(TORCH)"
-	.venv-rigs/bin/uv pip install --quiet --python .venv-rigs/bin/python -e '.[rigs]' # pip does not find its way through SkyPilot's pins
+	.venv-rigs/bin/uv pip install --quiet --compile-bytecode --python .venv-rigs/bin/python -e '.[rigs]' # pip does not find its way through SkyPilot's pins
 	touch $@
 
 test-rigs: .venv-rigs/.ready
