@@ -39,6 +39,7 @@ State = Literal["fresh", "gate failed", "stale", "running", "interrupted", "fail
 Answers = Mapping[str, Mapping[str, Any]]
 """Answers by section."""
 _OUTPUTS = "outputs.json"
+_WRITTEN = ("session.db", "answers.yml")
 
 
 @dataclass(frozen=True)
@@ -338,13 +339,12 @@ def sessions_in(home: Path) -> list[Path]:
 
 def is_session(folder: Path) -> bool:
     """Also without its database, which is made again from the answers and the runs."""
-    return last_used(folder) > 0
+    return any((folder / name).is_file() for name in _WRITTEN)
 
 
 def last_used(folder: Path) -> float:
     """When a session was last written to, in seconds since 1970; 0 where there is none."""
-    files = (folder / "session.db", folder / "answers.yml")
-    return max((file.stat().st_mtime for file in files if file.is_file()), default=0)
+    return max(((folder / name).stat().st_mtime for name in _WRITTEN if (folder / name).is_file()), default=0)
 
 
 def _waits_for(first: StepStatus) -> str:

@@ -26,7 +26,7 @@ def driven(folder: Path, environment: dict[str, str], until: str) -> tuple[int, 
     program = str(Path(__file__).parents[1] / "rigs" / "driven_app.py")
     done = subprocess.run(
         [sys.executable, program, str(folder / "home" / "sessions"), "lamp", "training", until],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
