@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from core.assistant.domain import Slot
-from core.dataset.language import NO, YES, number_spans, stems, word_set, words
-from core.dataset.spans import Kind, Span, spans
+from core.dataset.language import NO, NO_FIRST, YES, YES_FIRST, number_spans, stems, word_set, words
+from core.dataset.spans import PRONOUNS, Kind, Span, spans
 from core.dialogue.values import acceptable, coerce
 
 Role = Literal["asked", "ahead"]
@@ -19,6 +19,8 @@ Role = Literal["asked", "ahead"]
 
 CLEAR = 0.15
 """Up to this cost the words themselves speak for a value, whether it was asked for or not."""
+OTHER_CASE = 0.02
+"""Cost of a value that the message spells in other case."""
 
 _TOPICS: dict[str, frozenset[str]] = {
     topic: frozenset(listed.split())
@@ -139,7 +141,12 @@ def values(question: Question, message: str, role: Role = "asked", expected: Seq
     for value in expected:
         if slot.type in ("text", "any") and _loses_zeros(value, message):
             continue  # `pin: 0042` without quotes is 42 to YAML, and that is not what the user says
-        offer(value, 0.0 if _is_said(value, message) else 0.35, _place(value, message))
+        place = _place(value, message)
+        if place is not None and (said := message[slice(*place)]) != value:
+            offer(said, 0.0, place)  # an action may spell it as the test has it
+            offer(value, OTHER_CASE, place)
+        else:
+            offer(value, 0.0 if _is_said(value, message) else 0.35, place)
     return sorted(found.values(), key=lambda candidate: candidate.cost)
 
 
@@ -192,6 +199,8 @@ def _text_cost(question: Question, message: str, span: Span, role: Role) -> floa
             cost = 0.11 if message.casefold().startswith("because") else 0.13
         elif 0 < len(said) <= 4 and not _SENTENCE & set(said) and span.kind == "whole" and said[0] not in _ASIDE:
             cost -= 0.2
+        elif span.kind == "clause" and "text" not in question.topics and PRONOUNS & set(said):
+            cost += 0.25  # a request rather than a value
         return cost
     if span.kind == "phrase":
         if "text" in question.topics and span.lead in _REASON_LEADS:
@@ -251,6 +260,8 @@ def _booleans(question: Question, message: str, role: Role) -> Iterator[tuple[bo
         return
     cleaned = re.sub(r"\bno (?:problem|worries|doubt)\b", "yes", message, flags=re.I)
     yes, no = YES.search(cleaned), NO.search(cleaned)
+    if not yes and not no:
+        yes, no = YES_FIRST.match(message), NO_FIRST.match(message)
     if yes and no:
         first = yes.start() < no.start() and not re.match(r"[\W]*(?:i|please)\b", yes[0], re.I)
         if min(yes.start(), no.start()) > 0:

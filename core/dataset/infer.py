@@ -145,8 +145,11 @@ def _beyond_the_words(search: Search, start: Tracker) -> Inference:
     if wild.solutions:
         turns = wild.solutions[0].turns
         invented = next((at for at, commands in enumerate(turns) if wild.invented & set(commands or ())), None)
-        at = at if invented is None else invented
-        text = f"{_place(case, at)} comes true with {_shown(turns[at])}, which the user's words do not say"
+        if invented is None:
+            reason = "what the test may mean up to here is too much to be looked through"
+            text = f"{_place(case, at)}: {reason}; the turn comes true with {_shown(turns[at])}"
+        else:
+            text = f"{_place(case, invented)} comes true with {_shown(turns[invented])}, which the user's words do not say"
         return Inference(case, undecided=text, simulations=simulations)
     if not wild.exhausted or at not in search.attempts:
         return replace(_undecided(search, "no commands were found that make it come true"), simulations=simulations)

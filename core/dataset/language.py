@@ -22,7 +22,9 @@ def word_set(text: str) -> frozenset[str]:
 
 
 WORD = re.compile(r"[^\W_]+(?:['’.,:/@+_-]+[^\W_]+)*")
-_DIGITS = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*(?=(k)?)", re.I)
+_DIGITS = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:[\u00a0\u202f '’]\d{3})+(?![\w-])|\d+)(?:[.,]\d+)*")
+_MORE = re.compile(r"k(?![^\W\d_])|\s(?P<scale>hundred|thousand|million)\b|(?P<half>\sand\sa\shalf\b)", re.I)
+"""What may follow a number and belongs to it."""
 _ENDINGS = ("ations", "ation", "ings", "ing", "ly", "ers", "er", "ies", "ed", "es", "s", "y", "e")
 
 STOP_WORDS = word_set(
@@ -39,10 +41,10 @@ _UNITS = (
 _NUMBERS = {word: number for number, word in enumerate(f"{_UNITS} eighteen nineteen".split())}
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _NUMBERS |= {word: 10 * tens for tens, word in enumerate(_TENS.split(), 2)}
-_ORDINALS = (
+ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"
 )
-_NUMBERS |= {word: number for number, word in enumerate(_ORDINALS.split(), 1)}
+_NUMBERS |= {word: number for number, word in enumerate(ORDINALS.split(), 1)}
 _NUMBERS |= {"twentieth": 20, "thirtieth": 30, "couple": 2, "dozen": 12, "single": 1, "once": 1, "twice": 2, "alone": 1}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
@@ -58,6 +60,18 @@ NO = re.compile(
     r"|unhappy|dissatisfied|nein|non)\b",
     re.I,
 )
+
+YES_FIRST = re.compile(
+    r"\W*(?:はい|ええ|うん|是的|好的|是|对|對|네|예|응|نعم|أجل|ايوه|כן|हाँ|हां|जी"
+    r"|(?:да|так|evet|sim|tak|jo|jep|genau|stimmt|passt|gerne?|natürlich|klar|richtig|d['’]accord|vale|sì|certo|jawohl|ναι)\b)",
+    re.I,
+)
+NO_FIRST = re.compile(
+    r"\W*(?:いいえ|いや|不是|不要|不用|不|否|아니|لا(?!\w)|كلا|לא(?!\w)|नहीं"
+    r"|(?:нет|ні|hayır|não|nie|nee|noch nicht|lieber nicht|auf keinen fall|keine?|όχι)\b)",
+    re.I,
+)
+"""Other languages' words for yes and no count where a message begins with them."""
 
 _CUES: dict[type, re.Pattern[str]] = {
     CancelFlow: re.compile(
@@ -137,11 +151,12 @@ def numbers(message: str) -> list[float]:
 
 
 def number_spans(message: str) -> Iterator[tuple[int, int, float]]:
-    """(start, end, value) of each number: 1,250.50, 12,5, 20k, 31st, "forty five", "two hundred", "the fifteenth"."""
+    """(start, end, value) of each number: 1,250.50, 12,5, 20k, 1.5 million, 31st, "forty five", "two hundred", "the fifteenth"."""
     for match in _DIGITS.finditer(message):
         value = _written(match[0])
         if value is not None:
-            yield match.start(), match.end(), value * (1000 if _is_thousands(message, match.end()) else 1)
+            end, value = _with_more(message, match.end(), value)
+            yield match.start(), end, value
     total: float = 0.0
     start = end = -1
     for match in WORD.finditer(message.replace("-", " ")):
@@ -150,30 +165,39 @@ def number_spans(message: str) -> Iterator[tuple[int, int, float]]:
             total, end = max(total, 1) * _SCALES[word], match.end()
         elif start >= 0 and total >= 20 and word in _NUMBERS and _NUMBERS[word] < min(total, 100):
             total, end = total + _NUMBERS[word], match.end()
-        elif word in _NUMBERS or word in _SCALES:
+        elif word in _NUMBERS or (word in _SCALES and not message[: match.start()].rstrip()[-1:].isdigit()):
             if start >= 0:
                 yield start, end, total
             total, start, end = float(_NUMBERS.get(word, _SCALES.get(word, 0))), match.start(), match.end()
         elif start >= 0 and not (word == "and" and total >= 100):
-            yield start, end, total
+            yield start, *_with_more(message, end, total)
             start = -1
     if start >= 0:
         yield start, end, total
 
 
 def _written(text: str) -> float | None:
-    """1,250.50 and 1250.50; one comma with other than three digits after it is a decimal comma."""
+    """1,250.50, 1250.50, 1 250, 1.250,50 and 1.250.000; one comma with other than three digits after it is a decimal comma."""
+    text = re.sub(r"[\s'’]", "", text)
     whole, comma, part = text.rpartition(",")
-    if comma and "." not in text and "," not in whole and len(part) != 3:
-        text = f"{whole}.{part}"
+    if comma and "," not in whole and ("." in whole or ("." not in part and len(part) != 3)):
+        text = f"{whole.replace('.', '')}.{part}"
+    elif text.count(".") > 1 and re.fullmatch(r"-?\d{1,3}(?:\.\d{3})+", text):
+        text = text.replace(".", "")
     try:
         return float(text.replace(",", ""))
     except ValueError:
         return None
 
 
-def _is_thousands(message: str, end: int) -> bool:
-    return message[end : end + 1].casefold() == "k" and not message[end + 1 : end + 2].isalpha()
+def _with_more(message: str, end: int, value: float) -> tuple[int, float]:
+    """A number with what follows it: 20k, 1.5 million, two and a half."""
+    more = _MORE.match(message, end)
+    if more is None:
+        return end, value
+    if more["half"]:
+        return more.end(), value + 0.5
+    return more.end(), value * _SCALES.get((more["scale"] or "").casefold(), 1000)
 
 
 def doubt(command: type, message: str) -> float:

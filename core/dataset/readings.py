@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
-from core.dataset.candidates import CLEAR, Candidate, repeated, values
+from core.dataset.candidates import CLEAR, OTHER_CASE, Candidate, repeated, values
 from core.dataset.expectations import Expectations
 from core.dataset.knowledge import Knowledge
 from core.dataset.language import CORRECTION, doubt
@@ -269,7 +269,7 @@ class Listener:
             return []
         given = self._given(name)
         found = [
-            replace(one, cost=0.0) if one.value in given else one
+            replace(one, cost=min(one.cost, OTHER_CASE)) if one.value in given else one
             for one in values(question, self.turn.user, "ahead", given)
             if one.cost <= CLEAR
             and (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
-from core.dataset.language import STOP_WORDS, WORD, word_set
+from core.dataset.language import ORDINALS, STOP_WORDS, WORD, word_set
 
 Kind = Literal["quoted", "email", "date", "address", "code", "name", "phrase", "clause", "whole", "word"]
 
@@ -18,15 +19,26 @@ _MONTH = (
 )
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _TIME = (
-    r"(?:\d{1,2}:\d{2}(?:\s?[ap]\.?m\.?)?|\d{1,2}\s?[ap]\.?m\b\.?|noon|midnight|(?:half|quarter)\s(?:past|to)\s\w+"
-    r"|\d{1,2}\so['’]clock)"
+    r"(?:\d{1,2}:\d{2}(?:\s?(?:[ap]\.?m\.?|uhr\b|h\b))?|\d{1,2}(?:\.\d{2})?\s?(?:[ap]\.?m\b\.?|uhr\b)|noon|midnight"
+    r"|(?:half|quarter)\s(?:past|to)\s\w+|\d{1,2}\so['’]clock)"
 )
 _BARE_HOUR = r"(?<=\sat\s)\d{1,2}(?=[,.;!?]|$|\s(?:and|but|for|please|with)\b)"
 """Only where no street, no price and no people may follow: tomorrow at 8."""
 _PART = r"(?:morning|afternoon|evening|night|noon)"
+_DAY_OF_MONTH = (
+    rf"(?:(?:the\s)?{_DAY}(?:\sof)?\s{_MONTH}\b(?:,?\s\d{{4}})?|{_MONTH}\s(?:the\s)?{_DAY}\b(?:,?\s\d{{4}})?)"
+)
+_WITHIN = (
+    rf"(?:the\s)?(?:{_DAY[:-1]}|{'|'.join(ORDINALS.split())}|last|beginning|start|middle|end)(?:\sday)?\sof\s"
+    rf"(?:{_MONTH}\b(?:\s\d{{4}})?|(?:the|next|this|last|coming)\s(?:week|month|year)\b)"
+)
 _DATE = (
-    rf"(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}/\d{{1,2}}"
-    rf"|(?:the\s)?{_DAY}(?:\sof)?\s{_MONTH}\b(?:,?\s\d{{4}})?|{_MONTH}\s(?:the\s)?{_DAY}\b(?:,?\s\d{{4}})?"
+    rf"(?:\d{{4}}-\d{{2}}-\d{{2}}(?:t\d{{2}}:\d{{2}}(?::\d{{2}})?(?:z|[+-]\d{{2}}:\d{{2}})?)?"
+    rf"|\d{{1,2}}[./]\d{{1,2}}[./]\d{{2,4}}|\d{{1,2}}/\d{{1,2}}|\d{{1,2}}\.\d{{1,2}}\.(?!\w)"
+    rf"|(?:(?:next|this|last|coming|on)\s)?{_WEEKDAY},?\s(?:{_DAY_OF_MONTH}|(?:the\s)?{_DAY[:-1]}\b|(?:next|this)\sweek\b)"
+    rf"|{_DAY_OF_MONTH}|{_WITHIN}"
+    rf"|\w+\s(?:days?|weeks?|months?)\sfrom\snow|a\sweek\s(?:from|after)\s(?:today|tomorrow|{_WEEKDAY})"
+    rf"|(?:this|last)\s{_PART}"
     rf"|(?:january|february|april|june|july|august|september|october|november|december)(?:\s\d{{4}})?"
     rf"|(?:(?:next|this|last|coming|on)\s)?{_WEEKDAY}|(?:next|this|last)\s(?:week(?:end)?|month|year|summer|winter|spring|autumn)"
     rf"|(?:the\s)?day\s(?:after|before)\s(?:tomorrow|yesterday)|today|tonight|tomorrow|yesterday|right\snow|immediately"
@@ -41,8 +53,16 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*")
 _ADDRESS = re.compile(
     r"(?:\b\d+[a-z]?(?:\s[A-Z][\w'’-]+)+|\b(?:[A-Z][\w'’.-]+\s)+\d+[a-z]?\b)(?P<town>,\s(?:\d{4,5}\s)?[A-Z][\w'’-]+)?"
 )
+_IBAN = r"\b[A-Za-z]{2}\d{2}(?:\s[A-Z\d]{4}){2,7}(?:\s[A-Z\d]{1,3})?(?!\w)"
+_PHONE = (
+    r"(?<![\w.,(-])(?:\+\d{1,3}\s?)?\(\d{2,5}\)[\s-]?\d{2,}(?:[\s-]\d{2,})*(?!\w)"
+    r"|(?<![\w.,/-])0\d{2,4}\s/\s\d{2,}(?:\s\d{2,})*(?!\w)"
+)
+"""With an area code in brackets, or before a slash: one of only digits and blanks is a code as any other."""
 _CODE = re.compile(
-    r"(?<![\w.,-])(?=(?:\D?\d){6})\+?\d{2,5}(?:\s\d{2,}){1,4}(?!\w)|\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
+    rf"{_IBAN}|{_PHONE}"
+    r"|(?<![\w.,-])(?=(?:\D?\d){6})\+?\d{2,5}(?:\s\d{2,}){1,4}(?!\w)|\b[A-Z]{2,3}\s\d{2,}\b|\b[A-Z]{4,}\b"
+    r"|(?<![\w@.,/-])(?=[A-Za-z/._-]*\d)[A-Za-z\d]+(?:[-/._][A-Za-z\d]+)*(?![\w@])"
 )
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]+)[\"“”»]|(?<!\w)'([^']+)'(?!\w)")
 _TYPED: tuple[tuple[re.Pattern[str], Kind], ...] = (
@@ -73,8 +93,10 @@ _IDIOMS = (
 )
 """Two words of which the second is no value."""
 _BEFORE_A_VERB = word_set("want wants like need needs have love wish trying try going able plan planning")
+_FILLERS = word_set("wait first sorry also oh hey hi hello well actually then now again ok okay yes thanks thank")
+"""Words that alone are the values of an answer at most when they are all of it."""
 _ARTICLES = ("the", "a", "an", "my", "our", "your")
-_PRONOUNS = word_set("i i'd i'm i'll i've i’d i’m i’ll i’ve ok")
+PRONOUNS = word_set("i i'd i'm i'll i've i’d i’m i’ll i’ve ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +153,11 @@ def spans(message: str) -> tuple[Span, ...]:
     start = len(message) - len(message.lstrip())
     add(start, len(message.rstrip()), "whole")
     for at, (begin, end) in enumerate(tokens[:-1]):
-        if message[begin:end].casefold() in _LEAD_IN or message[end : end + 1] in (":", ","):
+        leads = message[begin:end].casefold() in _LEAD_IN and not _before_a_verb(message, tokens, at)
+        if leads or message[end : end + 1] in (":", ","):
             add(tokens[at + 1][0], len(message.rstrip()), "clause")
     for begin, end in tokens:
-        if message[begin:end].casefold() not in STOP_WORDS:
+        if message[begin:end].casefold() not in STOP_WORDS | _FILLERS:
             add(begin, end, "word")
     closed = [span for span in found.values() if span.kind in ("date", "email", "address", "code")]
     return tuple(span for span in found.values() if not any(_belongs(span, other) for other in closed))
@@ -158,7 +181,7 @@ def _capitalised_runs(text: str, tokens: list[tuple[int, int]]) -> list[tuple[in
     """Names; a capital at the very beginning of a longer message counts only when more follow it."""
     runs: list[tuple[int, int]] = []
     for at, (start, end) in enumerate(tokens):
-        if not text[start].isupper() or text[start:end].casefold() in _PRONOUNS:
+        if not text[start].isupper() or text[start:end].casefold() in PRONOUNS:
             continue
         if runs and runs[-1][1] == tokens[at - 1][1] and text[runs[-1][1] : start].isspace():
             runs[-1] = (runs[-1][0], end)
@@ -168,12 +191,18 @@ def _capitalised_runs(text: str, tokens: list[tuple[int, int]]) -> list[tuple[in
     return [run for run in runs if run[0] != begins or len(tokens) <= 2 or " " in text[run[0] : run[1]]]
 
 
+def _before_a_verb(text: str, tokens: list[tuple[int, int]], at: int) -> bool:
+    """True for both words of "want to", after which comes what is to be done."""
+    said = [text[begin:end].casefold() for begin, end in tokens[max(0, at - 1) : at + 2]]
+    return any(one in _BEFORE_A_VERB and other == "to" for one, other in pairwise(said))
+
+
 def _phrases(text: str, tokens: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Up to five words after a preposition or the like, ending before the next one."""
     found = []
     for at, (start, end) in enumerate(tokens[:-1]):
         word = text[start:end].casefold()
-        if word not in _LEAD_IN or (at and word == "to" and text[slice(*tokens[at - 1])].casefold() in _BEFORE_A_VERB):
+        if word not in _LEAD_IN or _before_a_verb(text, tokens, at):
             continue
         stop = at + 1
         while stop < len(tokens) and stop - at <= 5:

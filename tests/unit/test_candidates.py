@@ -36,11 +36,28 @@ def clear(asked: Question, message: str) -> list[object]:
         ("note", "a note for the team: my cat died", "my cat died"),
         ("reason", "because I sold it", "I sold it"),
         ("visit_street", "tomorrow at 12 Mill Lane", "12 Mill Lane"),
-        ("reason", "the bill for June is wrong because I never called Peru", "the bill for June is wrong because I never called Peru"),
+        (
+            "reason",
+            "the bill for June is wrong because I never called Peru",
+            "the bill for June is wrong because I never called Peru",
+        ),
         ("email", "oh right: ada@example.org", "ada@example.org"),
         ("order_number", "it's HX-2201, I think", "HX-2201"),
         ("reason", "my old one crashes every day", "my old one crashes every day"),
         ("street", "we live at 12 Mill Lane", "12 Mill Lane"),
+        ("iban", "it is AT61 1904 3002 3457 3201.", "AT61 1904 3002 3457 3201"),
+        ("iban", "GB29 NWBK 6016 1331 9268 19", "GB29 NWBK 6016 1331 9268 19"),
+        ("phone_number", "my number is (0221) 123-456", "(0221) 123-456"),
+        ("phone_number", "+1 (555) 123-4567 please", "+1 (555) 123-4567"),
+        ("phone_number", "Tel. 0221 / 123 456", "0221 / 123 456"),
+        ("start_date", "from the first of next month", "first of next month"),
+        ("start_date", "at the end of May 2027 please", "end of May 2027"),
+        ("start_date", "could it be Monday, 12 March?", "Monday, 12 March"),
+        ("start_date", "on Friday the 13th, please", "Friday the 13th"),
+        ("start_date", "make it Monday next week", "Monday next week"),
+        ("start_date", "let us say a week from Monday", "a week from Monday"),
+        ("start_date", "at 2026-12-01T09:00 sharp", "2026-12-01T09:00"),
+        ("visit_time", "come at 8.30 am", "8.30 am"),
     ],
 )
 def test_the_likeliest_part_of_a_message(name, message, best):
@@ -64,6 +81,18 @@ def test_a_value_the_checks_name_comes_first():
     assert found[0].cost == 0.0
 
 
+def test_the_users_own_spelling_comes_before_that_of_the_checks():
+    found = values(question("text", "email"), "it is Ana@Mail.pt", expected=["ana@mail.pt"])
+    assert [candidate.value for candidate in found[:2]] == ["Ana@Mail.pt", "ana@mail.pt"]
+
+
+def test_a_request_is_no_value():
+    thing = question("text", "thing", "what was lost")
+    found = [candidate.value for candidate in values(thing, "wait, first I want to report a lost umbrella")]
+    assert "report a lost umbrella" not in found
+    assert {"wait", "first"}.isdisjoint(found)
+
+
 def test_what_the_bot_repeats_later_is_the_value():
     (found,) = repeated("please send it to my aunt Rosa tonight", ["I told aunt Rosa."])
     assert found.value == "aunt Rosa"
@@ -73,6 +102,7 @@ def test_what_the_bot_repeats_later_is_the_value():
     ("message", "value"),
     [
         ("yes please", True), ("nope", False), ("sure, go ahead", True), ("I don't think so", False), ("no thanks", False),
+        ("はい、お願いします", True), ("いいえ", False), ("نعم", True), ("لا شكرا", False), ("Stimmt", True), ("nee", False),
         ("too expensive, sorry", False), ("no problem", True), ("let me think about it", False), ("I'll take it", True),
     ],
 )  # fmt: skip
@@ -126,6 +156,10 @@ def test_categories_are_found_in_the_words(message, value):
         ("on the 31st, then the fifteenth", [31.0, 15.0]),
         ("-5 degrees", [-5.0]),
         ("P1234", []),
+        ("1.249,99 or 10.000.000", [1249.99, 10_000_000.0]),
+        ("1 250 euros, not 1'200.50", [1250.0, 1200.5]),
+        ("1.5 million, 2 hundred or a million", [1_500_000.0, 200.0, 1_000_000.0]),
+        ("two and a half or 1 and a half", [1.5, 2.5]),
     ],
 )
 def test_numbers_in_digits_and_words(message, found):
