@@ -24,6 +24,7 @@ from core.assistant.flows import (
 )
 from core.assistant.lines import Lines
 from core.assistant.source import Reader, YamlList, YamlMapping
+from core.near import near
 
 FLOW_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _FLOW_KEYS = (
@@ -188,7 +189,9 @@ class _FlowReader:
         if not present and "next" in item:
             return "noop"
         what = f"is both {' and '.join(present)}" if present else f"has none of {', '.join(_KINDS)}"
-        self.reader.error(line, f"a step of flow {self.id} {what}; a step is exactly one of them")
+        hints = () if present else (near(str(key), _KINDS) for key in item)
+        hint = next(filter(None, hints), "; a step is exactly one of them")
+        self.reader.error(line, f"a step of flow {self.id} {what}{hint}")
         return None
 
     def _step_id(self, item: YamlMapping, kind: str, at: int, line: int) -> str:

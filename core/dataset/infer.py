@@ -58,7 +58,8 @@ def infer(engine: Engine, case: TestCase, budget: int = 3000) -> Inference:
         return _found(search)
     nearest = search.attempts.get(max(search.attempts, default=0))
     if nearest is not None and nearest.trouble is not None:
-        found = _undecided(search, f"no commands were found that make it come true ({nearest.trouble})")
+        why = "" if nearest.trouble == nearest.failure.message else f" ({nearest.trouble})"
+        found = _undecided(search, f"no commands were found that make it come true{why}")
     else:
         found = _beyond_the_words(search, tracker)
     return replace(found, nearest=_nearest(search))

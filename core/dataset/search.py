@@ -92,6 +92,8 @@ class Search:
         self.invented: set[Command] = set()
         """Values that were tried although nobody said them."""
         self._trouble: str | None = None
+        self._broken: dict[int, Attempt] = {}
+        """Turn → the cheapest attempt that ended with the failure of an action."""
         self._queue: list[_Node] = []
         self._order = count()
         self._points: dict[Hashable, float] = {}
@@ -117,6 +119,9 @@ class Search:
                 self._open(node, node.listener)
             else:
                 self._try(node, node.listener)
+        for at, broken in self._broken.items():
+            if broken.cost < self.attempts[at].cost:
+                self.attempts[at] = broken  # whether the likelier reading would have held is not known
 
     def _open_next(self, path: Path, listener: Listener, openings: Iterator[Reading]) -> None:
         """Queue the next opening of a turn; those after it wait for it to be tried."""
@@ -148,6 +153,8 @@ class Search:
             self._enqueue(node.path, listener, reading)
 
     def _note(self, at: int, attempt: Attempt) -> None:
+        if attempt.trouble == attempt.failure.message:
+            self._broken.setdefault(at, attempt)
         if at not in self.attempts or self._distance(at, attempt) < self._distance(at, self.attempts[at]):
             self.attempts[at] = attempt
 

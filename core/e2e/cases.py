@@ -98,6 +98,8 @@ class TestFile:
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stubs: Mapping[str, Any] = field(default_factory=dict)
     """`stub_custom_actions` as written."""
+    stub_lines: Mapping[str, int] = field(default_factory=dict)
+    """Where each of them stands."""
 
 
 @dataclass(frozen=True)

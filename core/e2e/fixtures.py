@@ -1,4 +1,4 @@
-"""Fixtures that do not fit the assistant: slots it does not have, values they cannot hold."""
+"""Fixtures and stubs that do not fit: slots the assistant does not have, values they cannot hold, names of nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from core.errors import Problem
 from core.near import near
 
 _RESERVED = ("mocked_datetime",)
+
+
+def odd_stubs(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
+    """A warning for each stub that nothing uses, as it is for a test that its file does not have, or misspells an action."""
+    for file in suite.files:
+        names = [case.name for case in file.cases]
+        for key, line in file.stub_lines.items():
+            test, separator, action = key.rpartition("::")
+            if separator and test not in names:
+                message = f"the stub {key} is for test {test!r}, which this file does not have{near(test, names)}"
+                yield Problem(file.path, line, message, "warning")
+            if action not in domain.actions and (hint := near(action, domain.actions)):
+                yield Problem(file.path, line, f"the stub {key} is for no action of the domain{hint}", "warning")
 
 
 def odd_fixtures(suite: TestSuite, domain: Domain) -> Iterator[Problem]:

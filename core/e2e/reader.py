@@ -88,7 +88,7 @@ def read_suite(path: Path, root: Path) -> SuiteReading:
 def _only(files: Iterable[TestFile], name: str, path: Path) -> list[TestFile]:
     """The files with the one test of a name alone."""
     files = list(files)
-    found = [replace(file, cases=cases) for file in files if (cases := tuple(c for c in file.cases if c.name == name))]
+    found = [replace(file, cases=cases, stub_lines={}) for file in files if (cases := tuple(c for c in file.cases if c.name == name))]
     if not found:
         known = [case.name for file in files for case in file.cases]
         raise UsageError(f"{path} holds no test named {name!r}{near(name, known)}")
@@ -156,7 +156,10 @@ class _FileReader:
                 continue
             if (first := cases.setdefault(case.name, case)) is not case:
                 self.reader.error(line, f"test {case.name!r} is there twice (first in line {first.line}); rename one")
-        return TestFile(self.shown, tuple(cases.values()), dict(self.fixtures), metadata, self._as_written(stubs))
+        lines = {key: stubs.line_of(key) for key in stubs}
+        return TestFile(
+            self.shown, tuple(cases.values()), dict(self.fixtures), metadata, self._as_written(stubs), lines
+        )
 
     def _case(self, item: Any, line: int, stubs: YamlMapping, steps: StepReader) -> TestCase | None:
         if not isinstance(item, YamlMapping) or not (name := self.reader.text(item, "test_case")):

@@ -10,6 +10,7 @@ from real_assistants import SHARED_ASSISTANTS
 
 from core.assistant.project import load_assistant
 from core.dataset.infer import infer
+from core.dialogue.actions import ActionAnswer, ActionFailed
 from core.dialogue.command_text import render_all
 from core.dialogue.engine import Engine
 from core.e2e.patterns import choose_patterns
@@ -57,6 +58,31 @@ def test_every_test_of_the_parcel_service():
     assert found["which one"] == [["disambiguate flows send_parcel opening_hours"]]
     assert found["small talk while sending"][-1] == ["offtopic reply"]
     assert found["opening hours on Friday"] == [["start flow opening_hours", "set slot day Friday"]]
+
+
+class FailingAction:
+    """Fails for the month of March alone."""
+
+    def run(self, name, tracker):
+        if tracker.slots["month"] == "March":
+            raise ActionFailed(f"action {name} failed: no such table")
+        return ActionAnswer()
+
+
+def test_what_an_action_that_failed_hides_is_no_contradiction(write_assistant, write_test):
+    folder = write_assistant(
+        "flows: {bill: {description: explain a bill, steps: [{collect: month}, {action: action_bill}]}}",
+        "slots: {month: {type: text}, total: {type: float, mappings: [{type: controlled}]}}\nactions: [action_bill]\n"
+        "responses: {utter_ask_month: [{text: Which?}]}",
+    )
+    test = write_test(
+        "- user: please explain the bill for March\n  assertions:\n"
+        "  - flow_started: bill\n  - action_executed: action_bill\n  - slot_was_set: [{name: total, value: 3}]"
+    )
+    engine = Engine(load_assistant(folder), FailingAction())
+    found = infer(engine, read_tests(test, folder).cases[0])
+    assert found.contradiction is None
+    assert "with start flow bill; set slot month March: action action_bill failed: no such table" in found.undecided
 
 
 def test_a_search_that_was_given_up_blames_no_words():
