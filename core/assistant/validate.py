@@ -20,6 +20,7 @@ from core.assistant.flows import (
 )
 from core.assistant.lines import Lines
 from core.assistant.repair import DEFAULT_ACTION_NAMES, defaults
+from core.assistant.spoken import misfit, odd_responses
 from core.errors import Problem
 from core.near import near
 
@@ -78,6 +79,7 @@ class _Validator:
             for variation in response.variations:
                 if variation.condition is not None:
                     self._predicate(variation.condition, response.lines)
+        self.problems += odd_responses(self.own.values(), domain.responses.values(), self.slots)
         self._endless()
         self._unique_descriptions()
         return self.problems
@@ -118,6 +120,8 @@ class _Validator:
             for name, value in step.slots:
                 if self._slot(name, step.lines) and value is not None and self.slots[name].type == "list":
                     self.error(step.lines, f"set_slots {name}: a list slot is filled by custom actions only")
+                elif name in self.slots and value is not None and (wrong := misfit(self.slots[name], str(value))):
+                    self.warn(step.lines, f"set_slots {name}: {value}: {wrong}")
         elif isinstance(step, LinkStep):
             if step.flow not in self.flows:
                 self.error(step.lines, f"link to {step.flow}, which is no flow{self.near(step.flow, self.flows)}")

@@ -124,6 +124,7 @@ flows:
         ),
         ("flows: {a: {steps: [{set_slots: [{things: [x]}]}]}}", "a list slot is filled by custom actions only"),
         ("flows: {a: {steps: [{call: b}]}, b: {steps: [{call: a}]}}", "comes to call itself"),
+        ("flows: {a: {steps: [{colect: amount}]}}", "link, call, noop; did you mean collect?"),
         ("flows: {a: {steps: [{call: b}]}, b: {steps: [{link: a}]}}", "a called flow must come back"),
     ],
 )
@@ -156,6 +157,36 @@ def test_what_only_looks_odd_is_a_warning(make_assistant, steps, warning):
     flows = f"flows: {{a: {{description: x, persisted_slots: [size], steps: {steps}}}, b: {{steps: [{{action: utter_done}}]}}}}"
     domain = DOMAIN.replace("slots:", "slots:\n  sure: {type: bool}")
     assert warning in "\n".join(map(str, make_assistant(flows, domain).warnings))
+
+
+def test_names_in_responses_that_nothing_stands_behind_are_warnings(make_assistant):
+    domain = """
+slots: {size: {type: categorical, values: [small, large]}, amount: {type: float}}
+actions: [action_tell]
+responses:
+  utter_ask_size:
+    - text: "{amuont} of {size}, {{amuont}}?"
+      buttons:
+        - {title: Small, payload: "/SetSlots(size=Small, amount=1)"}
+        - {title: None, payload: /SetSlots(size=None)}
+        - {title: Big, payload: /SetSlots(sise=large)}
+        - {title: Huge, payload: "/SetSlots(amount=3, size='larg')"}
+        - {title: Any, payload: /SetSlot(size=large)}
+        - {title: Intent, payload: '/inform{"size": "large"}'}
+  utter_told: [{text: "{left_to_the_action}"}]
+"""
+    steps = "[{collect: size}, {set_slots: [{size: tiny}]}, {action: action_tell}]"
+    found = make_assistant(f"flows: {{a: {{description: x, steps: {steps}}}}}", domain).warnings
+    assert {str(problem) for problem in found} == {
+        "data/flows.yml:1: set_slots size: tiny: slot size is one of small, large",
+        "domain.yml:5: response utter_ask_size: {amuont} is no slot of the domain and stays as it is; did you mean amount?",
+        "domain.yml:5: response utter_ask_size: the button /SetSlots(sise=large) sets sise, which is no slot of the domain;"
+        " did you mean size?",
+        "domain.yml:5: response utter_ask_size: the button /SetSlots(amount=3, size='larg') sets larg: slot size is one of small,"
+        " large; did you mean large?",
+        "domain.yml:5: response utter_ask_size: the button /SetSlot(size=large) is neither /SetSlots(slot=value) nor an intent;"
+        " it counts as text",
+    }
 
 
 def test_a_file_that_cannot_be_read_makes_no_names_unknown(write_assistant):
