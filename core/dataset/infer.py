@@ -150,7 +150,9 @@ def _beyond_the_words(search: Search, start: Tracker) -> Inference:
             reason = "what the test may mean up to here is too much to be looked through"
             text = f"{_place(case, at)}: {reason}; the turn comes true with {_shown(turns[at])}"
         else:
-            text = f"{_place(case, invented)} comes true with {_shown(turns[invented])}, which the user's words do not say"
+            text = (
+                f"{_place(case, invented)} comes true with {_shown(turns[invented])}, which the user's words do not say"
+            )
         return Inference(case, undecided=text, simulations=simulations)
     if not wild.exhausted or at not in search.attempts:
         return replace(_undecided(search, "no commands were found that make it come true"), simulations=simulations)
