@@ -145,7 +145,7 @@ def test_until_stops_there(session):
 
 
 def test_a_blocked_step_cannot_run(session):
-    with pytest.raises(StepFailed, match="waits for coverage"):
+    with pytest.raises(UsageError, match="waits for coverage"):
         asyncio.run(run_step(session, "dataset", lambda step, event: None))
 
 
