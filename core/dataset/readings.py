@@ -79,6 +79,13 @@ class _Assignment:
     cost: float = 0.0
 
 
+def least_cost(known: Knowledge, turn: Turn, expected: Expectations) -> float:
+    """What the cheapest reading of a turn may cost, wherever the conversation stands then."""
+    likeness = max(known.likeness(turn.user).values(), default=0.0)
+    clarifies = bool(expected.clarified) or NO_OPTIONS in expected.utterances
+    return 1.0 + min(EACH_VALUE, 0.5 * (1.0 - likeness), doubt(CancelFlow, turn.user), 0.0 if clarifies else EACH_VALUE)
+
+
 class Listener:
     """Understands one turn after a given conversation."""
 

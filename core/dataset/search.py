@@ -10,13 +10,13 @@ import heapq
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from typing import Any
 
 from core.dataset.expectations import expectations
 from core.dataset.knowledge import knowledge
 from core.dataset.language import COMMANDS_WITH_WORDING, NO_SIGN, doubt
-from core.dataset.readings import EACH_VALUE, SAME_WORDS, Listener, Reading, overlap
+from core.dataset.readings import EACH_VALUE, SAME_WORDS, Listener, Reading, least_cost, overlap
 from core.dialogue.actions import ActionFailed, ActionUnavailable
 from core.dialogue.commands import Command, SetSlot, StartFlow
 from core.dialogue.engine import Engine
@@ -82,6 +82,9 @@ class Search:
         self.engine, self.case, self.budget, self.invents = engine, case, budget, invents
         self.known = knowledge(engine.index)
         self.expected = expectations(case, self.known)
+        least = [least_cost(self.known, *pair) for pair in zip(case.turns, self.expected, strict=True)]
+        self._ahead = [*accumulate(reversed(least), initial=0.0)][::-1]
+        """Turn → what it and those after it cost at least; the nearer to the truth, the fewer readings are tried in vain."""
         self.simulations = 0
         self.solutions: list[Path] = []
         """The cheapest solution, and those of nearly the same cost."""
@@ -249,8 +252,8 @@ class Search:
         heapq.heappush(self._queue, _Node(self._priority(path, reading), path, listener, reading))
 
     def _priority(self, path: Path, reading: Reading) -> tuple[float, int, int]:
-        left = len(self.case.turns) - len(path.turns) - 1
-        return path.cost + reading.cost + left, -len(path.turns), next(self._order)
+        ahead = self._ahead[len(path.turns) + 1]
+        return path.cost + reading.cost + ahead, -len(path.turns), next(self._order)
 
     # Longer readings
 

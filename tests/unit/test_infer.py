@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from real_assistants import SHARED_ASSISTANTS
 
 from core.assistant.project import load_assistant
+from core.dataset import search
 from core.dataset.infer import infer
 from core.dialogue.actions import ActionAnswer, ActionFailed
 from core.dialogue.command_text import render_all
@@ -149,6 +152,26 @@ def test_what_cannot_be_told_apart_is_said_to_be_ambiguous(tmp_path):
     )
     (found,) = inferred(PARCELS, test).values()
     assert found.undecided is None or "ambiguous" in found.undecided
+
+
+def test_a_long_test_tries_no_more_in_vain_for_being_long(make_assistant, monkeypatch):
+    """Every flow leads to every other, so that any of them may say what is expected."""
+    names = [f"{verb}_{thing}" for verb in ("open", "close", "renew") for thing in ("card", "loan", "ticket", "permit")]
+    asked = [f"item_{number}" for number in range(10)]
+    flows = {name: {"description": name.replace("_", " my "), "steps": [*({"collect": slot} for slot in asked), {"link": following}]}
+             for name, following in zip(names, names[1:] + names[:1], strict=True)}  # fmt: skip
+    responses = {f"utter_ask_{slot}": [{"text": f"{slot}?"}] for slot in asked}
+    domain = {"slots": {slot: {"type": "text"} for slot in asked}, "responses": responses}
+    root = make_assistant(json.dumps({"flows": flows}), json.dumps(domain)).root
+    steps = [{"user": "open my card"}, {"utter": "utter_ask_item_0"}]
+    for slot, following in pairwise(asked):
+        steps += [{"user": "for Ann"}, {"slot_was_set": [{slot: "for Ann"}]}, {"utter": f"utter_ask_{following}"}]
+    (root / "t.yml").write_text(json.dumps({"test_cases": [{"test_case": "a", "steps": steps}]}))
+    (found,) = inferred(root, root / "t.yml").values()
+    monkeypatch.setattr(search, "least_cost", lambda *_: 1.0)
+    (plain,) = inferred(root, root / "t.yml").values()
+    assert plain.turns == found.turns != ()
+    assert plain.simulations > 3 * found.simulations
 
 
 def test_a_button_that_leads_elsewhere_fails_the_test(tmp_path):
