@@ -82,7 +82,10 @@ class Search:
         self.engine, self.case, self.budget, self.invents = engine, case, budget, invents
         self.known = knowledge(engine.index)
         self.expected = expectations(case, self.known)
-        least = [least_cost(self.known, *pair) for pair in zip(case.turns, self.expected, strict=True)]
+        least = [
+            least_cost(self.known, turn, expected) if self.without_model(turn) is None else 0.0
+            for turn, expected in zip(case.turns, self.expected, strict=True)
+        ]
         self._ahead = [*accumulate(reversed(least), initial=0.0)][::-1]
         """Turn → what it and those after it cost at least; the nearer to the truth, the fewer readings are tried in vain."""
         self.simulations = 0

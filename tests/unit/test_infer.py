@@ -154,6 +154,18 @@ def test_what_cannot_be_told_apart_is_said_to_be_ambiguous(tmp_path):
     assert found.undecided is None or "ambiguous" in found.undecided
 
 
+def test_a_message_before_a_button_is_no_less_ambiguous(make_assistant):
+    post = "{{description: send a thing {0}, steps: [{{collect: street}}, {{collect: sure}}, {{action: utter_done}}]}}"
+    said = ", ".join(f"utter_{name}: [{{text: {name}}}]" for name in ("ask_street", "ask_sure", "done"))
+    domain = f"slots: {{street: {{type: text}}, sure: {{type: bool}}}}\nresponses: {{{said}}}"
+    root = make_assistant(f"flows: {{red: {post.format('red')}, blue: {post.format('blue')}}}", domain).root
+    steps = "[{user: send a thing}, {utter: utter_ask_street}, {user: Elm}, {utter: utter_ask_sure}"
+    for more in ("]", ", {user: /SetSlots(sure=true)}, {utter: utter_done}]"):
+        (root / "t.yml").write_text(f"test_cases: [{{test_case: a, steps: {steps}{more}}}]")
+        (found,) = inferred(root, root / "t.yml").values()
+        assert "turn 1 ('send a thing', t.yml:1) is ambiguous" in found.undecided
+
+
 def test_a_long_test_tries_no_more_in_vain_for_being_long(make_assistant, monkeypatch):
     """Every flow leads to every other, so that any of them may say what is expected."""
     names = [f"{verb}_{thing}" for verb in ("open", "close", "renew") for thing in ("card", "loan", "ticket", "permit")]
