@@ -200,6 +200,7 @@ class Knowledge:
         known = self.index.slots.get(slot)
         return known.values if known is not None else ()
 
+    @lru_cache(maxsize=256)  # noqa: B019 as above; each word of a message is looked up for each pair of flows
     def likeness(self, message: str) -> Mapping[str, float]:
         """Flow → 0 to 1, the share of a message's telling words that it has too; flows without any are left out."""
         said = [
@@ -210,7 +211,7 @@ class Knowledge:
         for weight, flows in said:
             for flow in flows:
                 shares[flow] += weight / total
-        return shares
+        return dict(shares)
 
 
 @lru_cache(maxsize=4)

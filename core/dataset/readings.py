@@ -152,11 +152,12 @@ class Listener:
         likeness = self.known.likeness(self.turn.user)
         costs = []
         active = {frame.flow for frame in active_frames(self.tracker.stack)}
+        offered = frozenset(self._offered().values())
         for flow in self.known.startable:
             if flow not in active and startable(flow, self.tracker, self.index):
                 named = 0.05 if self.expected.started and flow not in self.expected.started else 0.0
                 unexpected = UNEXPECTED_FLOW if fitting is not None and flow not in fitting else named
-                unexpected += ASKED_ABOUT if flow in self._offered().values() else 0.0
+                unexpected += ASKED_ABOUT if flow in offered else 0.0
                 costs.append((flow, 1.0 + 0.5 * (1.0 - likeness.get(flow, 0.0)) + unexpected))
         return sorted(costs, key=lambda pair: pair[1])
 
