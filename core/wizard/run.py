@@ -81,7 +81,7 @@ async def run_recipe(
 ) -> list[StepStatus]:
     """Run every step that is not fresh, in order, up to `until`; `on_step` hears each as it begins and as it is done.
 
-    Raises GateFailed at the first gate that does not hold, and what `run_step` raises.
+    Raises GateFailed at the first gate that does not hold, StepFailed when what a step reads changed while it ran, and what `run_step` raises.
     """
     for id in force:
         session.forget(session.status(id))
@@ -91,6 +91,8 @@ async def run_recipe(
         if not status.done:
             status = await run_step(session, id, emit)
             on_step(status)
+        if status.state == "stale":
+            raise StepFailed(f"{step(id).title}: {status.reason} while it ran; `calmtune resume` runs it again")
         if status.state == "gate failed":
             raise GateFailed(f"{step(id).title}: {status.reason}")
     return session.statuses()

@@ -15,7 +15,7 @@ import core.wizard.session
 from core.errors import GateFailed, StepFailed, UsageError
 from core.wizard.run import run_recipe, run_step
 from core.wizard.session import Session, sessions_in
-from tests.fake_recipe import RAN, FakeAnswers, install
+from tests.fake_recipe import RAN, FakeAnswers, FakeStep, install
 
 
 @pytest.fixture
@@ -142,6 +142,22 @@ def test_force_repeats_one_step_only(session):
 def test_until_stops_there(session):
     run(session, until="dataset")
     assert states(session)[:3] == ["fresh", "fresh", "ready"]
+
+
+@pytest.mark.parametrize("until", ["coverage", "dataset"])
+def test_what_changed_while_a_step_ran_is_said_and_no_success(session, tmp_path, monkeypatch, until):
+    ran = FakeStep.run
+
+    async def edited_meanwhile(self, context):
+        (tmp_path / "bot" / "flows.yml").write_text("flows: {edited: {}}")
+        return await ran(self, context)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStep, "run", edited_meanwhile)
+        with pytest.raises(StepFailed, match="Coverage: .*changed while it ran; `calmtune resume` runs it again"):
+            run(session, until=until)
+    run(session, until=until)
+    assert states(session)[0] == "fresh"
 
 
 def test_a_blocked_step_cannot_run(session):
