@@ -81,7 +81,7 @@ async def run_recipe(
 ) -> list[StepStatus]:
     """Run every step that is not fresh, in order, up to `until`; `on_step` hears each as it begins and as it is done.
 
-    Raises GateFailed at the first gate that does not hold, StepFailed when what a step reads changed while it ran, and what `run_step` raises.
+    Raises GateFailed at the first gate that does not hold, StepFailed when what a step reads changed meanwhile, and what `run_step` raises.
     """
     for id in force:
         session.forget(session.status(id))

@@ -154,7 +154,7 @@ def test_what_changed_while_a_step_ran_is_said_and_no_success(session, tmp_path,
 
     with monkeypatch.context() as patched:
         patched.setattr(FakeStep, "run", edited_meanwhile)
-        with pytest.raises(StepFailed, match="Coverage: .*changed while it ran; `calmtune resume` runs it again"):
+        with pytest.raises(StepFailed, match=r"Coverage: .*changed while it ran; `calmtune resume` runs it again"):
             run(session, until=until)
     run(session, until=until)
     assert states(session)[0] == "fresh"
