@@ -10,6 +10,7 @@ Szymański and Kajdanowicz 2017): a flow whose openings fill two slots at once s
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -138,7 +139,7 @@ class _Chooser:
 
     def _rise(self, change: Mapping[str, int]) -> float:
         """Rise of the sum of squared distances from the wanted share, when validation changes by so many data points."""
-        return sum(
+        return math.fsum(  # exact: the order of things, which is another in every process, must not decide between tests
             self._off(thing, self.moved[thing] + points) - self._off(thing, self.moved[thing])
             for thing, points in change.items()
         )

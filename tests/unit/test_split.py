@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from core.dataset.split import Item, split
@@ -66,3 +68,11 @@ def test_what_stands_together_is_spread_over_both_sides():
     for seed in range(5):
         held_out = split([*plain, *both], 0.8, seed).validation
         assert sum(name.startswith("both") for name in held_out) == 2
+
+
+def test_the_order_in_which_things_are_counted_decides_nothing():
+    kinds = [(f"command {number % 3}", f"flow {number % 4}", f"slot {number % 5}", f"slot {number % 7}") for number in range(60)]
+    for seed in range(20):
+        mixed = [random.Random(at + seed).sample(things, 4) for at, things in enumerate(kinds)]
+        one, other = ([Item(f"test {at}", 1, dict.fromkeys(held, 1), at) for at, held in enumerate(order)] for order in (kinds, mixed))
+        assert split(one, 0.7, seed) == split(other, 0.7, seed)
