@@ -81,7 +81,6 @@ async def scenes(pilot: Pilot[None]) -> AsyncIterator[str]:
             await press("ctrl+g", to=PreviewScreen)
             yield "7-connection-preview"
             await press("escape")
-            await press("escape")
     await press("ctrl+p", *"run", to=CommandPalette)
     yield "palette"
     await press("escape")
@@ -89,5 +88,6 @@ async def scenes(pilot: Pilot[None]) -> AsyncIterator[str]:
     await until(lambda: isinstance(app.screen, TourScreen))
     yield "tour"
     await press("escape")
+    await press("escape")  # from the answers to the result
     await press("escape", to=SessionsScreen)
     yield "sessions"
