@@ -178,6 +178,9 @@ def _read_flow_files(paths: Iterable[Path], folder: _Folder) -> dict[str, Flow]:
     for path in paths:
         content, file = folder.read(path), folder.shown(path)
         if not isinstance(content, YamlMapping):
+            if content is not None:
+                message = "it is left aside: a file of flows is a mapping with `flows` at its top"
+                folder.problems.append(Problem(file, 1, message, "warning"))
             continue
         aside += [
             Problem(file, content.line_of(key), "nlu, stories and rules are left aside; flows run without", "warning")

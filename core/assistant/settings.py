@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.assistant.source import Reader, YamlMapping
+from core.near import near
 
 Dialect = Literal["v1", "v2", "v3"]
 """Form of the commands a generator's model writes."""
@@ -102,7 +103,8 @@ def read_settings(config: Any, endpoints: Any, root: Path, config_reader: Reader
     policies = list(_named(config, "policies", config_reader))
     for item in (*(item for item in components if item not in generators), *policies):
         if short_name(item) != "FlowPolicy":
-            config_reader.warn(item.line_of("name"), f"{item['name']} takes no part here; flows run without it")
+            meant = near(item["name"], DIALECTS) if not generators else ""
+            config_reader.warn(item.line_of("name"), f"{item['name']} takes no part here; flows run without it{meant}")
     action_endpoint = endpoints_reader.part(endpoints, "action_endpoint")
     nlg = endpoints_reader.part(endpoints, "nlg")
     rephrases = nlg.get("type") == "rephrase"

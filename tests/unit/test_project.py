@@ -205,11 +205,13 @@ def test_files_of_other_parts_are_noted_once(write_assistant):
     folder = write_assistant("flows: {a: {description: x, steps: [{action: utter_done}]}}", DOMAIN)
     (folder / "data" / "nlu.yml").write_text("version: '3.1'\nnlu: []")
     (folder / "data" / "rules.yml").write_text("rules: []")
+    (folder / "data" / "steps.yml").write_text("- id: a\n  steps: []")
     (folder / "data" / ".saved").mkdir()
     (folder / "data" / ".saved" / "flows.yml").write_text("flows: {a: {steps: []}}")
     warnings = load_assistant(folder).warnings
     assert [str(warning) for warning in warnings] == [
-        "data/nlu.yml:2: nlu, stories and rules are left aside; flows run without"
+        "data/nlu.yml:2: nlu, stories and rules are left aside; flows run without",
+        "data/steps.yml:1: it is left aside: a file of flows is a mapping with `flows` at its top",
     ]
 
 

@@ -66,6 +66,7 @@ def test_without_files_there_are_defaults_and_a_warning(write_assistant):
     ("config", "endpoints", "warning"),
     [
         ("pipeline: []", None, "config.yml: no LLM command generator in the pipeline"),
+        ("pipeline: [{name: CompactLLMComandGenerator}]", None, "without it; did you mean CompactLLMCommandGenerator?"),
         (
             "pipeline: [{name: CompactLLMCommandGenerator}, {name: NLUCommandAdapter}]",
             None,
