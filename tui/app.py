@@ -119,8 +119,9 @@ class CalmtuneApp(TypeAheadApp):
         return named_bindings(found.__dict__.get("BINDINGS", []) for found in (type(self), *WITH_KEYS))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        hidden = {"Keys", "Theme"} if "NO_COLOR" in os.environ else {"Keys"}
+        hidden = {"Keys", "Quit", "Theme"} if "NO_COLOR" in os.environ else {"Keys", "Quit"}
         yield from (command for command in super().get_system_commands(screen) if command.title not in hidden)
+        yield SystemCommand("Quit", "Leave calmtune; asks first while something runs", self.action_quit)
         yield SystemCommand("Help", "Where you are, and the keys that work here", self.action_help)
         yield SystemCommand("Tour", "The three pages for newcomers", lambda: self.push_screen(TourScreen()))
         yield SystemCommand("Change keys", f"Write {shown_file()}, where every action can get another key", self._change_keys)

@@ -58,6 +58,10 @@ class _Walk:
             at += -1 if backwards else 1
 
     def _session_questions(self, backwards: bool) -> Way:
+        """Asked until a step was begun, later by going back to them."""
+        if not backwards and self._session.journal.runs() and not self._differs(SESSION):
+            narrate(f"\nThe assistant: {self._given(SESSION)['assistant']}")
+            return Way.ON
         narrate("\nThe assistant")
         return ask_section(SESSION, self._given(SESSION), self._keep_session, backwards)
 
