@@ -198,7 +198,7 @@ def run_app(home: Path, session: str | None) -> None:
 
 
 def stay_responsive() -> None:
-    """Let nothing that this process does beside the screen hold it up: neither the collector nor a busy worker thread, which would give way
-    after 5 ms only, each time the screen's own thread has let go of Python to write or to look at a file."""
+    """Let nothing that this process does beside the screen hold it up: neither the collector nor busy worker threads, each of which would
+    give way after 5 ms only, whenever the screen's own thread has let go of Python to write or to look at a file."""
     spare_what_is_there()
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0002)
