@@ -44,7 +44,8 @@ def look(session: Session, view: str, at_work: RunningStep | None, editing: bool
     statuses = {status.step: status for status in session.statuses()}
     status, it = statuses[view], recipe.step(view)
     running = at_work is not None and at_work.step == view
-    shown = None if editing else status_to_show(session, status)
+    outcome = status_to_show(session, status)
+    shown = None if editing else outcome
     return Look(
         step=view,
         number=STEP_IDS.index(view) + 1,
@@ -56,7 +57,7 @@ def look(session: Session, view: str, at_work: RunningStep | None, editing: bool
         lines=tuple(line_of(one, at_work) for one in statuses.values()),
         done=sum(one.state == "fresh" for one in statuses.values()),
         place=_place(session, view),
-        actions=frozenset(_actions(session, status, shown, at_work, editing)),
+        actions=frozenset(_actions(session, status, outcome, at_work, editing)),
     )
 
 
@@ -75,19 +76,20 @@ def running_line(at_work: RunningStep) -> StepLine:
 
 
 def _actions(
-    session: Session, status: StepStatus, shown: StepStatus | None, at_work: RunningStep | None, editing: bool
+    session: Session, status: StepStatus, outcome: StepStatus | None, at_work: RunningStep | None, editing: bool
 ) -> set[str]:
     view = status.step
     running = at_work is not None and at_work.step == view
-    form = not running and shown is None
+    result = not running and outcome is not None and not editing
+    form = not running and not result
     found = {
         "stop": at_work is not None,
         "run": at_work is None and not session.read_only and status.state != "blocked" and (editing or not status.done),
         "next": view != STEP_IDS[-1],
         "back": view != STEP_IDS[0],
-        "edit": shown is not None and not running,
-        "result": form and editing and status_to_show(session, status) is not None,
-        "review": shown is not None and not running and view == REVIEWED,
+        "edit": result,
+        "result": form and outcome is not None,
+        "review": result and view == REVIEWED,
         "machines": view == "training" and form and not session.read_only,
         "preview": view in _FORESEEN and form,
         "chat": view in ("deployment", "connection") and (status.done or status.state == "stale") and not running,

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from core.assistant.domain import Response, Slot, Variation
 from core.assistant.flows import ActionStep, CollectStep, Flow
-from core.errors import Problem
+from core.assistant.set_slots import EMPTY, read_set_slots
+from core.errors import Problem, UsageError
 from core.near import near
 
 _PLACEHOLDER = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
-_CALL = re.compile(r"/(?P<name>\w+)\((?P<pairs>[^{}]*)\)\s*\Z")
-_PAIR = re.compile(r"""(?:^|,)\s*(?P<slot>[^\s=,]+)\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^,]*)""")
-_EMPTY = ("", "none", "null", "undefined")
+_CALL = re.compile(r"/(?P<name>\w+)\([^{}]*\)\s*\Z")
 
 
 def odd_responses(flows: Iterable[Flow], responses: Iterable[Response], slots: Mapping[str, Slot]) -> Iterator[Problem]:
@@ -56,9 +55,12 @@ def _complaints(variation: Variation, is_said: bool, slots: Mapping[str, Slot]) 
         if call["name"] != "SetSlots":
             yield f"the button {button.payload} is neither /SetSlots(slot=value) nor an intent; it counts as text"
             continue
-        for pair in _PAIR.finditer(call["pairs"]):
-            name, value = pair["slot"], pair["value"].strip(" \"'")
+        try:
+            pairs = read_set_slots(button.payload) or []
+        except UsageError:
+            continue  # told when it is pressed
+        for name, value in pairs:
             if name not in slots:
                 yield f"the button {button.payload} sets {name}, which is no slot of the domain{near(name, slots)}"
-            elif value.casefold() not in _EMPTY and (wrong := misfit(slots[name], value)):
+            elif value.casefold() not in EMPTY and (wrong := misfit(slots[name], value)):
                 yield f"the button {button.payload} sets {value}: {wrong}"

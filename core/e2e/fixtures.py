@@ -13,8 +13,14 @@ from core.near import near
 _RESERVED = ("mocked_datetime",)
 
 
-def odd_stubs(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
-    """A warning for each stub that nothing uses, as it is for a test that its file does not have, or misspells an action."""
+def odd_preparations(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
+    """A warning for each fixture value that no conversation could have put there, and for each stub that nothing uses, as it is for a test
+    that its file does not have, or misspells an action; `domain` with default patterns."""
+    yield from _odd_fixtures(suite, domain)
+    yield from _odd_stubs(suite, domain)
+
+
+def _odd_stubs(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
     for file in suite.files:
         names = [case.name for case in file.cases]
         for key, line in file.stub_lines.items():
@@ -26,8 +32,7 @@ def odd_stubs(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
                 yield Problem(file.path, line, f"the stub {key} is for no action of the domain{hint}", "warning")
 
 
-def odd_fixtures(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
-    """A warning for each fixture value of a test that no conversation could have put there; `domain` with default patterns."""
+def _odd_fixtures(suite: TestSuite, domain: Domain) -> Iterator[Problem]:
     for case in suite.cases:
         for name, value in case.fixture_slots.items():
             slot = domain.slots.get(name)

@@ -15,7 +15,7 @@ from core.assistant.lines import Lines
 from core.assistant.project import Assistant, read_assistant
 from core.assistant.repair import DEFAULT_ACTION_NAMES, PatternChoice, PatternSet, version, with_default_patterns
 from core.e2e.cases import TestSuite
-from core.e2e.fixtures import odd_fixtures, odd_stubs
+from core.e2e.fixtures import odd_preparations
 from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_suite
 from core.errors import Problem, UsageError, errors_among
@@ -76,8 +76,7 @@ def diagnose(root: Path, tests: str | None = None, patterns: PatternChoice = "au
         features += read.features
     chosen, reason = choose_patterns(assistant, suite) if patterns == "auto" else (patterns, "chosen by hand")
     if suite is not None and not reading.errors:
-        domain = with_default_patterns(assistant, chosen).domain
-        problems += (*odd_fixtures(suite, domain), *odd_stubs(suite, domain))
+        problems += odd_preparations(suite, with_default_patterns(assistant, chosen).domain)
     features += _custom_actions(assistant, suite)
     own = assistant.flows.values()
     return Diagnosis(

@@ -23,7 +23,7 @@ from core.dialogue.prompt import PromptRenderer
 from core.dialogue.retrieval import OFF, Embedder, FlowRetriever, notices_of
 from core.e2e.cases import TestCase, TestSuite
 from core.e2e.coverage import CoverageReport, histogram, measure
-from core.e2e.fixtures import odd_fixtures, odd_stubs
+from core.e2e.fixtures import odd_preparations
 from core.e2e.impossible import impossible
 from core.e2e.output import failure_report, write_results
 from core.e2e.patterns import choose_patterns
@@ -99,8 +99,7 @@ def workbench(
     suite = read_tests(Path(tests) if tests else find_tests(assistant), assistant)
     chosen, reason = choose_patterns(loaded, suite) if patterns == "auto" else (patterns, "chosen by hand")
     engine = Engine(loaded, None, chosen, require_actions=False)
-    domain = engine.assistant.domain
-    odd = dict.fromkeys((*odd_fixtures(suite, domain), *odd_stubs(suite, domain)))
+    odd = dict.fromkeys(odd_preparations(suite, engine.assistant.domain))
     notices = [str(problem) for problem in (*loaded.warnings, *suite.warnings, *odd)]
     notices.append(f"conversation repair as in {version(chosen)}: {reason}")
     retriever = FlowRetriever(loaded.settings.flow_retrieval, embedder, engine.index) if embedder else None

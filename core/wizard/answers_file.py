@@ -75,9 +75,10 @@ def read_answers(path: Path, strict: bool = True) -> dict[str, dict[str, Any]]:
 def not_there(path: Path, given: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """Of a file with these answers: the assistant, where no folder is there. No mistake, as it may be there where the file is used."""
     assistant = given[SESSION].get("assistant")
-    content, _ = inspect_yaml(path, path.name)
-    if assistant and not Path(assistant).is_dir() and isinstance(content, YamlMapping):
-        yield Problem(path.name, content.line_of("assistant"), f"assistant: {assistant} is no folder here", "warning")
+    if assistant and not Path(assistant).is_dir():
+        content, _ = inspect_yaml(path, path.name)
+        line = content.line_of("assistant") if isinstance(content, YamlMapping) else 0
+        yield Problem(path.name, line, f"assistant: {assistant} is no folder here", "warning")
 
 
 def _comment(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import pytest
 import yaml
 
-from tests.rigs.recipe import ASSISTANT, ROOT, command
+from tests.rigs.recipe import ASSISTANT, ROOT, calmtune, command
 from tests.rigs.terminal import Terminal
 
 
@@ -147,6 +147,8 @@ def test_a_gate_that_fails_is_told_and_answers_can_be_changed(tmp_path, plain):
         terminal.type("y")
         terminal.wait_for("passed: every command represented")
         assert terminal.end() == 0
+    again = calmtune(tmp_path, environment(), "status", "one")
+    assert "coverage    fresh" in again.stdout
     with plain("--until", "coverage") as terminal:
         terminal.wait_for(f"The assistant: {ASSISTANT}")
         terminal.wait_for("coverage    fresh")

@@ -122,14 +122,24 @@ async def test_the_command_says_what_is_typed_and_not_yet_saved_and_nothing_type
         assert "coverage" not in walk.session.answers
 
 
+async def with_a_finished_step(app, pilot) -> WalkScreen:
+    walk = await walk_of(app, pilot)
+    await pilot.press("ctrl+r")
+    await until(pilot, lambda: shown(walk, "coverage"), "a finished step")
+    return walk
+
+
+async def change(walk: WalkScreen, pilot) -> None:
+    """Its answers, to be changed."""
+    await pilot.press("ctrl+e")
+    await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+
+
 async def test_a_change_that_makes_steps_stale_is_asked_about_before_it_is_taken_over(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:
-        walk = await walk_of(app, pilot)
-        await pilot.press("ctrl+r")
-        await until(pilot, lambda: shown(walk, "coverage"), "a finished step")
-        await pilot.press("ctrl+e")
-        await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+        walk = await with_a_finished_step(app, pilot)
+        await change(walk, pilot)
         walk.query_one("#field-amount", Input).value = "7"
         for key, amount in (("escape", 1), ("r", 7)):
             await pilot.press("ctrl+r")
@@ -147,19 +157,15 @@ async def test_a_change_that_makes_steps_stale_is_asked_about_before_it_is_taken
 async def test_escape_leads_from_changed_answers_to_the_result_then_to_the_sessions(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(80, 24)) as pilot:
-        walk = await walk_of(app, pilot)
-        await pilot.press("ctrl+r")
-        await until(pilot, lambda: shown(walk, "coverage"), "a finished step")
+        walk = await with_a_finished_step(app, pilot)
         for back in (lambda: pilot.press("escape"), lambda: pilot.click("#result")):
-            await pilot.press("ctrl+e")
-            await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+            await change(walk, pilot)
             walk.query_one("#field-amount", Input).value = "7"
             await back()
             await until(pilot, lambda: shown(walk, "coverage"), "the result")
             assert app.screen is walk
             assert walk.session.model("coverage").amount == 1, "nothing is taken over"
-        await pilot.press("ctrl+e")
-        await until(pilot, lambda: bool(walk.query("#form #help")), "its form")
+        await change(walk, pilot)
         assert walk.query_one("#field-amount", Input).value == "7", "what was typed is kept"
         await pilot.press("escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen), "the list of sessions")
