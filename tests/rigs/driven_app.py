@@ -75,6 +75,7 @@ async def drive(home: Path, name: str, step: str, points: int | None) -> None:
         while walk.view != step:
             await pilot.press("ctrl+n")
             await pilot.pause(0.1)
+        await pilot.pause(1)  # the form has come, which is before anything is launched
         watching = asyncio.create_task(gaps(found))
         await pilot.press("ctrl+r")
         told: dict[str, object] = {}

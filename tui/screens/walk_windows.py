@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual import work
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 from core.wizard import recipe
 from core.wizard.session import Session
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 class WalkWindows(Screen[None]):
     """The half of the walk that opens other screens, each loaded when it is wanted, and takes up what was chosen there."""
 
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Else the whole screen is drawn again whenever the focus moves; the widgets it leaves and reaches draw themselves."""
     session: Session
     view: str
     """Id of the step in view."""
