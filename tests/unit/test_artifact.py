@@ -142,7 +142,7 @@ def test_a_damaged_merge_is_caught(tiny, tmp_path, damage, dtype):
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(DAMAGES[damage])
     patched = {"PYTHONPATH": str(tmp_path / "patch")}
-    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, dtype=dtype, environment=patched)
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, dtype=dtype, environment=patched, cold=True)
     assert done.returncode == 1, done.stderr[-2000:]
     assert "the model that was saved is not the one that was trained" in done.stdout
     assert f"after training in {dtype}" in done.stdout

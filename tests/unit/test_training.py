@@ -17,6 +17,7 @@ from core.training.bundle import ModelArtifact
 from core.training.metrics import curves_of
 from core.training.plan import PRESETS, SPINS, settings_of
 from tests import tiny_model
+from tests.rigs.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,9 +41,10 @@ def train(folder: Path, tiny: Path, data, validation=None, /, **overrides) -> su
 
 
 def start(
-    folder: Path, tiny: Path, data, validation=None, /, processes=1, environment=None, **overrides
-) -> subprocess.Popen[bytes]:
-    """The training program, running as a job would; started again in the same folder, it goes on."""
+    folder: Path, tiny: Path, data, validation=None, /, processes=1, environment=None, cold=False, **overrides
+) -> subprocess.Popen[bytes] | WarmProcess:
+    """The training program, running as a job would; started again in the same folder, it goes on. One that is `cold` imports what it needs
+    itself."""
     prepare(folder, data, validation, **overrides)
     environment = {
         **os.environ,
@@ -51,6 +53,8 @@ def start(
         "HF_HUB_OFFLINE": "1",
         "GOMP_SPINCOUNT": SPINS,
     }
+    if processes == 1 and not cold:
+        return WarmProcess([ARCHIVE, str(tiny)], folder, environment)
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
     return subprocess.Popen(
         [sys.executable, *together, ARCHIVE, str(tiny)],
@@ -77,7 +81,7 @@ def events(folder: Path):
 
 
 def test_the_program_trains_merges_and_leaves_checksums(tmp_path, tiny):
-    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2)
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, cold=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = events(tmp_path / "job")
     (check,) = [event["line"] for event in found if "against plain rows" in event.get("line", "")]

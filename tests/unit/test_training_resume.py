@@ -18,6 +18,7 @@ from core.training.checksums import checksum
 from core.training.metrics import curves_of
 from tests import tiny_model
 from tests.rigs.program import module
+from tests.rigs.warm import WarmProcess
 from tests.unit.test_training import events, rows, start, train
 
 STEPS, EVERY = 143, 11
@@ -68,7 +69,7 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     assert not (folder / "checkpoints").exists()
 
 
-def until(folder: Path, model: Path, step: int, **more) -> subprocess.Popen[bytes]:
+def until(folder: Path, model: Path, step: int, **more) -> subprocess.Popen[bytes] | WarmProcess:
     """The program, started or started again, when it has come to `step`."""
     told = folder / "events.jsonl"
     before = len(told.read_text()) if told.exists() else 0
@@ -154,7 +155,7 @@ def test_a_kill_while_a_checkpoint_or_the_model_is_written_changes_nothing(tmp_p
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(KILL.format(at=at))
     patched = {"PYTHONPATH": str(tmp_path / "patch")}
-    done = train(tmp_path / "job", eager, *DATA, **SETTINGS, environment=patched)
+    done = train(tmp_path / "job", eager, *DATA, **SETTINGS, environment=patched, cold=True)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     done = train(tmp_path / "job", eager, *DATA, **SETTINGS)
     assert done.returncode == 0, done.stderr[-2000:]
