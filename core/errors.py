@@ -10,7 +10,7 @@ CalmtuneError
 ├── BudgetReached          6  the money limit was reached
 └── Interrupted            7  the outcome is unknown
 
-Messages are sentences: what is wrong, where, what to do. Ctrl-C exits with 130.
+Messages are sentences: what is wrong, where, what to do. Ctrl-C, SIGTERM and SIGHUP exit with 130.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def exit_codes() -> str:
             meanings.setdefault(kind.exit_code, []).append(inspect.cleandoc(kind.__doc__ or "").splitlines()[0])
     rows = [("0", "All that was asked ran, and every gate passed.")]
     rows += [(str(code), " ".join(texts)) for code, texts in sorted(meanings.items())]
-    rows.append(("130", "Ctrl-C. What was finished is kept; `calmtune resume` goes on."))
+    rows.append(("130", "Ctrl-C, SIGTERM or SIGHUP. What was finished is kept; `calmtune resume` goes on."))
     table = "\n".join(f"| {code} | {_escaped(text)} |" for code, text in rows)
     return f"{NOTE}\n{CODES}{table}\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.collector import spare_what_is_there
 from core.errors import CalmtuneError
 from core.wizard.session import Session, sessions_in
 from tui import remembered
+from tui.ending import CANCELLED
 from tui.keymap import keymap_file, named_bindings, read_keymap, shown_file, write_template
 from tui.leaving import what_goes_on
 from tui.mishap import Mishap, mishap_of
@@ -73,6 +75,8 @@ class CalmtuneApp(TypeAheadApp):
         self._last_theme = self.theme
         self.theme_changed_signal.subscribe(self, self._remember_theme)
         self._read_keymap()
+        if not self.is_headless:
+            self._hear_signals()
         self._walk()
 
     def _remember_theme(self, theme: Theme) -> None:
@@ -177,24 +181,40 @@ class CalmtuneApp(TypeAheadApp):
     @work(exit_on_error=False)
     async def action_quit(self) -> None:  # type: ignore[override]
         """Leave; asks first while a step runs."""
-        walk = next((screen for screen in self.screen_stack if isinstance(screen, WalkScreen)), None)
+        walk = self._open_walk
         if walk is None or await walk.may_leave():
-            told = ""
-            if walk is not None:
-                goes_on = what_goes_on(walk.session, walk.at_work.step if walk.at_work else None)
-                ends = f"`calmtune stop {walk.session.id}` ends it"
-                told = "\n".join(f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving))
-                walk.leave_running()
-            self.exit(message=Text(told) if told else None)
+            self._leave()
+
+    def _hear_signals(self) -> None:
+        """SIGTERM, and SIGHUP of a line that is lost: leave without asking."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+                asyncio.get_running_loop().add_signal_handler(number, self._leave, CANCELLED)
+
+    @property
+    def _open_walk(self) -> WalkScreen | None:
+        return next((screen for screen in self.screen_stack if isinstance(screen, WalkScreen)), None)
+
+    def _leave(self, return_code: int = 0) -> None:
+        """Let go of the session, and say what goes on without the app."""
+        told = ""
+        if (walk := self._open_walk) is not None:
+            goes_on = what_goes_on(walk.session, walk.at_work.step if walk.at_work else None)
+            ends = f"`calmtune stop {walk.session.id}` ends it"
+            told = "\n".join(f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving))
+            walk.leave_running()
+        self.exit(return_code=return_code, message=Text(told) if told else None)
 
 
 def run_app(home: Path, session: str | None) -> None:
-    """Open the app. Raises UsageError for a session that does not exist."""
+    """Open the app. Raises UsageError for a session that does not exist, SystemExit where the app ended otherwise than by its keys."""
     if session is not None:
         Session.open(home / session).close()
     app = CalmtuneApp(home, session)
     stay_responsive()
     app.run()
+    if app.return_code:
+        sys.exit(app.return_code)
 
 
 def stay_responsive() -> None:

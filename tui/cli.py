@@ -30,7 +30,7 @@ from tui.commands import (
 )
 from tui.completion import prepare as prepare_completion
 from tui.encoding import prepare_streams
-from tui.ending import ending_of
+from tui.ending import end_as_ctrl_c_does, ending_of
 from tui.opening import open_app
 from tui.output import narrate
 
@@ -38,6 +38,7 @@ from tui.output import narrate
 def main() -> None:
     """Entry point: errors become a sentence on stderr and an exit code."""
     collect_rarely()
+    end_as_ctrl_c_does()
     prepare_streams()
     debug = "--debug" in sys.argv
     try:

@@ -75,12 +75,13 @@ def test_however_it_ends_there_is_a_last_line(ran, validator, arguments, code, o
     assert end["message"].splitlines()[0] in done.stderr if code else True
 
 
-def test_ctrl_c_has_its_last_line_too(ran, validator, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_its_like_have_their_last_line_too(ran, validator, tmp_path, number):
     arguments = command("run", "--answers", str(ran[0] / "answers.yml"), "--until", "coverage", "--json")
     with subprocess.Popen(arguments, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         first = json.loads(run.stdout.readline())
-        run.send_signal(signal.SIGINT)
+        run.send_signal(number)
         lines = [first, *map(json.loads, run.stdout.read().splitlines())]
         told = run.stderr.read() if run.stderr else ""
     assert run.returncode == 130

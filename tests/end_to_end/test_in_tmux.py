@@ -65,11 +65,18 @@ def test_walked_killed_resumed_left_and_attached(tmp_path, tiny, environment):
         terminal.wait_for("Something is running", "Leave, let it run", "Stay")
         terminal.type("l")
         assert terminal.wait_for_end() == 0
-    with open_app("3-attached") as terminal:
+    with open_app("3-terminated") as terminal:
+        terminal.wait_for("3 Fine-tuning", "^r Run")
+        terminal.type("C-r")
+        terminal.wait_for("train loss")
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.wait_for_end() == 130
+        terminal.wait_for("Fine-tuning (step 3) goes on; `calmtune stop one` ends it")
+    with open_app("4-attached") as terminal:
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
         terminal.wait_for("curve healthy", seconds=240)
-    recorded = (tmp_path / "3-attached.cast").read_text()
+    recorded = (tmp_path / "4-attached.cast").read_text()
     assert '"i", "C-r"' in recorded
 
 
@@ -78,7 +85,7 @@ def test_walked_to_the_end_gone_back_and_edited(tmp_path, tiny, environment):
     answers(tmp_path, tiny, epochs=40)
     begun = calmtune(tmp_path, environment, "run", "--answers", "answers.yml", "--session", "one", "--until", "training")
     assert begun.returncode == 0, begun.stderr
-    with Terminal(command(), tmp_path, environment, tmp_path / "4-to-the-end.cast") as terminal:
+    with Terminal(command(), tmp_path, environment, tmp_path / "5-to-the-end.cast") as terminal:
         terminal.wait_for("4 Evaluation", "^r Run")
         terminal.type("C-b")
         terminal.wait_for("3 Fine-tuning", "curve healthy")
@@ -89,7 +96,7 @@ def test_walked_to_the_end_gone_back_and_edited(tmp_path, tiny, environment):
             terminal.type("C-r")
             terminal.wait_for(title, seen, "^e Answers", seconds=240)
         assert "7 of 7 done" in terminal.screen
-    with Terminal(command(), tmp_path, environment, tmp_path / "5-back-and-edited.cast") as terminal:
+    with Terminal(command(), tmp_path, environment, tmp_path / "6-back-and-edited.cast") as terminal:
         terminal.wait_for("all 7 steps are done", "just now")
         terminal.type("Enter")
         terminal.wait_for("7 of 7 done", "^b Back")

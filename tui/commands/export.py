@@ -10,6 +10,7 @@ import click
 
 from core.errors import UsageError
 from tui import completion
+from tui.ending import CANCELLED
 from tui.opening import existing_session, home, json_option
 from tui.output import narrate
 
@@ -63,7 +64,7 @@ def _export_model(place: str, name: str | None, as_json: bool) -> None:
         done = taken.export(store, lambda *told: narrator.on_event("", progress(*told)))
     except KeyboardInterrupt:
         narrate("stopped; the same command goes on from here")
-        sys.exit(130)
+        sys.exit(CANCELLED)
     narrate(f"{done.files} files, {done.bytes / 1e6:,.1f} MB, read back and equal; {done.sent_bytes / 1e6:,.1f} MB had to be sent")
     if as_json:
         output.as_json({"session": session.id, **asdict(done)})
