@@ -242,10 +242,11 @@ def _start_sshd(rig: Slurm) -> None:
 
 
 def _start(rig: Slurm, command: list[str], name: str, user: str | None = None) -> None:
+    """With all it runs, it leaves the processors to what is beside it: it stands for another machine."""
     with (rig.folder / f"{name}.out").open("ab") as log:
         environment = {**os.environ, "SLURM_CONF": str(rig.conf)}
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, user=user
+            ["nice", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, user=user
         )
     rig.processes.append(process)
 

@@ -12,6 +12,7 @@ import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,8 @@ class WarmProcess:
         self.args = args
         self._output = [cwd / name for name in ("stdout.txt", "stderr.txt")]
         self._process = _server.Process(target=_run, args=(args, cwd, dict(environment), self._output))
-        self._process.start()
+        with patch.dict(os.environ, environment):  # the first one begins the server, where packages read it while they are imported
+            self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
 
