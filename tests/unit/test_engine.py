@@ -25,6 +25,7 @@ from core.dialogue.commands import (
 from core.dialogue.engine import Engine
 from core.dialogue.events import (
     ActionRan,
+    BotSaid,
     FlowCancelled,
     FlowCompleted,
     FlowInterrupted,
@@ -393,6 +394,15 @@ def test_a_button_may_choose_a_category_called_none(make_assistant):
     chat.say("a", StartFlow("a"))
     assert chat.say("/SetSlots(cover=null)")[0] == "cover?"
     assert chat.say("/SetSlots(cover=none)")[0] == "done"
+
+
+def test_doubled_braces_of_a_response_are_said_as_single_ones(make_assistant):
+    flows = "flows: {a: {description: x, steps: [{set_slots: [{dish: soup}]}, {action: utter_menu}]}}"
+    said = """{text: 'the {{dish}}', buttons: [{title: yes, payload: '/order{{"dish": "{dish}"}}'}]}"""
+    domain = f"slots: {{dish: {{type: text}}}}\nresponses: {{utter_menu: [{said}]}}"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("a", StartFlow("a"))[0] == "the {dish}"
+    assert chat.of(BotSaid)[0].buttons[0].payload == '/order{"dish": "soup"}'
 
 
 def test_a_condition_that_cannot_be_read_stops_no_engine(make_assistant):
