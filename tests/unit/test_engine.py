@@ -371,6 +371,28 @@ def test_an_action_that_sets_no_slot_of_the_domain_is_told_and_says_numbers(make
     assert chat.of(Warned) == [Warned("action action_odd set stret, which is no slot of the domain; did you mean street?")]
 
 
+def test_flows_read_what_actions_return_without_a_slot_in_the_domain(make_assistant):
+    class Checks:
+        def run(self, name, tracker):
+            return ActionAnswer(events=({"event": "slot", "name": "return_value", "value": "success"},))
+
+    flows = """
+    flows:
+      a:
+        description: x
+        steps:
+          - action: action_check
+            next:
+              - if: slots.return_value = "success"
+                then: [{action: utter_done, next: END}]
+              - else: END
+    """
+    domain = "actions: [action_check]\nresponses: {utter_done: [{text: done}]}"
+    chat = Chat(Engine(make_assistant(flows, domain), Checks(), "3.13"))
+    assert chat.say("hi", StartFlow("a"))[0] == "done"
+    assert not chat.of(Warned)
+
+
 def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
     flows = (
         "flows: {help: {description: a, nlu_trigger: [{intent: accident}], steps: [{collect: urgent}, {action: utter_go}]},"
