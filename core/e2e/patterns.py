@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from core.assistant.flows import PATTERN_PREFIX, ActionStep, CallStep, LinkStep
 from core.assistant.project import Assistant
-from core.assistant.repair import PatternSet
+from core.assistant.repair import PatternSet, defaults
 from core.e2e.cases import Check, TestSuite
 
 _SIGNS: tuple[tuple[PatternSet, frozenset[str]], ...] = (
@@ -85,12 +85,18 @@ def _asked_again_at_once(assistant: Assistant, suite: TestSuite) -> str | None:
             asks[question.utter].add(flow.id)
             asks[question.ask_action].add(flow.id)
     together = [{id, *_reached(assistant, id)} for id in assistant.flows]
+    of_patterns = {
+        step.action
+        for flow in {**defaults().flows, **assistant.flows}.values()
+        for step in flow.steps
+        if flow.is_pattern and isinstance(step, ActionStep)
+    }
     digressions = set().union(*(flows for id, flows in zip(assistant.flows, together, strict=True) if id.startswith(PATTERN_PREFIX)))
     for case in suite.cases:
         asked: list[str] = []
         for turn in case.turns:
             names = [name for check in turn.checks for name in _names(check)]
-            for answering in (says[name] for name in names if name in says):
+            for answering in (says[name] for name in names if name in says and name not in of_patterns):
                 waiting = [name for name in asked if not asks[name] & answering][-1:]
                 if not waiting or waiting[0] not in names or answering & digressions:
                     continue

@@ -47,12 +47,19 @@ test_cases:
       - utter: utter_ask_street
 """
 SEARCH = "  pattern_search: {description: s, steps: [{link: opening_hours}]}\n"
+CHITCHAT = "  pattern_chitchat: {description: c, steps: [{action: utter_hours}]}\n"
 PARENT = "  all: {description: a, steps: [{call: send_parcel}, {call: opening_hours}]}\n"
 
 
 @pytest.mark.parametrize(
     ("more", "patterns"),
-    [("", "3.13"), (SEARCH, "newest"), (PARENT, "newest"), (SEARCH.replace("search", "continue_interrupted"), "newest")],
+    [
+        ("", "3.13"),
+        (SEARCH, "newest"),
+        (CHITCHAT, "newest"),
+        (PARENT, "newest"),
+        (SEARCH.replace("search", "continue_interrupted"), "newest"),
+    ],
 )
 def test_an_interrupted_question_asked_again_at_once_is_of_an_older_version(write_assistant, more, patterns):
     root = write_assistant(FLOWS + more, DOMAIN)
