@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time
@@ -61,6 +62,8 @@ _METHODS = _words(
     partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split splitlines
     startswith strftime strip swapcase title upper values weekday"""
 )
+_WIDE = re.compile(r"%(?:\(|[-+ #0.\d]*(?:\*|\d{3}))")
+"""In a text for `format`: widths that are not written out or have three digits, and names, after which they are hard to find."""
 _OWNERS = (str, list, tuple, dict, date, time, LoopContext)
 """Types whose harmless methods may be called; a datetime is a date."""
 
@@ -93,6 +96,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.globals = {"range": safe_range, "namespace": Namespace}
         self.filters = {name: _paying(self.filters[name]) for name in _FILTERS}
         self.filters["to_json_escaped_string"] = _paying(_json_string)  # prompt templates use it
+        self.filters["format"] = _formatted  # how a template writes an amount of money: '%.2f' | format(slots.price)
         self.tests = {name: self.tests[name] for name in _TESTS | _COMPARISONS}
         self.paid, self.joined, self.begin_loop, self.spend_round = _paid, _joined, _begin_loop, _spend_round
 
@@ -245,6 +249,13 @@ def _size(value: Any) -> int:
 
 def _json_string(value: Any) -> str:
     return json.dumps("" if value is None else str(value), ensure_ascii=False)
+
+
+def _formatted(text: Any, *values: Any, **named: Any) -> str:
+    if named or _WIDE.search(str(text).replace("%%", "")):
+        raise SecurityError("format takes values without names, and widths of two digits at most")
+    _spend(_size(text) + 100 * str(text).count("%") + _size(values))
+    return str(text) % values
 
 
 # What is offered

@@ -81,7 +81,7 @@ class _Validator:
                     self._predicate(variation.condition, response.lines)
         self.problems += odd_responses(self.own.values(), domain.responses.values(), self.slots)
         self._endless()
-        self._unique_descriptions()
+        self._unique_texts()
         return self.problems
 
     def _flow(self, flow: Flow) -> None:
@@ -261,13 +261,14 @@ class _Validator:
             if step.id not in seen:
                 self.warn(step.lines, f"step {step.id} of flow {flow.id} is never reached")
 
-    def _unique_descriptions(self) -> None:
-        seen: dict[str, Flow] = {}
-        for flow in self.own.values():
-            key = "".join(character for character in flow.description.casefold() if character.isalnum())
-            if key and not flow.is_pattern and key in seen:
-                self.warn(
-                    flow.lines,
-                    f"flow {flow.id} has the same description as {seen[key].id}; the model cannot tell them apart",
-                )
-            seen.setdefault(key, flow)
+    def _unique_texts(self) -> None:
+        """Names tell flows apart where the bot offers them, descriptions where the model chooses."""
+        for what, whom in (("name", "users"), ("description", "the model")):
+            seen: dict[str, Flow] = {}
+            for flow in (flow for flow in self.own.values() if not flow.is_pattern):
+                key = "".join(character for character in getattr(flow, what).casefold() if character.isalnum())
+                if key and key in seen:
+                    self.warn(
+                        flow.lines, f"flow {flow.id} has the same {what} as {seen[key].id}; {whom} cannot tell them apart"
+                    )
+                seen.setdefault(key, flow)

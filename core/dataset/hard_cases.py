@@ -16,11 +16,13 @@ import yaml
 
 from core.assistant.domain import Slot
 from core.assistant.flows import Flow
+from core.assistant.settings import Dialect
 from core.dataset.conversation import AnnotatedConversation
 from core.dataset.derive import Derivation
 from core.dataset.language import words
 from core.dataset.text import holds, similarity
-from core.dialogue.commands import CancelFlow, ChitChat, Clarify, Command, SetSlot
+from core.dialogue.command_text import OFFERED
+from core.dialogue.commands import CancelFlow, ChitChat, Clarify, Command, SearchAndReply, SetSlot
 from core.e2e.cases import Turn
 
 KINDS = ("cancelled", "corrected", "off topic", "unclear")
@@ -32,6 +34,7 @@ def hard_cases(
     slots: Mapping[str, Slot],
     count: int,
     seed: int,
+    dialect: Dialect = "v2",
 ) -> list[Derivation]:
     """Up to `count` of each kind, over as many tests as there are. The same seed gives the same."""
     chance = random.Random(seed)
@@ -39,7 +42,7 @@ def hard_cases(
     places_of = (
         _cancelled(conversations),
         _corrected(conversations, slots),
-        _off_topic(conversations),
+        _off_topic(conversations, dialect),
         _unclear(conversations, flows),
     )
     for kind, found in zip(KINDS, places_of, strict=True):
@@ -81,11 +84,13 @@ def _corrected(conversations: Sequence[AnnotatedConversation], slots: Mapping[st
             yield conversation, at + 1, SetSlot(command.name, new), {"old": str(command.value), "new": str(new)}
 
 
-def _off_topic(conversations: Sequence[AnnotatedConversation]) -> Iterator[Place]:
+def _off_topic(conversations: Sequence[AnnotatedConversation], dialect: Dialect) -> Iterator[Place]:
+    """A form without small talk answers it as a question about facts."""
+    command = ChitChat() if ChitChat in OFFERED[dialect] else SearchAndReply()
     for conversation in conversations:
         for at, turn in enumerate(conversation.turns):
             if turn.annotated:
-                yield conversation, at, ChitChat(), {}
+                yield conversation, at, command, {}
 
 
 def _unclear(conversations: Sequence[AnnotatedConversation], flows: Sequence[Flow]) -> Iterator[Place]:

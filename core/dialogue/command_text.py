@@ -30,7 +30,8 @@ from core.dialogue.commands import (
 )
 from core.errors import UsageError
 
-_NAME = r"[\w.-]+"
+_NAME = r"[\w.-]*[\w-]"
+"""Of a flow or a slot; a full stop after it ends the model's sentence."""
 PLAIN: dict[Dialect, dict[type, str]] = {
     "v1": {
         CancelFlow: "CancelFlow()",

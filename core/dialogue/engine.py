@@ -27,8 +27,6 @@ from core.near import near
 MOST_STEPS_IN_A_TURN = 1000
 """Beyond this many steps without listening, flows are going in circles."""
 
-_OF_THE_RUNTIME = frozenset({"requested_slot", "return_value", "session_started_metadata"})
-"""Slots that a domain need not have."""
 _OPTIONAL = ("validate_", "action_ask_", "utter_ask_")
 
 
@@ -276,7 +274,7 @@ class Engine:
             kind = event.get("event")
             if kind == "slot":
                 name = str(event.get("name"))
-                if name not in self.index.slots and name not in _OF_THE_RUNTIME:
+                if name not in self.index.slots:
                     hint = near(name, self.index.slots)
                     turn.emit(Warned(f"action {action} set {name}, which is no slot of the domain{hint}"))
                 turn.set_slot(name, event.get("value"))

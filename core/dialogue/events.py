@@ -41,7 +41,8 @@ class SlotSet:
     name: str
     value: Any
     reset: bool = False
-    """True when the engine cleaned up at the end of a flow, or emptied the slot before asking; tests do not see those."""
+    """True when the engine cleaned up at the end of a flow, or emptied the slot before asking; tests see those only where they
+    expect an empty slot."""
 
 
 @dataclass(frozen=True, slots=True)

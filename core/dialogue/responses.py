@@ -13,7 +13,7 @@ from core.dialogue.events import BotSaid
 Choose = Callable[[Sequence[Variation]], Variation]
 """Picks one of several eligible variations; tests want the first, a chat may want a seeded random one."""
 
-_PLACEHOLDER = re.compile(r"\{([^\n{}]+?)\}")
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^\n{}]+?)\}")
 _SIMPLE = re.compile(r"\{\{\s*(context|slots)\.(\w+)\s*\}\}")
 
 
@@ -34,8 +34,17 @@ def render(
 
 
 def fill(text: str, slots: Mapping[str, Any]) -> str:
-    """`{slot}` placeholders replaced by values; empty slots print None, names that are no slots stay as they are."""
-    return _PLACEHOLDER.sub(lambda match: str(slots[match[1]]) if match[1] in slots else match[0], text)
+    """`{slot}` placeholders replaced by values; empty slots print None, names that are no slots stay as they are.
+
+    Doubled braces stand for single ones, as in the payload `/order{{"dish": "{dish}"}}`.
+    """
+
+    def filled(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        return str(slots[match[1]]) if match[1] in slots else match[0]
+
+    return _PLACEHOLDER.sub(filled, text)
 
 
 def eligible(

@@ -124,7 +124,7 @@ class _Matcher:
         return None if self._first(lambda event: self._sets(event, name, unwanted)) is not None else 0
 
     def _sets(self, event: Event, name: str, expected: Any) -> bool:
-        if not isinstance(event, SlotSet) or event.name != name or event.reset:
+        if not isinstance(event, SlotSet) or event.name != name or (event.reset and expected is not None):
             return False
         if expected is ANY:
             return True

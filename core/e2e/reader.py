@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.assistant.inventory import Feature, Part, warnings
+from core.assistant.inventory import Feature, Part, items, warnings
 from core.assistant.source import LARGEST_FILE, Reader, YamlList, YamlMapping, read_yaml
 from core.collector import without_collector
 from core.dialogue.actions import ActionAnswer
@@ -139,6 +139,11 @@ class _FileReader:
         content = self._load(self.path, self.shown)
         if not isinstance(content, YamlMapping) or "test_cases" not in content:
             return None
+        if (line := _expected_commands(content)) is not None:
+            self.reader.warn(
+                line, "the file is left aside: tests of dialogue understanding, whose messages have `commands`, are not run"
+            )
+            return None
         self.contents[self.shown] = Part("tests", self.shown, content)
         self.reader.known_keys(content, _FILE_KEYS, "a test file", self.reader.error)
         self.fixtures.update(_named_values(content, "fixtures", self.reader))
@@ -246,6 +251,13 @@ class _FileReader:
                 yield item
             else:
                 self.reader.error(line, f"an entry of {key} is a mapping")
+
+
+def _expected_commands(content: YamlMapping) -> int | None:
+    """Where a user step first has `commands`, as only tests of dialogue understanding do."""
+    cases = (case for case, _ in items(content, "test_cases") if isinstance(case, YamlMapping))
+    steps = (step for case in cases for step, _ in items(case, "steps") if isinstance(step, YamlMapping))
+    return next((step.line_of("commands") for step in steps if "user" in step and "commands" in step), None)
 
 
 def _named_values(content: YamlMapping, key: str, reader: Reader) -> dict[str, dict[str, Any]]:

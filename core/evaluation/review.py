@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -15,14 +16,15 @@ from core.assistant.settings import Dialect
 from core.dataset.infer import infer
 from core.dialogue.action_server import HttpActions, ModuleActions, actions_for
 from core.dialogue.actions import Actions
-from core.dialogue.commands import Command
+from core.dialogue.command_text import OFFERED
+from core.dialogue.commands import CannotHandle, Command
 from core.dialogue.engine import Engine
 from core.dialogue.generator import LlmCommandGenerator, endpoint_of
 from core.dialogue.production_prompt import is_ours
 from core.dialogue.prompt import PromptRenderer
 from core.dialogue.retrieval import OFF, Embedder, FlowRetriever, notices_of
 from core.e2e.cases import TestCase, TestSuite
-from core.e2e.coverage import CoverageReport, histogram, measure
+from core.e2e.coverage import LABELS, CoverageReport, histogram, measure
 from core.e2e.fixtures import odd_preparations
 from core.e2e.impossible import impossible
 from core.e2e.output import failure_report, write_results
@@ -163,7 +165,7 @@ async def review(
         bench.assistant, reports[True], histograms[True], total_min, per_flow_min, min_command_samples
     )
     told = notices_of(bench.assistant, bench.retriever is not None)
-    notices = [*bench.notices, *told, notice, *_action_notices(results)]
+    notices = [*bench.notices, *told, notice, *_action_notices(results), *_unoffered_notices(passed, bench)]
     if unanswered:
         counted = f"{len(unanswered)} of {len(results)} tests count as failed"
         notices.append(f"{counted} because the model could not be asked: run the review again")
@@ -282,6 +284,19 @@ def _action_notices(results: list[TestResult]) -> list[str]:
         for warning in result.warnings:
             counts[warning] = counts.get(warning, 0) + 1
     return [f"{warning} ({count} test{'s' if count > 1 else ''})" for warning, count in counts.items()]
+
+
+def _unoffered_notices(passed: list[TestResult], bench: Workbench) -> list[str]:
+    """Commands that tests need although the prompt offers them to no model, each with the number of tests."""
+    if bench.owners_template is not None:
+        return []
+    given = Counter(kind for result in passed for kind in histogram([result]))
+    offered = {label for kind, label in LABELS.items() if kind in (*OFFERED[bench.dialect], CannotHandle)}
+    return [
+        f"{count} test{'s need' if count > 1 else ' needs'} the command {label}, of which prompts of form {bench.dialect} tell no model"
+        for label, count in given.items()
+        if label not in offered
+    ]
 
 
 def summary_of(

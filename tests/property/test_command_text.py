@@ -23,7 +23,7 @@ from core.dialogue.commands import (
 )
 from core.dialogue.values import coerce
 
-names = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,12}", fullmatch=True) | st.sampled_from(
+names = st.from_regex(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,11}[a-zA-Z0-9_-])?", fullmatch=True) | st.sampled_from(
     [
         "start",
         "flow",
@@ -152,6 +152,7 @@ def test_any_text_is_read_without_an_error(text, dialect):
         ("StartFlow(a)", "v2", (StartFlow("a"),)),
         ("start flow a", "v1", (StartFlow("a"),)),
         ("disambiguate flows a, b", "v2", (Clarify(("a", "b")),)),
+        ("Start flow book.\nDisambiguate flows a, b.", "v2", (StartFlow("book"), Clarify(("a", "b")))),
         ("search and reply", "v2", (SearchAndReply(),)),
         ("set slot day None\nset slot amount [missing information]", "v2", ()),
         ("I would start flow book", "v2", ()),

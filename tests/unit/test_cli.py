@@ -72,6 +72,12 @@ def test_a_recording_gives_the_same_coverage(calmtune, tmp_path):
     assert len(json.loads(again.stdout)["passed"]) == 12
 
 
+def test_commands_that_no_model_is_told_of_are_named(calmtune):
+    kennel = PARCELS.parent / "kennel"
+    done = calmtune("coverage", str(kennel), "--commands", str(kennel / "commands.yml"))
+    assert "1 test needs the command chitchat, of which prompts of form v3 tell no model" in done.stderr
+
+
 def test_a_gate_that_is_not_reached_ends_with_five(calmtune):
     done = calmtune("coverage", str(PARCELS), "--tests", f"{PARCELS}/e2e_tests/parcels.yml::tidy things")
     assert done.returncode == 5

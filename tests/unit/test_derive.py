@@ -16,7 +16,7 @@ from core.dataset.hard_cases import hard_cases
 from core.dataset.points import data_points
 from core.dataset.prepare import divide
 from core.dataset.variation import in_other_words, with_other_values
-from core.dialogue.commands import CancelFlow, ChitChat, Clarify, SetSlot, StartFlow
+from core.dialogue.commands import CancelFlow, ChitChat, Clarify, SearchAndReply, SetSlot, StartFlow
 from core.dialogue.engine import Engine
 from core.dialogue.prompt import PromptRenderer
 from core.errors import ProblemsError
@@ -119,6 +119,11 @@ async def test_hard_cases_are_played_and_teach_their_last_message_only(conversat
     corrected = by_kind["corrected"][0]
     assert corrected.turns[-1].commands[0].value in corrected.turns[-1].user
     assert hard_cases(conversations, engine.assistant.business_flows, engine.index.slots, 0, seed=3) == []
+
+
+async def test_small_talk_is_a_search_where_the_form_of_commands_has_none(conversations, engine):
+    wanted = hard_cases(conversations, engine.assistant.business_flows, engine.index.slots, 2, seed=3, dialect="v3")
+    assert {made.commands[-1] for made in wanted if made.kind == "off topic"} == {(SearchAndReply(),)}
 
 
 async def test_what_does_not_work_is_not_taught(conversations, engine, renderer):

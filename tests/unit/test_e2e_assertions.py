@@ -145,9 +145,12 @@ def test_values_are_compared_as_the_slots_type_reads_them(decide, slot, actual, 
     assert bool(decide(("slot_was_set", (slot, expected)), events=events).passed) is equal
 
 
-def test_what_the_engine_resets_is_not_seen(decide):
+def test_what_the_engine_resets_is_seen_only_where_an_empty_slot_is_expected(decide):
     assert decide(("slot_was_set", ("weight", 5.0)), classic=True).passed
-    assert decide(("slot_was_set", ("weight", None)), classic=True).failures
+    assert decide(("slot_was_set", ("weight", None)), classic=True).passed
+    events = (UserSaid("x"), SlotSet("weight", None, reset=True))
+    assert decide(("slot_was_set", ("weight", ANY)), classic=True, events=events).failures
+    assert decide(("slot_was_not_set", ("weight", ANY)), classic=True, events=events).passed
 
 
 def test_several_messages_of_a_turn_may_fulfil_assertions(decide):

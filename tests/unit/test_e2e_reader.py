@@ -211,6 +211,16 @@ def test_a_folder_is_read_with_its_subfolders_and_other_yaml_is_left_alone(write
     assert [case.id for case in suite.cases] == ["tests/a/one.yml::same", "tests/b/two.yaml::same"]
 
 
+def test_tests_of_dialogue_understanding_are_left_aside(write, tmp_path):
+    write("tests/e2e/a.yml", "test_cases: [{test_case: a, steps: [{user: hi}]}]")
+    write("tests/du/b.yml", "test_cases: [{test_case: b, steps: [{user: hi, commands: [StartFlow(a)]}, {utter: utter_a}]}]")
+    suite = read_tests(find_tests(tmp_path), tmp_path)
+    assert [case.id for case in suite.cases] == ["tests/e2e/a.yml::a"]
+    assert [str(told) for told in suite.warnings] == [
+        "tests/du/b.yml:1: the file is left aside: tests of dialogue understanding, whose messages have `commands`, are not run"
+    ]
+
+
 @pytest.mark.parametrize(
     "place", ["e2e_tests/x.yml", "tests/e2e_test_cases.yml", "tests/e2e_test_cases/x.yml", "tests/deep/x.yml"]
 )

@@ -25,6 +25,7 @@ from core.dialogue.commands import (
 from core.dialogue.engine import Engine
 from core.dialogue.events import (
     ActionRan,
+    BotSaid,
     FlowCancelled,
     FlowCompleted,
     FlowInterrupted,
@@ -370,6 +371,28 @@ def test_an_action_that_sets_no_slot_of_the_domain_is_told_and_says_numbers(make
     assert chat.of(Warned) == [Warned("action action_odd set stret, which is no slot of the domain; did you mean street?")]
 
 
+def test_flows_read_what_actions_return_without_a_slot_in_the_domain(make_assistant):
+    class Checks:
+        def run(self, name, tracker):
+            return ActionAnswer(events=({"event": "slot", "name": "return_value", "value": "success"},))
+
+    flows = """
+    flows:
+      a:
+        description: x
+        steps:
+          - action: action_check
+            next:
+              - if: slots.return_value = "success"
+                then: [{action: utter_done, next: END}]
+              - else: END
+    """
+    domain = "actions: [action_check]\nresponses: {utter_done: [{text: done}]}"
+    chat = Chat(Engine(make_assistant(flows, domain), Checks(), "3.13"))
+    assert chat.say("hi", StartFlow("a"))[0] == "done"
+    assert not chat.of(Warned)
+
+
 def test_an_intent_fills_a_slot_of_the_flow_that_it_starts(make_assistant):
     flows = (
         "flows: {help: {description: a, nlu_trigger: [{intent: accident}], steps: [{collect: urgent}, {action: utter_go}]},"
@@ -393,6 +416,15 @@ def test_a_button_may_choose_a_category_called_none(make_assistant):
     chat.say("a", StartFlow("a"))
     assert chat.say("/SetSlots(cover=null)")[0] == "cover?"
     assert chat.say("/SetSlots(cover=none)")[0] == "done"
+
+
+def test_doubled_braces_of_a_response_are_said_as_single_ones(make_assistant):
+    flows = "flows: {a: {description: x, steps: [{set_slots: [{dish: soup}]}, {action: utter_menu}]}}"
+    said = """{text: 'the {{dish}}', buttons: [{title: yes, payload: '/order{{"dish": "{dish}"}}'}]}"""
+    domain = f"slots: {{dish: {{type: text}}}}\nresponses: {{utter_menu: [{said}]}}"
+    chat = Chat(Engine(make_assistant(flows, domain), None, "3.13"))
+    assert chat.say("a", StartFlow("a"))[0] == "the {dish}"
+    assert chat.of(BotSaid)[0].buttons[0].payload == '/order{"dish": "soup"}'
 
 
 def test_a_condition_that_cannot_be_read_stops_no_engine(make_assistant):

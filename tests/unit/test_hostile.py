@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rigs.generated import write_project
 
+from core.assistant import templates
 from core.assistant.project import load_assistant
 from core.assistant.source import DEEPEST, parse_yaml
 from core.dialogue.commands import SetSlot, StartFlow
@@ -260,6 +261,11 @@ TEMPLATES = {
     "{{ cycler.__init__.__globals__ }}": "may not be reached from a template",
     "{{ ''|attr('__class__') }}": "No filter named 'attr'",
     "{{ 'a'.format(1) }}": "format may not be called in a template",
+    "{{ '%1000000000d'|format(1) }}": "widths of two digits at most",
+    "{{ '%%%-0999d'|format(1) }}": "widths of two digits at most",
+    "{{ '%.*f'|format(999999999, 1.0) }}": "widths of two digits at most",
+    "{{ '%(a(b))999999999d'|format(**{'a(b)': 1}) }}": "format takes values without names",
+    "{{ ('%99d' * 90000)|format(1) }}": "a value grows beyond",
     "{% for i in range(10**9) %}x{% endfor %}": "Range too big",
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "it does too much",
     "{% for i in range(99999) %}{% for j in range(99999) if false %}{% endfor %}{% endfor %}": "it does too much",
@@ -290,6 +296,14 @@ def test_templates_in_responses(tmp_path: Path, template: str) -> None:
     with pytest.raises(ProblemsError, match=r"domain\.yml:6: the template") as found:
         load_assistant(project(tmp_path, domain=domain))
     assert TEMPLATES[template] in str(found.value)
+
+
+def test_amounts_are_written_as_owners_write_them() -> None:
+    values = {"slots": {"price": 2.5, "who": "Ada"}}
+    assert templates.render("{{ '%.2f EUR for %s, 100%% of 2000' | format(slots.price, slots.who) }}", values) == (
+        "2.50 EUR for Ada, 100% of 2000"
+    )
+    assert templates.render("{{ '%d' | format(500000) }}", values) == "500000"
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

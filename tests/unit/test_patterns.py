@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rigs.conversations import DOMAIN, FLOWS
 
+from core.assistant.project import load_assistant
+from core.e2e.patterns import choose_patterns
+from core.e2e.reader import read_tests
 from core.evaluation.review import workbench
 from core.wizard.session import Session
 from tui.cli import cli
@@ -28,6 +32,39 @@ def test_a_choice_overrules_what_is_found(patterns, notice, asks):
     assert bench.notices[-1] == f"conversation repair as in {notice}"
     completed = bench.engine.assistant.flows["pattern_completed"]
     assert bool(list(completed.collects())) is asks
+
+
+INTERRUPTED = """
+test_cases:
+  - test_case: opening hours while a parcel is sent
+    steps:
+      - user: send a parcel
+      - utter: utter_ask_street
+      - user: when are you open?
+      - utter: utter_ask_day
+      - user: on Friday
+      - utter: utter_hours
+      - utter: utter_ask_street
+"""
+SEARCH = "  pattern_search: {description: s, steps: [{link: opening_hours}]}\n"
+CHITCHAT = "  pattern_chitchat: {description: c, steps: [{action: utter_hours}]}\n"
+PARENT = "  all: {description: a, steps: [{call: send_parcel}, {call: opening_hours}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "patterns"),
+    [
+        ("", "3.13"),
+        (SEARCH, "newest"),
+        (CHITCHAT, "newest"),
+        (PARENT, "newest"),
+        (SEARCH.replace("search", "continue_interrupted"), "newest"),
+    ],
+)
+def test_an_interrupted_question_asked_again_at_once_is_of_an_older_version(write_assistant, more, patterns):
+    root = write_assistant(FLOWS + more, DOMAIN)
+    (root / "e2e.yml").write_text(INTERRUPTED)
+    assert choose_patterns(load_assistant(root), read_tests(root / "e2e.yml", root))[0] == patterns
 
 
 def test_coverage_takes_the_choice(tmp_path):

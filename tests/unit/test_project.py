@@ -159,6 +159,19 @@ def test_what_only_looks_odd_is_a_warning(make_assistant, steps, warning):
     assert warning in "\n".join(map(str, make_assistant(flows, domain).warnings))
 
 
+def test_flows_that_nobody_can_tell_apart_are_warnings(make_assistant):
+    ends = "steps: [{action: action_listen}]"
+    flows = (
+        f"flows: {{a: {{description: send a parcel, {ends}}}, b: {{name: A!, description: Send a parcel., {ends}}},"
+        f" pattern_x: {{name: a, description: send a parcel, nlu_trigger: [{{intent: x}}], {ends}}}}}"
+    )
+    told = [warning.message for warning in make_assistant(flows).warnings if "tell them apart" in warning.message]
+    assert told == [
+        "flow b has the same description as a; the model cannot tell them apart",
+        "flow b has the same name as a; users cannot tell them apart",
+    ]
+
+
 def test_names_in_responses_that_nothing_stands_behind_are_warnings(make_assistant):
     domain = """
 slots: {size: {type: categorical, values: [small, large]}, amount: {type: float}}

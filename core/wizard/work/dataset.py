@@ -161,7 +161,7 @@ async def _derived(
     answers: DatasetAnswers = context.answers
     slots, seed = bench.engine.index.slots, context.shared.seed
     wanted = with_other_values(conversations, slots, answers.other_values, seed)
-    wanted += hard_cases(conversations, bench.assistant.business_flows, slots, answers.hard_cases, seed)
+    wanted += hard_cases(conversations, bench.assistant.business_flows, slots, answers.hard_cases, seed, bench.dialect)
     return await derive(wanted, bench.engine, bench.actions, bench.renderer(answers.history_turns), bench.dialect)
 
 
