@@ -20,6 +20,7 @@ from core.near import near
 
 _SUFFIXES = (".yml", ".yaml")
 _PLACES = ("e2e_tests", "tests/e2e_test_cases.yml", "tests/e2e_test_cases.yaml", "tests/e2e_test_cases", "tests")
+_COPIES = "e2e_failed_tests_*"
 _FILE_KEYS = ("test_cases", "fixtures", "metadata", "stub_custom_actions", "version", "llm_judge", "llm_as_judge")
 _CASE_KEYS = ("test_case", "steps", "fixtures", "metadata")
 
@@ -71,7 +72,7 @@ def read_suite(path: Path, root: Path) -> SuiteReading:
         raise UsageError(f"{path} does not exist; give a test file or a folder of test files")
     problems: list[Problem] = []
     contents: dict[str, Part] = {}
-    files = [path] if path.is_file() else [file for file in _yaml_files(path) if not _is_conftest(file)]
+    files = [path] if path.is_file() else _test_files(path, root, problems)
     read = [_FileReader(file, root, problems, contents).read() for file in files]
     features = inventory_of_tests(contents.values())
     problems = sorted({*problems, *warnings(features)})
@@ -92,6 +93,17 @@ def _only(files: Iterable[TestFile], name: str, path: Path) -> list[TestFile]:
     if not found:
         known = [case.name for file in files for case in file.cases]
         raise UsageError(f"{path} holds no test named {name!r}{near(name, known)}")
+    return found
+
+
+def _test_files(folder: Path, root: Path, problems: list[Problem]) -> list[Path]:
+    """A folder's files, without conftest files and without copies of tests, which would be on two sides of a split."""
+    found = []
+    for file in _yaml_files(folder):
+        if file.match(_COPIES):
+            Reader(_relative(file, root), problems).warn(1, "the file is left aside: copies of failed tests that `rasa test e2e -f` wrote")
+        elif not _is_conftest(file):
+            found.append(file)
     return found
 
 

@@ -358,3 +358,13 @@ def test_a_real_suite_is_read():
     suite = read_tests(find_tests(root), root)
     assert len(suite.cases) > 50
     assert all(case.turns for case in suite.cases)
+
+
+def test_copies_of_failed_tests_are_left_aside(write, tmp_path):
+    case = "test_cases: [{test_case: a, steps: [{user: hi}]}]"
+    write("tests/a.yml", case)
+    copy = write("tests/e2e_failed_tests_20260102.yml", case)
+    suite = read_tests(tmp_path / "tests", tmp_path)
+    assert [case.id for case in suite.cases] == ["tests/a.yml::a"]
+    assert [told.file for told in suite.warnings] == ["tests/e2e_failed_tests_20260102.yml"]
+    assert len(read_tests(copy, tmp_path).cases) == 1
