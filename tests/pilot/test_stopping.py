@@ -54,6 +54,7 @@ async def test_training_is_stopped_or_ended_only_after_a_question(tmp_path, trai
             await until(pilot, lambda: app.screen is walk, "the walk")
             await until(pilot, lambda expected=expected: training == expected, f"what {key} does")
         await until(pilot, lambda: walk.session.status("coverage").state == "interrupted", "the end of the step")
+        assert "calmtune ended" not in walk.session.status("coverage").reason  # it was stopped, and calmtune is there
         await until(pilot, lambda: str(walk.query_one("#run").label) == "Resume", "the way to go on")
 
 
