@@ -54,5 +54,6 @@ class StepHead(Vertical):
         self.query_one(ErrorCard).mishap = mishap
         told = seen.shown or seen.status
         reason = self.query_one("#reason", Label)
-        reason.display = mishap is None and bool(told.reason) and not told.done  # the scoreboard says it of a finished step
+        # the scoreboard says it of a finished step, and one at work is not what it was any more
+        reason.display = mishap is None and bool(told.reason) and not told.done and not seen.running
         reason.update(safe(f"{told.state}: {told.reason}", 600))
