@@ -49,7 +49,7 @@ SECONDS_OF_A_LOOK = 0.03
 EVENTS_AT_ONCE = 1000
 TRAINING = "training"
 """The step that may end early and keep what it has."""
-_SOMETIMES = {"run", "stop", "edit", "result", "review", "machines", "report", "preview", "chat"}
+_SOMETIMES = {"next", "back", "run", "stop", "edit", "result", "review", "machines", "report", "preview", "chat"}
 """Actions that mean something now and then only."""
 _WRONG = (CalmtuneError, OSError)
 """What reading and writing a session may raise."""
