@@ -370,9 +370,9 @@ class WalkScreen(WalkWindows):
         going_on = what_goes_on(self.session, self.at_work.step if self.at_work else None)
         for served in going_on.serving:
             self.notify(f"{served} goes on; `calmtune stop {self.session.id}` ends it", timeout=8)
-        if not going_on.running:
+        if not (going_on.running or going_on.ending):
             return True
-        dialog = LeaveDialog(going_on.running, self.session.id, going_on.usd_per_hour, at_work=self.at_work is not None)
+        dialog = LeaveDialog(going_on.running, self.session.id, going_on.usd_per_hour, self.at_work is not None, going_on.ending)
         choice = await self.app.push_screen_wait(dialog)
         if choice == "stop" and self.at_work is not None:
             self.at_work.stop()
