@@ -201,7 +201,8 @@ class CalmtuneApp(TypeAheadApp):
         if (walk := self._open_walk) is not None:
             goes_on = what_goes_on(walk.session, walk.at_work.step if walk.at_work else None)
             ends = f"`calmtune stop {walk.session.id}` ends it"
-            told = "\n".join(f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving))
+            going = [f"{safe(what)} goes on; {ends}" for what in (*goes_on.running, *goes_on.serving)]
+            told = "\n".join([*(f"{what} ended; `calmtune resume {walk.session.id}` takes it up again" for what in goes_on.ending), *going])
             walk.leave_running()
         self.exit(return_code=return_code, message=Text(told) if told else None)
 

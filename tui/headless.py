@@ -30,6 +30,8 @@ class Narrator:
         self._pause = SECONDS_BETWEEN_PROGRESS if sys.stderr.isatty() else SECONDS_BETWEEN_PROGRESS_UNWATCHED
         self._last: dict[str, float] = {}
         self._began: dict[str, float] = {}
+        self._told = ""
+        """The last line about progress."""
 
     def on_event(self, step_id: str, event: StepEvent) -> None:
         if isinstance(event, Notice):
@@ -64,11 +66,15 @@ class Narrator:
     def _progress(self, event: Progress) -> None:
         count = f"{event.done:g} of {event.total:g} {event.unit}"
         eta = f", {event.eta_seconds / 60:.0f} min left" if event.eta_seconds and event.eta_seconds > 90 else ""
-        narrate(f"  {event.label + ': ' if event.label else ''}{count}{eta}")
+        line = f"  {event.label + ': ' if event.label else ''}{count}{eta}"
+        if line != self._told:  # small files change nothing of a rounded count
+            narrate(line)
+        self._told = line
 
     def on_step(self, status: StepStatus) -> None:
         title = f"{STEP_IDS.index(status.step) + 1}/{len(STEP_IDS)} {step(status.step).title}"
         if not status.done:
+            self._told = ""
             self._began[status.step] = time.monotonic()
             narrate(f"{title}{': ' + status.reason if status.reason else ''}")
             return

@@ -106,7 +106,8 @@ Each file a step will write, as a difference to what is there now. Nothing has b
     ),
     "LeaveDialog": (
         "Leaving",
-        "A step that runs goes on without the app: leave it, stop it, or stay. Rented machines cost money until they end.",
+        "A training goes on without the app: leave it, stop it, or stay. What the app does itself ends with it, to be taken up later. "
+        "Rented machines cost money until they end.",
     ),
     "ChangeDialog": (
         "Changed answers",

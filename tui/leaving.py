@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from core.errors import CalmtuneError
 from core.wizard import recipe
-from core.wizard.purposes import CHAT, SERVER
+from core.wizard.journal import JobRecord
+from core.wizard.purposes import CHAT, PROXY, SERVER, SERVICE, TUNNEL
 from core.wizard.recipe import STEP_IDS
 from core.wizard.rents import rents
 from core.wizard.session import Session
@@ -18,7 +19,9 @@ class GoesOn:
     """What is still there without the app."""
 
     running: tuple[str, ...] = ()
-    """The step at work and machines that are paid for: whoever leaves is asked about them."""
+    """The step at work, where a job does its work, and machines that are paid for: whoever leaves is asked about them."""
+    ending: tuple[str, ...] = ()
+    """The step at work where the app itself does its work, and so ends it."""
     serving: tuple[str, ...] = ()
     """Model servers, which are meant to go on."""
     usd_per_hour: float = 0.0
@@ -26,12 +29,15 @@ class GoesOn:
 
 def what_goes_on(session: Session, at_work: str | None) -> GoesOn:
     """As last seen; asks no other machine."""
-    running = [f"{recipe.step(at_work).title} (step {STEP_IDS.index(at_work) + 1})"] if at_work else []
+    here = (f"{recipe.step(at_work).title} (step {STEP_IDS.index(at_work) + 1})",) if at_work else ()
+    running: list[str] = []
     serving: list[str] = []
     cost = 0.0
     if session.read_only:
-        return GoesOn(tuple(running))
+        return GoesOn(ending=here)
     try:
+        if at_work and any(job.step == at_work and _works(job) for job in session.journal.jobs()):
+            running, here = [*here], ()
         there = [rent for rent in rents(session.journal) if not rent.gone]
         running += [f"{rent.name}, rented in {rent.where}: ${rent.usd_per_hour:.2f} an hour, ${rent.usd:.2f} so far" for rent in there]
         cost = sum(rent.usd_per_hour for rent in there)
@@ -41,4 +47,9 @@ def what_goes_on(session: Session, at_work: str | None) -> GoesOn:
                 serving.append("the model server of " + ("a conversation" if job.step == CHAT else recipe.step(job.step).title))
     except (CalmtuneError, OSError, KeyError):  # leaving must not fail for what cannot be told
         pass
-    return GoesOn(tuple(running), tuple(serving), cost)
+    return GoesOn(tuple(running), here, tuple(serving), cost)
+
+
+def _works(job: JobRecord) -> bool:
+    """Whether a job does a step's work without the app, rather than serve what does it."""
+    return job.state in ("launching", "launched") and job.name.rpartition("-")[2] not in (SERVER, PROXY, TUNNEL, SERVICE)

@@ -48,7 +48,8 @@ def _onward(flow: Flow, step: Step, flows: Mapping[str, Flow]) -> Iterable[Place
     if isinstance(step, LinkStep):
         target = flows.get(step.flow)
         return [None if target is None or target.first == END else (target.id, target.first)]
-    targets = [None if branch.target == END else (flow.id, branch.target) for branch in step.next]
+    # a target that is no step is a mistake of its own, not a circle
+    targets = [(flow.id, branch.target) if flow.has(branch.target) else None for branch in step.next]
     return [*targets, None] if not step.next or step.next[-1].condition is not None else targets
 
 

@@ -146,6 +146,10 @@ class Flow:
         """The step with this id; KeyError when there is none."""
         return self._by_id[step_id]
 
+    def has(self, step_id: str) -> bool:
+        """Whether one of the steps has this id."""
+        return step_id in self._by_id
+
     @property
     def is_pattern(self) -> bool:
         return self.id.startswith(PATTERN_PREFIX)

@@ -108,7 +108,7 @@ class _Validator:
             if branch.target != END and branch.target not in ids:
                 self.error(
                     step.lines,
-                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{self.near(branch.target, ids)}",
+                    f"step {step.id} goes on to {branch.target}, which is no step of flow {flow.id}{self.near(branch.target, {*ids, END})}",
                 )
             if branch.condition is not None:
                 self._predicate(branch.condition, step.lines)

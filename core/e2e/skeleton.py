@@ -18,6 +18,8 @@ from core.e2e.possible_values import as_written, whole
 from core.e2e.reaching import Place, Reaching, Way, WayTurn
 
 _SAFE = re.compile(r"[^\w.-]+")
+_BLANK = re.compile(r"<((ask for|give|say) .+|[A-Z][A-Za-z]+)>")
+"""What `_Writer._message` leaves to be filled in."""
 _WIDEST = 120
 """Characters of a line of the heading."""
 
@@ -54,6 +56,14 @@ def skeleton(reaching: Reaching, places: Sequence[Place], suite: TestSuite | Non
     steps = [(flow, reaching.flows[flow].step(step)) for flow, step in places]
     writer = _Writer(reaching, uses_assertions(suite))
     return Skeleton(writer.file(ways) if ways else "", _file_name(steps), ways, tuple(reversed(unreachable)))
+
+
+def unfilled(case: TestCase) -> str | None:
+    """A sentence when a turn still has what a skeleton says in place of a user's words."""
+    for at, turn in enumerate(case.turns):
+        if _BLANK.fullmatch(turn.user.strip()):
+            return f"turn {at + 1} ({turn.user!r}, {case.file}:{turn.line}) is not filled in yet: write what a user would say there"
+    return None
 
 
 def uses_assertions(suite: TestSuite | None) -> bool:

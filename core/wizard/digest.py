@@ -12,6 +12,8 @@ from typing import Any
 from core.training.checksums import checksum
 
 _LEFT_OUT = frozenset({"__pycache__", "models", "node_modules", "results"})
+_WRITTEN_BESIDE = frozenset({"answers.yml", "answers.schema.json", "calmtune-export", "e2e_coverage_results"})
+"""What our commands write into the folder they are started in, which may be an assistant's: no part of it."""
 _LARGE = 10_000_000
 """Bytes from which the digest of a file is remembered by its inode, size and time."""
 
@@ -39,12 +41,13 @@ _remembered = lru_cache(maxsize=1000)(_of_bytes)
 
 
 def of_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative paths; hidden and generated folders are left out."""
+    """SHA-256 of a file, or of a folder's files with their relative paths; what is hidden or generated is left out."""
     if path.is_file():
         return of_file(path)
     if not path.exists():
         return "absent"
-    return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path)})
+    beside = _WRITTEN_BESIDE if (path / "config.yml").is_file() else frozenset()
+    return of_value({file.relative_to(path).as_posix(): of_file(file) for file in _files(path, _LEFT_OUT | beside)})
 
 
 def of_paths(paths: Iterable[Path]) -> dict[str, str]:
@@ -56,10 +59,10 @@ def of_outputs(folder: Path, files: Mapping[str, str]) -> str:
     return of_value({name: of_path(folder / path) for name, path in files.items()})
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, left_out: frozenset[str] = _LEFT_OUT) -> list[Path]:
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _LEFT_OUT:
+        if path.name.startswith(".") or path.name in left_out:
             continue
         if path.is_dir():
             found += _files(path)

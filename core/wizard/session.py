@@ -207,7 +207,7 @@ class Session:
             return StepStatus(it.id, "failed", run.error or "", key)
         if self.read_only or self.running_here == it.id:
             return StepStatus(it.id, "running", "", key)
-        return StepStatus(it.id, "interrupted", "was under way when calmtune ended; it goes on from there", key)
+        return StepStatus(it.id, "interrupted", "not finished; it goes on where it was", key)
 
     def _ended(self, outputs: Outputs) -> str | None:
         """A job that should still run for these outputs to be true, and does not."""

@@ -35,6 +35,10 @@ def test_rows_are_shown_with_conversation_prompt_and_commands(calmtune):
     text = calmtune("dataset", "show", "s", "--row", str(row["number"])).stdout
     assert "  > USER: all wet   (of: it was wet)" in text
     assert "    set slot reason wet" in text
+    assert "  prompt:" in text
+    listed = calmtune("dataset", "show", "s").stdout
+    assert "  > USER: all wet   (of: it was wet)" in listed
+    assert "  prompt:" not in listed  # some hundred lines a row
     assert rows(calmtune, "--rejected")["are you open"]["reason"] == "loses the value Friday"
     assert set(rows(calmtune, "--test", "hours")) == {"are you open on Friday", "open on Friday?", "Friday hours"}
 

@@ -455,7 +455,7 @@ async def test_without_a_model_none_can_rephrase(bench):
 
 async def test_a_wrong_rephraser_is_explained(bench, tmp_path):
     await bench.review()
-    with pytest.raises(UsageError, match=r"there is no file own\.yml"):
+    with pytest.raises(UsageError, match=r"dataset\.rephraser: there is no file own\.yml"):
         await bench.prepare(rephraser="own.yml")
     (tmp_path / "own.yml").write_text("paraphrases:\n- user: x\n")
     with pytest.raises(ProblemsError, match=r"own\.yml:2: `variants` must list"):

@@ -188,6 +188,7 @@ async def test_leaving_asks_while_a_step_runs_and_stopping_waits_for_its_end(tmp
         assert not ended
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LeaveDialog), "the question")
+        assert "It ends with the app" in str(app.screen.query_one(Static).render())  # no job does its work
         await pilot.click("#stop")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "the list of sessions")
         assert ended

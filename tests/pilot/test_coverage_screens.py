@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList, Static, Tab
 
 from core.demo import assistant_folder
 from core.e2e.reader import read_tests
@@ -99,6 +99,7 @@ async def test_a_failing_test_is_a_difference(assistant, tmp_path):
     async with app.run_test(size=(120, 36)) as pilot:
         walk = await reviewed(app, pilot)
         await until(pilot, lambda: app.focused is walk.query_one("#flows"), "the keys on the flows")
+        assert "Tests 1 not passed" in {str(tab.label) for tab in walk.query(Tab)}  # failed or undecided: told apart in the line above
         await pilot.press("shift+tab", "right", "right", "tab", "home", "enter")
         await until(pilot, lambda: isinstance(app.screen, ConversationScreen), "the conversation")
         await until(pilot, lambda: "▶" in drawn(app.screen, "#sides Static"), "the difference")

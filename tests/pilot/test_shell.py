@@ -296,6 +296,15 @@ async def test_the_tour_is_shown_once(tmp_path, own_state, fake):
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.focused is not None, "no tour")
 
 
+async def test_before_the_first_step_and_behind_the_last_there_is_no_key(one):
+    app = CalmtuneApp(one, "one")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await walk_of(app, pilot)
+        for view, works in (("coverage", {"next"}), ("dataset", {"next", "back"}), ("connection", {"back"})):
+            await walk._show(view)
+            assert {active.binding.action for active in walk.active_bindings.values()} & {"next", "back"} == works
+
+
 async def test_every_key_that_works_is_in_the_palette_and_explained_by_f1(one):
     app = CalmtuneApp(one, "one")
     async with app.run_test(size=(120, 36)) as pilot:

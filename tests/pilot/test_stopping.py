@@ -54,6 +54,7 @@ async def test_training_is_stopped_or_ended_only_after_a_question(tmp_path, trai
             await until(pilot, lambda: app.screen is walk, "the walk")
             await until(pilot, lambda expected=expected: training == expected, f"what {key} does")
         await until(pilot, lambda: walk.session.status("coverage").state == "interrupted", "the end of the step")
+        assert "calmtune ended" not in walk.session.status("coverage").reason  # it was stopped, and calmtune is there
         await until(pilot, lambda: str(walk.query_one("#run").label) == "Resume", "the way to go on")
 
 
@@ -68,6 +69,28 @@ async def test_training_that_is_asked_to_keep_what_it_has_ends_well(tmp_path, tr
         await pilot.click("#keep")
         await until(pilot, lambda: walk.session.status("coverage").state == "fresh", "the finished step")
         assert training == [KEEP]
+
+
+async def test_a_step_at_work_is_no_longer_told_to_be_stale(tmp_path, training):
+    app = CalmtuneApp(tmp_path / "sessions")
+    async with app.run_test(size=(80, 24)) as pilot:
+        walk = await begin(app, pilot)
+        at_work = "the running step"
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None, at_work)
+        walk.at_work.keep()
+        await until(pilot, lambda: walk.at_work is None, "the finished step")
+        walk.session.answer("coverage", {"amount": 5})
+        await walk._show()
+        reason = walk.query_one("#reason")
+        assert reason.display
+        assert "stale: amount 1 → 5" in str(reason.render())
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: walk.at_work is not None and walk.at_work._cancel is not None, at_work)
+        await until(pilot, lambda: walk.query(RunPanel), "its panel")
+        assert not reason.display
+        await pilot.press("ctrl+x", "s")
+        await until(pilot, lambda: walk.at_work is None, "the end")
 
 
 async def test_a_burst_is_taken_over_look_by_look_and_loses_nothing(tmp_path, training, monkeypatch):

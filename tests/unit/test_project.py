@@ -102,6 +102,13 @@ flows:
         assert complaint in text
 
 
+def test_a_slip_in_end_is_one_mistake_and_no_circle(write_assistant):
+    flows = "flows:\n  order:\n    description: order\n    steps:\n      - {action: utter_done, next: EDN}"
+    assert problems(write_assistant, flows) == [
+        "data/flows.yml:5: step 0_action_utter_done goes on to EDN, which is no step of flow order; did you mean END?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("flows", "complaint"),
     [

@@ -99,6 +99,19 @@ def test_the_same_files_elsewhere_change_nothing(session, tmp_path):
     assert session.status("coverage").state == "stale"
 
 
+def test_what_our_commands_leave_in_the_assistants_folder_makes_nothing_stale(session, tmp_path):
+    bot = tmp_path / "bot"
+    (bot / "config.yml").write_text("language: en")
+    run(session)
+    for left in ("answers.yml", "e2e_coverage_results/passed.yml", "calmtune-export/report.md"):
+        (bot / left).parent.mkdir(exist_ok=True)
+        (bot / left).write_text("written by calmtune")
+    assert states(session) == ["fresh"] * 7
+    (bot / "data").mkdir()
+    (bot / "data" / "answers.yml").write_text("flows: {}")  # only beside config.yml is it ours
+    assert session.status("coverage").state == "stale"
+
+
 def test_a_question_that_was_not_asked_then_counts_as_answered_by_its_default(session):
     class More(FakeAnswers):
         haste: int = Field(3, title="Haste", description="Asked from now on.")

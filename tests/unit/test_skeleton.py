@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -176,6 +177,20 @@ def test_the_command_prints_a_test_that_can_be_read(tmp_path):
     file = tmp_path / "new.yml"
     file.write_text(result.stdout, encoding="utf-8")
     assert "utter_boat_not_rented" in read_tests(file, tmp_path).cases[0].name
+
+
+def test_a_skeleton_counts_only_when_it_is_filled_in(tmp_path):
+    folder = Path(shutil.copytree(assistant_folder(), tmp_path / "lamp", ignore=shutil.ignore_patterns("e2e_tests", "__pycache__")))
+    reaching, suite = loaded(assistant_folder())
+    found = skeleton(reaching, [("shoo_gull", step.id) for step in reaching.flows["shoo_gull"].steps[-1:]], suite)
+    file = write_beside(folder / "e2e_tests", found.file, found.text)
+    command = ["coverage", str(folder), "--commands", "infer", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, command)
+    assert "=== 1 undecided ===" in result.stdout
+    assert re.search(r"turn 1 \('<ask for .*>', e2e_tests/reach_shoo_gull.*yml:\d+\) is not filled in yet", result.stderr), result.stderr
+    text = re.sub(r"<ask for .*>", "a gull is in the kitchen", file.read_text())
+    file.write_text(re.sub(r"'?<give .*: (.*)>'?", r"in the \1", text))
+    assert "=== 1 passed ===" in CliRunner().invoke(cli, command).stdout, file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import pytest
+from click.testing import CliRunner
+
+import core.wizard.quotes
+import tui.commands.offers
+from core.wizard.quotes import Quote
 from provisioning import sky_offers
 from provisioning.job import Resources
 from provisioning.place_names import cloud_of
 from provisioning.sky import resources_wanted
 from provisioning.sky_offers import Listed, is_scheduler, offers_of
+from provisioning.target import Offer
 from provisioning.terms import Terms
 
 NEED = Resources(gpus=1, cpus=12, memory_gb=64, disk_gb=256)
@@ -82,3 +91,12 @@ def test_several_nodes_are_not_looked_for_where_they_cannot_be_reached(monkeypat
     assert wanted["any_of"] == [{"infra": cloud, "accelerators": {"A100": 1}} for cloud in ("aws", "gcp")]
     assert resources_wanted("", Resources(nodes=2), Terms())["any_of"] == [{"infra": "aws"}, {"infra": "gcp"}]
     assert "infra" not in resources_wanted("", Resources(gpus=1), Terms(("A100",)))["any_of"][0]
+
+
+@pytest.mark.parametrize(("is_prepared", "told"), [(False, "once the dataset step is done"), (True, "for machines with a GPU")])
+def test_it_is_said_why_minutes_are_not_told(monkeypatch, is_prepared, told):
+    session = Mock(status=lambda step: SimpleNamespace(done=step == "dataset" and is_prepared))
+    monkeypatch.setattr(tui.commands.offers, "existing_session", lambda name: session)
+    monkeypatch.setattr(core.wizard.quotes, "training_quotes", lambda *_: [Quote(Offer("any cloud", math.nan, "enough memory"))])
+    done = CliRunner().invoke(tui.commands.offers.offers, ["sky"])
+    assert (done.exit_code, f"are told {told}" in done.stderr) == (0, True), done.output

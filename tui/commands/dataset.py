@@ -34,7 +34,7 @@ def dataset() -> None:
 @click.option("--test", help="Only rows of tests with this text in their name.")
 @json_option
 def show(session: str | None, number: str | None, rejected: bool, test: str | None, as_json: bool) -> None:
-    """Page through the rows of SESSION: conversation, prompt and commands."""
+    """Page through the rows of SESSION: conversation and commands; with --row the prompt, too."""
     from core.dataset.rows import read_rows
     from core.wizard.row_review import newest_preparation
     from tui import output
@@ -53,9 +53,9 @@ def show(session: str | None, number: str | None, rejected: bool, test: str | No
     elif not rows:
         output.narrate(f"no {'rejected wording' if rejected else 'row'}{f' of a test with {test!r} in its name' if test else ''}")
     elif output.is_terminal():
-        click.echo_via_pager("\n\n".join(map(_whole, rows)))
+        click.echo_via_pager(_listed(rows, number is not None))
     else:
-        output.data("\n\n".join(map(_whole, rows)))
+        output.data(_listed(rows, number is not None))
 
 
 @dataset.command()
@@ -121,15 +121,20 @@ def _numbered(rows: Sequence[Row], number: str) -> Row:
     return row
 
 
-def _whole(row: Row) -> str:
-    """A row as text: where it comes from, what was said, the prompt and the commands."""
+def _listed(rows: Sequence[Row], whole: bool) -> str:
+    """Rows as text; the prompt, nearly the same in all and longer than the rest of them, only of a `whole` one."""
+    return "\n\n".join(_as_text(row, row.prompt if whole else "") for row in rows)
+
+
+def _as_text(row: Row, prompt: str) -> str:
+    """Where a row comes from, what was said, the prompt and the commands."""
     parts = [f"{row.number}  {row.test}, turn {row.turn}"]
     parts += [f"    {line}" for line in row.conversation]
     reworded = f"   (of: {row.original})" if row.wording != row.original else ""
     parts.append(f"  > USER: {row.wording}{reworded}")
     if row.reason is not None:
         parts.append(f"  rejected: {row.reason}")
-    if row.prompt:
-        parts += ["  prompt:", *(f"  | {line}" for line in row.prompt.split("\n"))]
+    if prompt:
+        parts += ["  prompt:", *(f"  | {line}" for line in prompt.split("\n"))]
     parts += ["  commands:", *(f"    {command}" for command in row.commands)]
     return "\n".join(parts)

@@ -34,6 +34,7 @@ def offers(place: str | None, name: str | None, as_json: bool) -> None:
         machine = session.model("training").machine
         place = place or (machine if machine.partition(":")[0] == SKY else SKY)
         found = training_quotes(session, place)
+        is_prepared = session.status("dataset").done
     finally:
         session.close()
     if as_json:
@@ -41,7 +42,8 @@ def offers(place: str | None, name: str | None, as_json: bool) -> None:
         return
     output.data(output.table([_row(quote) for quote in found], ["machine", "GPUs", "an hour", "training", "cost", "fits", "why"]))
     if all(quote.plan is None for quote in found):
-        output.narrate("minutes and dollars of the training are told once the dataset step is done")
+        later = "for machines with a GPU, and these have none" if is_prepared else "once the dataset step is done"
+        output.narrate(f"minutes and dollars of the training are told {later}")
 
 
 def _row(quote: Quote) -> list[str]:

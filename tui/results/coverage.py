@@ -51,7 +51,7 @@ class CoverageResult(ResultPanel):
 
     def body(self) -> Iterator[Widget]:
         summary = self.outputs.summary
-        failed = len(summary["failed"]) + len(summary["undecided"])
+        not_passed = len(summary["failed"]) + len(summary["undecided"])
         yield Static(_counts(summary), classes="facts")
         with TabbedContent():
             with TabPane("Flows"), Horizontal(classes="beside"):
@@ -62,7 +62,7 @@ class CoverageResult(ResultPanel):
                         yield Static("", id="yaml")
             with TabPane("Commands"), VerticalScroll():
                 yield Static(command_bars(summary["commands"]), id="commands")
-            with TabPane(f"Tests {failed} failed" if failed else "Tests"), Horizontal(classes="beside"):
+            with TabPane(f"Tests {not_passed} not passed" if not_passed else "Tests"), Horizontal(classes="beside"):
                 yield OptionList(*_test_lines(summary), id="tests")
                 yield SideBySide(id="sides").add_class("detail")
 

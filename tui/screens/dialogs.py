@@ -44,29 +44,34 @@ class LeaveDialog(ModalScreen[Leave]):
         Binding("s", "choose('stop')", "Stop it and leave", tooltip="End the step and its job, then leave", id="stop-and-leave"),
     ]
 
-    def __init__(self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True) -> None:
-        """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it."""
+    def __init__(
+        self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True, ending: Sequence[str] = ()
+    ) -> None:
+        """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it, `ending` which
+        one has no job that would go on."""
         super().__init__()
+        self._ending = ending
         self._goes_on, self._session, self._at_work = running, session, at_work
         self._costs = (
             f"Rented machines cost ${usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes says; "
             f"`calmtune stop {session}` ends them now."
             if usd_per_hour
-            else "It costs nothing but this machine's time."
+            else "" if ending else "It costs nothing but this machine's time."
         )
 
     def compose(self) -> ComposeResult:
-        goes_on = f"It goes on without the app; `calmtune resume {self._session}` picks it up again. " if self._at_work else ""
+        how = f"It {'ends with' if self._ending else 'goes on without'} the app; `calmtune resume {self._session}` picks it up again. "
+        goes_on = how if self._at_work else ""
         with Vertical():
             yield Static(
                 Content.assemble(
                     ("Something is running\n\n", "bold"),
-                    *(f"  {one_line(line)}\n" for line in self._goes_on),
+                    *(f"  {one_line(line)}\n" for line in (*self._ending, *self._goes_on)),
                     (f"\n{goes_on}{self._costs}", "$muted"),
                 )
             )
             with Horizontal():
-                yield Button("Leave, let it run", variant="primary", id="leave", compact=True)
+                yield Button("Leave" if self._ending else "Leave, let it run", variant="primary", id="leave", compact=True)
                 if self._at_work:
                     yield Button("Stop it and leave", variant="error", id="stop", compact=True)
                 yield Button("Stay", id="stay", compact=True)

@@ -49,7 +49,7 @@ SECONDS_OF_A_LOOK = 0.03
 EVENTS_AT_ONCE = 1000
 TRAINING = "training"
 """The step that may end early and keep what it has."""
-_SOMETIMES = {"run", "stop", "edit", "result", "review", "machines", "report", "preview", "chat"}
+_SOMETIMES = {"next", "back", "run", "stop", "edit", "result", "review", "machines", "report", "preview", "chat"}
 """Actions that mean something now and then only."""
 _WRONG = (CalmtuneError, OSError)
 """What reading and writing a session may raise."""
@@ -370,9 +370,9 @@ class WalkScreen(WalkWindows):
         going_on = what_goes_on(self.session, self.at_work.step if self.at_work else None)
         for served in going_on.serving:
             self.notify(f"{served} goes on; `calmtune stop {self.session.id}` ends it", timeout=8)
-        if not going_on.running:
+        if not (going_on.running or going_on.ending):
             return True
-        dialog = LeaveDialog(going_on.running, self.session.id, going_on.usd_per_hour, at_work=self.at_work is not None)
+        dialog = LeaveDialog(going_on.running, self.session.id, going_on.usd_per_hour, self.at_work is not None, going_on.ending)
         choice = await self.app.push_screen_wait(dialog)
         if choice == "stop" and self.at_work is not None:
             self.at_work.stop()

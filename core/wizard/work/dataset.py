@@ -307,7 +307,7 @@ def _paraphrases(chosen: str, bench: Workbench, context: Context) -> Rephraser:
     """The owner's file, with notices about entries that concern no test."""
     path = Path(chosen)
     if not path.is_file():
-        raise UsageError(f"wordings come from llm, none or a paraphrase file; there is no file {chosen}")
+        raise UsageError(f"dataset.rephraser: there is no file {chosen}; wordings come from llm, none or a paraphrase file")
     paraphrases = read_paraphrases(path, chosen)
     for problem in paraphrases.strays(bench.suite.cases):
         context.emit(Notice("warning", str(problem)))
