@@ -16,6 +16,7 @@ from core.assistant.project import Assistant, read_assistant
 from core.assistant.repair import DEFAULT_ACTION_NAMES, PatternChoice, PatternSet, version, with_default_patterns
 from core.e2e.cases import TestSuite
 from core.e2e.fixtures import odd_preparations
+from core.e2e.impossible import impossible
 from core.e2e.patterns import choose_patterns
 from core.e2e.reader import find_tests, read_suite
 from core.errors import Problem, UsageError, errors_among
@@ -76,7 +77,8 @@ def diagnose(root: Path, tests: str | None = None, patterns: PatternChoice = "au
         features += read.features
     chosen, reason = choose_patterns(assistant, suite) if patterns == "auto" else (patterns, "chosen by hand")
     if suite is not None and not reading.errors:
-        problems += odd_preparations(suite, with_default_patterns(assistant, chosen).domain)
+        whole = with_default_patterns(assistant, chosen)
+        problems += [*odd_preparations(suite, whole.domain), *_never_passing(suite, whole)]
     features += _custom_actions(assistant, suite)
     own = assistant.flows.values()
     return Diagnosis(
@@ -96,6 +98,13 @@ def diagnose(root: Path, tests: str | None = None, patterns: PatternChoice = "au
         },
         notice=notice,
     )
+
+
+def _never_passing(suite: TestSuite, assistant: Assistant) -> Iterator[Problem]:
+    """Tests that expect what no conversation can fulfil, each at the line of its first such expectation."""
+    for case in suite.cases:
+        if (failure := impossible(case, assistant)) is not None:
+            yield Problem(case.file, failure.line, f"test {case.name} cannot pass: {failure.message}", "warning")
 
 
 def _custom_actions(assistant: Assistant, suite: TestSuite | None) -> Iterator[Feature]:

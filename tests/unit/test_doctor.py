@@ -117,3 +117,11 @@ def test_mistakes_are_sentences(arguments, sentence):
     done = doctor(*arguments)
     assert sentence in str(done.exception)
     assert done.stdout == ""
+
+
+def test_a_test_that_can_never_pass_is_told(hotline):
+    (hotline / "e2e_tests" / "more.yml").write_text(
+        "test_cases:\n- test_case: misspelt\n  steps:\n  - user: my line is dead\n  - utter: utter_reportet\n"
+    )
+    told = "warning: e2e_tests/more.yml:5: test misspelt cannot pass: there is no response utter_reportet; did you mean utter_reported?"
+    assert told in doctor(str(hotline)).stdout
