@@ -45,6 +45,9 @@ class WarmProcess:
     def terminate(self) -> None:
         self._process.terminate()
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def communicate(self) -> tuple[bytes, bytes]:
         self._process.join()
         out, err = (path.read_bytes() for path in self._output)

@@ -185,7 +185,7 @@ def test_a_step_too_large_for_the_memory_is_tried_once_with_half_the_rows(tmp_pa
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(OUT_OF_MEMORY.format(most=most))
     limited = {"PYTHONPATH": str(tmp_path / "patch")}
-    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, environment=limited)
+    done = train(tmp_path / "job", tiny, rows(24), rows(6), epochs=2, environment=limited, cold=True)
     assert done.returncode == ends, done.stderr[-2000:]
     assert "a micro-batch of 4 rows does not fit the memory; trying 2 of 4 rows at a time" in done.stdout
     assert "Traceback" not in done.stderr
