@@ -186,10 +186,10 @@ class CalmtuneApp(TypeAheadApp):
             self._leave()
 
     def _hear_signals(self) -> None:
-        """SIGTERM, and SIGHUP of a line that is lost: leave without asking."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
-                asyncio.get_running_loop().add_signal_handler(number, self._leave, CANCELLED)
+        """SIGTERM: leave without asking. SIGHUP ends the process at once: its terminal is gone, and Textual would wait for it forever."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave, CANCELLED)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     @property
     def _open_walk(self) -> WalkScreen | None:

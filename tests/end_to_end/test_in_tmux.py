@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.rigs.recipe import ASSISTANT, ROOT, calmtune, command
@@ -72,6 +73,10 @@ def test_walked_killed_resumed_left_and_attached(tmp_path, tiny, environment):
         os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.wait_for_end() == 130
         terminal.wait_for("Fine-tuning (step 3) goes on; `calmtune stop one` ends it")
+    with open_app("3-terminal-gone") as terminal:
+        terminal.wait_for("3 Fine-tuning", "^r Run")
+        orphan = psutil.Process(terminal.pid)
+    assert psutil.wait_procs([orphan], timeout=10)[1] == []
     with open_app("4-attached") as terminal:
         terminal.wait_for("3 Fine-tuning", "^r Run")
         terminal.type("C-r")
