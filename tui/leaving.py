@@ -36,12 +36,13 @@ def what_goes_on(session: Session, at_work: str | None) -> GoesOn:
     if session.read_only:
         return GoesOn(ending=here)
     try:
-        if at_work and any(job.step == at_work and _works(job) for job in session.journal.jobs()):
+        jobs = session.journal.jobs()
+        if any(job.step == at_work and _works(job) for job in jobs):
             running, here = [*here], ()
         there = [rent for rent in rents(session.journal) if not rent.gone]
         running += [f"{rent.name}, rented in {rent.where}: ${rent.usd_per_hour:.2f} an hour, ${rent.usd:.2f} so far" for rent in there]
         cost = sum(rent.usd_per_hour for rent in there)
-        for job in session.journal.jobs():
+        for job in jobs:
             serves = job.name.endswith(f"-{SERVER}") and job.target == LOCAL and job.state == "launched" and job.step != at_work
             if serves and session.targets[LOCAL].status(job.id or job.name).state == "running":
                 serving.append("the model server of " + ("a conversation" if job.step == CHAT else recipe.step(job.step).title))

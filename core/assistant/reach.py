@@ -50,6 +50,17 @@ def _is_for_nlu(slot: Slot) -> bool:
     return bool(slot.mappings) and all(mapping.type in _NEEDS_NLU for mapping in slot.mappings)
 
 
+def reached_from(flow: str, flows: Mapping[str, Flow]) -> frozenset[str]:
+    """A flow and those that it calls or links to, directly or not."""
+    reached, queue = {flow}, [flow]
+    while queue:
+        for step in flows[queue.pop()].steps:
+            if isinstance(step, (CallStep, LinkStep)) and step.flow in flows and step.flow not in reached:
+                reached.add(step.flow)
+                queue.append(step.flow)
+    return frozenset(reached)
+
+
 def _never_starts(flow: Flow, is_target: bool) -> str | None:
     """Why nothing starts a flow, or None."""
     if is_target:

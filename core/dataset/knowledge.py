@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from core.assistant.conditions import ConditionError, Predicate
-from core.assistant.flows import ActionStep, CallStep, CollectStep, Flow, LinkStep
+from core.assistant.flows import ActionStep, CollectStep, Flow, LinkStep
+from core.assistant.reach import reached_from
 from core.dataset.candidates import Question
 from core.dataset.language import stems
 from core.dialogue.flow_index import FlowIndex
@@ -39,7 +40,7 @@ class Knowledge:
     def __init__(self, index: FlowIndex) -> None:
         self.index = index
         self.assistant = index.assistant
-        self.reached = {flow.id: self._reach(flow.id) for flow in self.assistant.business_flows}
+        self.reached = {flow.id: reached_from(flow.id, self.assistant.flows) for flow in self.assistant.business_flows}
         """Business flow → flows it comes to by calls and links, itself included."""
         self.startable = tuple(flow.id for flow in self.assistant.business_flows if not flow.never_startable)
         """Business flows that users may start, where their guard holds."""
@@ -64,17 +65,6 @@ class Knowledge:
             step.slot for flow in self.assistant.flows.values() for step in flow.collects() if step.ask_before_filling
         )
         """Slots that are emptied before they are asked for, so that volunteering them is of no use."""
-
-    def _reach(self, start: str) -> frozenset[str]:
-        reached, queue = {start}, [start]
-        while queue:
-            for step in self.assistant.flows[queue.pop()].steps:
-                if not isinstance(step, (CallStep, LinkStep)) or step.flow in reached:
-                    continue
-                if step.flow in self.assistant.flows:
-                    reached.add(step.flow)
-                    queue.append(step.flow)
-        return frozenset(reached)
 
     def _sayers(self) -> Mapping[str, frozenset[str]]:
         own = {flow.id: frozenset(_said(flow)) for flow in self.assistant.flows.values()}

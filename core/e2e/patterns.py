@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from core.assistant.flows import PATTERN_PREFIX, ActionStep, CallStep, LinkStep
+from core.assistant.flows import PATTERN_PREFIX, ActionStep
 from core.assistant.project import Assistant
+from core.assistant.reach import reached_from
 from core.assistant.repair import PatternSet, defaults
 from core.e2e.cases import Check, TestSuite
 
@@ -84,14 +85,14 @@ def _asked_again_at_once(assistant: Assistant, suite: TestSuite) -> str | None:
         for question in flow.collects():
             asks[question.utter].add(flow.id)
             asks[question.ask_action].add(flow.id)
-    together = [{id, *_reached(assistant, id)} for id in assistant.flows]
+    together = {id: reached_from(id, assistant.flows) for id in assistant.flows}
     of_patterns = {
         step.action
         for flow in {**defaults().flows, **assistant.flows}.values()
         for step in flow.steps
         if flow.is_pattern and isinstance(step, ActionStep)
     }
-    digressions = set().union(*(flows for id, flows in zip(assistant.flows, together, strict=True) if id.startswith(PATTERN_PREFIX)))
+    digressions = frozenset().union(*(flows for id, flows in together.items() if id.startswith(PATTERN_PREFIX)))
     for case in suite.cases:
         asked: list[str] = []
         for turn in case.turns:
@@ -100,19 +101,7 @@ def _asked_again_at_once(assistant: Assistant, suite: TestSuite) -> str | None:
                 waiting = [name for name in asked if not asks[name] & answering][-1:]
                 if not waiting or waiting[0] not in names or answering & digressions:
                     continue
-                if not any(flows & answering and flows & asks[waiting[0]] for flows in together):
+                if not any(flows & answering and flows & asks[waiting[0]] for flows in together.values()):
                     return waiting[0]
             asked += [name for name in names if name in asks]
     return None
-
-
-def _reached(assistant: Assistant, flow: str) -> set[str]:
-    """Flows that one calls or links to, directly or not."""
-    found: set[str] = set()
-    queue = [flow]
-    while queue:
-        for step in assistant.flows[queue.pop()].steps:
-            if isinstance(step, (CallStep, LinkStep)) and step.flow in assistant.flows and step.flow not in found:
-                found.add(step.flow)
-                queue.append(step.flow)
-    return found

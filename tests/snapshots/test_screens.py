@@ -7,6 +7,7 @@ from textual.widgets import Input
 
 from core.wizard.events import Log, Metric, Notice, Progress
 from tests.snapshots.steps import opened, shows, until
+from tui.leaving import GoesOn
 from tui.results.panel import ResultPanel
 from tui.running import RunningStep
 from tui.screens.dialogs import LeaveDialog
@@ -98,6 +99,6 @@ def test_a_training_under_way(look):
 def test_leaving_while_something_runs(look):
     async def steps(pilot):
         await to_the_form(pilot)
-        pilot.app.push_screen(LeaveDialog(["Fine-tuning (step 3)"], "one"))
+        pilot.app.push_screen(LeaveDialog(GoesOn(running=("Fine-tuning (step 3)",)), "one"))
 
     assert look(opened(), steps)

@@ -16,6 +16,7 @@ from textual.widgets import Button, Label, Static, TextArea
 
 from core.wizard.consequences import Consequence, duration
 from tui.keymap import shown_file
+from tui.leaving import GoesOn
 from tui.mishap import Mishap
 from tui.safe_text import one_line, safe
 from tui.widgets.error_card import ErrorCard
@@ -44,19 +45,16 @@ class LeaveDialog(ModalScreen[Leave]):
         Binding("s", "choose('stop')", "Stop it and leave", tooltip="End the step and its job, then leave", id="stop-and-leave"),
     ]
 
-    def __init__(
-        self, running: Sequence[str], session: str, usd_per_hour: float = 0.0, at_work: bool = True, ending: Sequence[str] = ()
-    ) -> None:
-        """`usd_per_hour` is what the rented machines it runs on cost; `at_work` says that a step of this app is among it, `ending` which
-        one has no job that would go on."""
+    def __init__(self, going_on: GoesOn, session: str, at_work: bool = True) -> None:
+        """`at_work` says that a step of this app is among what goes on or ends."""
         super().__init__()
-        self._ending = ending
-        self._goes_on, self._session, self._at_work = running, session, at_work
+        self._going_on, self._ending = going_on.running, going_on.ending
+        self._session, self._at_work = session, at_work
         self._costs = (
-            f"Rented machines cost ${usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes says; "
-            f"`calmtune stop {session}` ends them now."
-            if usd_per_hour
-            else "" if ending else "It costs nothing but this machine's time."
+            f"Rented machines cost ${going_on.usd_per_hour:.2f} an hour, until they have idled for as long as session.cloud_idle_minutes "
+            f"says; `calmtune stop {session}` ends them now."
+            if going_on.usd_per_hour
+            else "" if going_on.ending else "It costs nothing but this machine's time."
         )
 
     def compose(self) -> ComposeResult:
@@ -66,7 +64,7 @@ class LeaveDialog(ModalScreen[Leave]):
             yield Static(
                 Content.assemble(
                     ("Something is running\n\n", "bold"),
-                    *(f"  {one_line(line)}\n" for line in (*self._ending, *self._goes_on)),
+                    *(f"  {one_line(line)}\n" for line in (*self._ending, *self._going_on)),
                     (f"\n{goes_on}{self._costs}", "$muted"),
                 )
             )

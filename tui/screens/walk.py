@@ -372,7 +372,7 @@ class WalkScreen(WalkWindows):
             self.notify(f"{served} goes on; `calmtune stop {self.session.id}` ends it", timeout=8)
         if not (going_on.running or going_on.ending):
             return True
-        dialog = LeaveDialog(going_on.running, self.session.id, going_on.usd_per_hour, self.at_work is not None, going_on.ending)
+        dialog = LeaveDialog(going_on, self.session.id, at_work=self.at_work is not None)
         choice = await self.app.push_screen_wait(dialog)
         if choice == "stop" and self.at_work is not None:
             self.at_work.stop()
